@@ -1,0 +1,1 @@
+# install(EXPORT) with config and version files: find_package(attend CONFIG) gives attend::attend.

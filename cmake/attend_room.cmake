@@ -1,0 +1,37 @@
+# attend_room(NAME SOURCES … [ROOMS …] [LIBS …]): one object library per folder of src/, alias attend::NAME.
+# ROOMS are the rooms it may include (tools/check_layers holds the same list); LIBS stay private to it.
+function(attend_room name)
+  cmake_parse_arguments(R "" "" "SOURCES;ROOMS;LIBS" ${ARGN})
+  add_library(attend_${name} OBJECT ${R_SOURCES})
+  add_library(attend::${name} ALIAS attend_${name})
+  target_include_directories(attend_${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>")
+  target_link_libraries(attend_${name} PRIVATE attend_flags)
+  foreach(room ${R_ROOMS})
+    target_link_libraries(attend_${name} PRIVATE attend_${room})
+  endforeach()
+  target_link_libraries(attend_${name} PRIVATE ${R_LIBS})
+  set_property(GLOBAL APPEND PROPERTY ATTEND_ROOMS ${name})
+  set_property(GLOBAL APPEND PROPERTY ATTEND_LIBS ${R_LIBS})
+endfunction()
+
+# libattend.so: the objects of every room. What a consumer links as attend::attend.
+function(attend_library)
+  get_property(rooms GLOBAL PROPERTY ATTEND_ROOMS)
+  get_property(libs GLOBAL PROPERTY ATTEND_LIBS)
+  list(REMOVE_DUPLICATES libs)
+  list(REMOVE_ITEM libs attend_torch)
+  add_library(attend SHARED)
+  add_library(attend::attend ALIAS attend)
+  foreach(room ${rooms})
+    target_sources(attend PRIVATE $<TARGET_OBJECTS:attend_${room}>)
+  endforeach()
+  target_include_directories(attend PUBLIC
+    "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>" "$<INSTALL_INTERFACE:include>")
+  target_compile_features(attend PUBLIC cxx_std_20)
+  target_link_libraries(attend PRIVATE $<BUILD_INTERFACE:attend_flags> ${libs})
+  if(ATTEND_WITH_TORCH)
+    target_link_libraries(attend PUBLIC attend_torch)
+  endif()
+  set_target_properties(attend PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0
+    INSTALL_RPATH "$ORIGIN;${ATTEND_TORCH_LIB_DIR}")
+endfunction()

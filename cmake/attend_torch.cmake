@@ -1,0 +1,30 @@
+# attend_torch: libtorch as an interface target. Not torch's own target `torch`, whose -isystem would shadow the
+# headers of fmt, protobuf and dnnl from the system.
+if(ATTEND_TORCH)
+  set(_torch "${ATTEND_TORCH}")
+else()
+  file(GLOB _venv "${PROJECT_SOURCE_DIR}/.venv/lib/python3.*/site-packages/torch")
+  if(NOT _venv)
+    message(FATAL_ERROR "no libtorch: run ./dev setup (installs torch into .venv), or set ATTEND_TORCH to the folder "
+                        "of a libtorch 2.6 or newer (the one that holds include/ and lib/)")
+  endif()
+  list(GET _venv 0 _torch)
+endif()
+if(NOT EXISTS "${_torch}/include/torch/csrc/api/include/torch/version.h" OR NOT EXISTS "${_torch}/lib/libtorch_cpu.so")
+  message(FATAL_ERROR "ATTEND_TORCH=${_torch} is not a libtorch: include/torch/… or lib/libtorch_cpu.so is missing")
+endif()
+file(STRINGS "${_torch}/include/torch/csrc/api/include/torch/version.h" _version REGEX "define TORCH_VERSION_M[AI].*OR ")
+string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*" "\\1.\\2" ATTEND_TORCH_VERSION "${_version}")
+if(ATTEND_TORCH_VERSION VERSION_LESS 2.6)
+  message(FATAL_ERROR "libtorch ${ATTEND_TORCH_VERSION} in ${_torch} is too old: attend needs 2.6 or newer")
+endif()
+message(STATUS "libtorch ${ATTEND_TORCH_VERSION}: ${_torch}")
+set(ATTEND_TORCH_DIR "${_torch}")
+set(ATTEND_TORCH_LIB_DIR "${_torch}/lib")
+
+add_library(attend_torch INTERFACE)
+target_compile_options(attend_torch INTERFACE
+  "SHELL:-idirafter ${_torch}/include" "SHELL:-idirafter ${_torch}/include/torch/csrc/api/include")
+target_compile_definitions(attend_torch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO)
+target_link_libraries(attend_torch INTERFACE
+  "${_torch}/lib/libtorch.so" "${_torch}/lib/libtorch_cpu.so" "${_torch}/lib/libc10.so")
