@@ -28,9 +28,12 @@ function(attend_library)
   target_include_directories(attend PUBLIC
     "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>" "$<INSTALL_INTERFACE:include>")
   target_compile_features(attend PUBLIC cxx_std_20)
-  target_link_libraries(attend PRIVATE $<BUILD_INTERFACE:attend_flags> ${libs})
+  # Only libtorch is part of the interface; the rest stays ours, so a consumer needs none of it.
+  foreach(lib attend_flags ${libs})
+    target_link_libraries(attend PRIVATE $<BUILD_INTERFACE:${lib}>)
+  endforeach()
   if(ATTEND_WITH_TORCH)
-    target_link_libraries(attend PUBLIC attend_torch)
+    target_link_libraries(attend PUBLIC $<BUILD_INTERFACE:attend_torch> $<INSTALL_INTERFACE:attend::torch>)
   endif()
   set_target_properties(attend PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0
     INSTALL_RPATH "$ORIGIN;${ATTEND_TORCH_LIB_DIR}")
