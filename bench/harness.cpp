@@ -1,0 +1,140 @@
+#include "harness.h"
+
+#include <ATen/Parallel.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "attend/base/threads.h"
+
+namespace attend::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::vector<std::function<std::vector<Case>()>>& registry() {
+  static std::vector<std::function<std::vector<Case>()>> makers;
+  return makers;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Of all threads of this process.
+long involuntary_switches() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nivcsw;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
+struct Sample {
+  double value = 0;
+  bool clean = true;
+};
+
+/// Seconds of one call, averaged over `repeats` calls in a row.
+Sample timed(const std::function<void()>& call, int repeats) {
+  const long before = involuntary_switches();
+  const auto start = Clock::now();
+  for (int i = 0; i < repeats; ++i) call();
+  const double seconds = seconds_since(start) / repeats;
+  return {seconds, involuntary_switches() == before};
+}
+
+/// So many calls that one timing lasts about 2 ms: below that the clock and the first cold call
+/// would show.
+int repeats_for(const std::function<void()>& call) {
+  constexpr double kSecondsPerTiming = 2e-3;
+  call();  // allocates, faults pages in, wakes threads
+  call();
+  const double once = std::max(timed(call, 1).value, 1e-9);
+  return static_cast<int>(std::clamp(std::ceil(kSecondsPerTiming / once), 1.0, 1e6));
+}
+
+int count_clean(const std::vector<Sample>& samples) {
+  return static_cast<int>(std::ranges::count_if(samples, [](const Sample& s) { return s.clean; }));
+}
+
+/// Median of the clean samples; of all where fewer than `enough` are clean.
+double median_of_clean(const std::vector<Sample>& samples, int enough) {
+  const bool all = count_clean(samples) < enough;
+  std::vector<double> values;
+  for (const Sample& s : samples)
+    if (all || s.clean) values.push_back(s.value);
+  return median(std::move(values));
+}
+
+struct Series {
+  std::vector<Sample> ours, peer, peak;
+};
+
+Series alternate(const Runs& runs, Dtype dtype, int threads, const Options& options) {
+  const int ours_repeats = repeats_for(runs.ours), peer_repeats = repeats_for(runs.peer);
+  Series series;
+  const auto start = Clock::now();
+  for (;;) {
+    const double elapsed = seconds_since(start);
+    const int clean = std::min(count_clean(series.ours), count_clean(series.peer));
+    const bool enough_runs = static_cast<int>(series.ours.size()) >= options.alternations;
+    if (enough_runs && clean >= options.alternations && elapsed >= options.seconds) break;
+    if (enough_runs && elapsed >= options.patience) break;
+    series.ours.push_back(timed(runs.ours, ours_repeats));
+    series.peer.push_back(timed(runs.peer, peer_repeats));
+    const long before = involuntary_switches();
+    const double peak = fma_gflops(dtype, threads);
+    series.peak.push_back({peak, involuntary_switches() == before});
+  }
+  return series;
+}
+
+}  // namespace
+
+Registration::Registration(std::function<std::vector<Case>()> cases) {
+  registry().push_back(std::move(cases));
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const auto& make : registry())
+    for (Case& one : make()) cases.push_back(std::move(one));
+  std::ranges::stable_sort(cases, {}, &Case::op);  // registration order differs between linkers
+  return cases;
+}
+
+Row measure(const Case& what, const Options& options) {
+  attend::set_threads(options.threads);
+  const int threads = attend::threads();
+  at::set_num_threads(threads);
+
+  const Runs runs = what.prepare();
+  const Series series = alternate(runs, what.dtype, threads, options);
+  const int clean = std::min(count_clean(series.ours), count_clean(series.peer));
+  const int all = static_cast<int>(series.ours.size());
+
+  Row row;
+  row.what = what;
+  row.threads = threads;
+  row.runs = clean >= options.alternations ? clean : all;
+  row.dropped = all - row.runs;
+  row.ours_ms = 1e3 * median_of_clean(series.ours, options.alternations);
+  row.peer_ms = 1e3 * median_of_clean(series.peer, options.alternations);
+  row.ratio = row.peer_ms / row.ours_ms;
+  row.peak_gflops = median_of_clean(series.peak, options.alternations);
+  if (what.flops > 0) {
+    row.gflops = what.flops / row.ours_ms * 1e-6;
+    row.fraction_of_peak = row.gflops / row.peak_gflops;
+  }
+  return row;
+}
+
+}  // namespace attend::bench
