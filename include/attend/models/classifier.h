@@ -1,5 +1,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <attend/nn/dropout.h>
+#include <attend/nn/recurrent.h>
 
 #include <cstdint>
 #include <memory>
@@ -9,42 +11,39 @@
 
 namespace attend::models {
 
-enum class Cell { kLstm, kGru };
+using nn::Cell;  // kLstm, kGru
+using nn::Pass;  // how a forward pass is run: training, seed, step
 enum class Attention { kNone, kPool };
 
 /// The guide's sentiment classifier and its relatives:
-/// Embedding(vocabulary + 1, embedding_width) → cell(hidden) × layers → [attention pooling] → Dense.
+/// Embedding(vocabulary + 1, embedding_width) → cell(hidden) × layers → [attention pooling] →
+/// Dense.
 struct ClassifierConfig {
-  std::int64_t vocabulary = 0;            // ids 1…vocabulary; 0 is padding
-  std::int64_t max_length = 32;           // T, also the number of position biases of the attention
+  std::int64_t vocabulary = 0;   // ids 1…vocabulary; 0 is padding
+  std::int64_t max_length = 32;  // T, also the number of position biases of the attention
   std::int64_t embedding_width = 32;
   std::int64_t hidden = 100;
   std::int64_t layers = 1;
-  std::int64_t classes = 2;               // 2: one logit and BCE; more: softmax
+  std::int64_t classes = 2;  // 2: one logit and BCE; more: softmax
   Cell cell = Cell::kLstm;
   Attention attention = Attention::kNone;
   bool bidirectional = false;
-  bool mask_padding = true;               // false: padding is computed and attended to, as in the guide
-  double dropout = 0.3;                   // on the cell's input: one mask per sequence, shared by steps and gates
+  bool mask_padding = true;  // false: padding is computed and attended to, as in the guide
+  double dropout = 0.3;  // on the cell's input: one mask per sequence, shared by steps and gates
   double recurrent_dropout = 0.2;
-  double embedding_l2 = 1e-3;             // added to the loss: embedding_l2 · Σ table²
+  double embedding_l2 = 1e-3;     // added to the loss: embedding_l2 · Σ table²
+  bool freeze_embedding = false;  // the table is not trained (and has no penalty, as in Keras)
 };
 
 struct ClassifierBatch {
-  at::Tensor ids;       // [B,T] int64, 0 = padding
-  at::Tensor lengths;   // [B] int64
-};
-
-/// How a forward pass is to be run. Dropout masks depend on (seed, step) alone, so a resumed run repeats them.
-struct Pass {
-  bool training = false;
-  std::uint64_t seed = 0;
-  std::int64_t step = 0;
+  at::Tensor ids;      // [B,T] int64, 0 = padding; T = max_length, or less with mask_padding
+  at::Tensor lengths;  // [B] int64, 0 ≤ length ≤ T; unused (may be undefined) without mask_padding
 };
 
 struct ClassifierOutput {
-  at::Tensor logits;        // [B,1] for two classes, else [B,classes]
-  at::Tensor weights;       // [B,T], undefined without attention
+  at::Tensor logits;   // [B,1] for two classes, else [B,classes]
+  at::Tensor weights;  // [B,T], undefined without attention
+  at::Tensor penalty;  // [] the regulariser, kept here when forward already has it; see loss()
 };
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
@@ -54,17 +53,38 @@ class Classifier {
   virtual ~Classifier() = default;
   virtual ClassifierOutput forward(const ClassifierBatch&, const Pass&) = 0;
   /// The same from given embeddings [B,T,E] instead of ids (for gradient × input).
-  virtual ClassifierOutput forward_embedded(const at::Tensor& embedded, const at::Tensor& lengths, const Pass&) = 0;
-  virtual at::Tensor embed(const at::Tensor& ids) = 0;                     // [B,T] -> [B,T,E]
+  virtual ClassifierOutput forward_embedded(const at::Tensor& embedded, const at::Tensor& lengths,
+                                            const Pass&) = 0;
+  virtual at::Tensor embed(const at::Tensor& ids) = 0;  // [B,T] -> [B,T,E]
   /// Mean cross-entropy of the batch plus the regulariser; labels [B] int64.
   virtual at::Tensor loss(const ClassifierOutput&, const at::Tensor& labels) = 0;
-  virtual NamedTensors parameters() = 0;                                   // fixed order; leaf tensors
+  /// Fixed order; leaf tensors that may be written in place (under no_grad). Layouts, D =
+  /// directions:
+  ///   embedding.weight        [V+1,E]     Keras' embeddings as they are
+  ///   lstm.weight_ih_l0       [4H,I]      Keras' kernel [I,4H] transposed; gates i, f, g (Keras'
+  ///   c), o lstm.weight_hh_l0       [4H,H]      Keras' recurrent_kernel [H,4H] transposed
+  ///   lstm.bias_l0            [4H]        Keras' bias; PyTorch's bias_ih + bias_hh
+  ///   gru.weight_ih_l0 …      [3H,I], gru.weight_hh_l0 [3H,H], gru.bias_ih_l0, gru.bias_hh_l0
+  ///   [3H]: PyTorch's
+  ///                           gates r, z, n; Keras' are z, r, h (swap the first two blocks), bias
+  ///                           [2,3H]
+  ///   attention.weight        [D·H]       Keras' [D·H,1];   attention.bias [T]: Keras' [T,1]
+  ///   dense.weight            [K,D·H]     Keras' kernel [D·H,K] transposed, K = 1 for two classes
+  ///   dense.bias              [K]
+  /// More layers are _l1 …, the backward direction is _l0_reverse, as in PyTorch. A frozen table is
+  /// listed too, with requires_grad false.
+  virtual NamedTensors parameters() = 0;
   virtual const ClassifierConfig& config() const = 0;
 };
 
-/// Builds the model with Keras' initialisers (glorot-uniform kernels, orthogonal recurrent, forget bias 1, embedding
-/// U(±.05), attention weight N(0, .05)), a pure function of config and seed. Throws kUsage on a config that makes no sense.
-std::unique_ptr<Classifier> make_classifier(const ClassifierConfig& config, std::uint64_t seed);
+/// Builds the model with Keras' initialisers (glorot-uniform kernels, orthogonal recurrent, forget
+/// bias 1, embedding U(±.05), attention weight N(0, .05)), a pure function of config and seed.
+/// Throws kUsage on a config that makes no sense.
+std::unique_ptr<Classifier> make_classifier(const ClassifierConfig& config, std::uint64_t seed,
+                                            at::ScalarType dtype = at::kFloat);
+
+/// Throws kUsage naming the first field that is out of its range, and the range.
+void check_config(const ClassifierConfig& config);
 
 /// [B,classes] probabilities (two columns for two classes).
 at::Tensor probabilities(const ClassifierOutput& output);
