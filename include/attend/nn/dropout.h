@@ -11,6 +11,8 @@ struct Pass {
   bool training = false;
   std::uint64_t seed = 0;
   std::int64_t step = 0;
+  /// Attention gives every position that may be attended to the same weight (what is the choice worth?).
+  bool uniform_attention = false;
 };
 
 enum class DropoutSite : std::uint32_t { kInput = 0, kRecurrent = 1, kOutput = 2 };
