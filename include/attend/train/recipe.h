@@ -1,0 +1,162 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "attend/models/classifier.h"
+
+namespace attend::train {
+
+enum class TaskKind { kClassification };
+enum class Padding { kPost, kPre };
+/// How rows become training, validation and test rows; the seed of every random split is
+/// data.split_seed alone.
+enum class Split {
+  kLast,      // validation is the last rows, as Keras' validation_split; test the rows before those
+  kShuffled,  // the same after one shuffle
+  kStratified,  // shuffled within each label, so that every part has the same share of each
+  kFolds,  // stratified folds: test is fold data.fold of data.folds, validation comes from the rest
+  kPredefined,  // the parts that the data set brings; a part it lacks is cut off the training rows,
+                // stratified
+};
+enum class OptimizerKind { kAdam, kAdamW, kSgd };
+enum class ScheduleKind { kConstant, kLinear, kCosine, kExponential, kStep };
+enum class Metric { kLoss, kAccuracy, kF1 };
+
+/// What to train, on what and how: the tables of a recipe file, one field a key. Meaning, range and
+/// default of each are in recipe_schema(); docs, validation, `--set` and the resolved recipe.toml
+/// all come from that table.
+struct Recipe {
+  std::string name;  // "guide/sentiment-lstm", or the path it came from
+
+  struct Task {
+    TaskKind kind = TaskKind::kClassification;
+    std::string description;
+  } task;
+
+  struct Data {
+    std::string name = "uci-sentiment:amazon+yelp";
+    std::string extra;  // more training rows, never validated or tested on
+    std::int64_t max_length = 32;
+    Padding padding = Padding::kPost;
+    Padding truncating = Padding::kPre;
+    std::int64_t num_words = 0;
+    std::string oov;
+    bool lower = true;
+    Split split = Split::kLast;
+    double validation = 0.2;
+    double test = 0;
+    std::int64_t split_seed = 0;
+    std::int64_t folds = 5;
+    std::int64_t fold = 0;
+    std::int64_t inner_folds = 0;
+    std::int64_t inner_fold = 0;
+  } data;
+
+  struct Model {
+    std::int64_t embedding_width = 32;
+    std::int64_t hidden = 100;
+    std::int64_t layers = 1;
+    models::Cell cell = models::Cell::kLstm;
+    models::Attention attention = models::Attention::kNone;  // key model.attention.kind
+    bool bidirectional = false;
+    bool mask_padding = true;
+    double dropout = 0.3;
+    double recurrent_dropout = 0.2;
+    double embedding_l2 = 1e-3;
+    std::string pretrained;
+    bool freeze_embedding = false;
+  } model;
+
+  struct Train {
+    std::int64_t seed = 1;
+    std::int64_t epochs = 10;
+    std::int64_t batch = 100;
+    bool shuffle = true;
+    double clip_norm = 0;
+    std::int64_t patience = 0;     // key train.early_stopping.patience
+    Metric watch = Metric::kLoss;  // key train.early_stopping.metric
+    double min_delta = 0;          // key train.early_stopping.min_delta
+    bool restore_best = true;      // key train.early_stopping.restore_best
+    std::int64_t checkpoint_every = 1;
+    double checkpoint_seconds = 10;
+    std::int64_t keep = 1;
+  } train;
+
+  struct Optim {
+    OptimizerKind kind = OptimizerKind::kAdam;
+    double lr = 1e-3;
+    double beta1 = 0.9;
+    double beta2 = 0.999;
+    double epsilon = 1e-7;
+    double weight_decay = 0;
+    double momentum = 0;
+    bool nesterov = false;
+    ScheduleKind schedule = ScheduleKind::kConstant;  // key optim.schedule.kind
+    double warmup = 0;                                // key optim.schedule.warmup
+    double final_ratio = 0;                           // key optim.schedule.final
+    double decay = 0.5;                               // key optim.schedule.decay
+    double every = 1;                                 // key optim.schedule.every
+  } optim;
+};
+
+using Value = std::variant<bool, std::int64_t, double, std::string>;
+enum class ValueType { kBool, kInteger, kReal, kText, kChoice };
+
+/// One key of a recipe as a reader meets it.
+struct KeySpec {
+  std::string key;  // "train.early_stopping.patience"
+  ValueType type = ValueType::kText;
+  Value default_value;
+  double minimum = 0, maximum = 0;   // of numbers, both allowed
+  std::vector<std::string> choices;  // of kChoice
+  std::string doc;                   // one line
+};
+
+/// Every key in file order: [task] [data] [model] [train] [optim].
+const std::vector<KeySpec>& recipe_schema();
+
+/// The schema as Markdown tables, for docs and `attend recipes --keys`.
+std::string recipe_schema_markdown();
+
+/// Reads one key; throws kUsage naming the nearest key when there is none of that name.
+Value recipe_value(const Recipe& recipe, const std::string& key);
+std::string to_text(
+    const Value& value);  // as TOML writes it: text quoted, reals in shortest exact form
+
+/// Sets one key, checking type, choice and range (NaN and infinity are refused). An integer is
+/// taken where a real is expected. Throws kUsage naming key, expectation and, for a wrong name, the
+/// nearest key or choice.
+void set_recipe_value(Recipe& recipe, const std::string& key, const Value& value);
+
+/// `--set`: "optim.lr=1e-2", text with or without quotes. Throws kUsage.
+void set_recipe_value(Recipe& recipe, const std::string& assignment);
+
+struct RecipeInfo {
+  std::string name;         // "guide/sentiment-lstm"
+  std::string task;         // "classification"
+  std::string description;  // one line
+};
+
+/// The recipes built into the program, sorted by task, then name.
+std::vector<RecipeInfo> list_recipes();
+
+/// A built-in recipe by name, or a file by path (a name that ends in ".toml" or begins with '.' or
+/// '/'; a run's recipe.toml counts). Throws kUsage for an unknown name, with the nearest; kIo for
+/// an unreadable file; kBadInput for bad content.
+Recipe load_recipe(const std::string& name_or_path);
+
+/// The same from text; `file` is what messages call it ("recipes/x.toml:12: unknown key
+/// 'train.epoch', …"). A table [made] (seed, versions, machine: what a run writes) is skipped.
+Recipe parse_recipe(const std::string& text, const std::string& file, const std::string& name);
+
+/// Every key with its value, commented with the schema's one line, readable by parse_recipe:
+/// parse_recipe(to_toml(r)) = r.
+std::string to_toml(const Recipe& recipe);
+
+/// SHA-256 over every key that decides what is learned (all but task.description, checkpointing and
+/// name).
+std::string recipe_hash(const Recipe& recipe);
+
+}  // namespace attend::train

@@ -1,0 +1,86 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attend/models/classifier.h"
+#include "attend/train/metrics.h"
+#include "attend/train/recipe.h"
+#include "attend/train/trainer.h"
+
+namespace attend::data {
+class Tokenizer;
+}
+
+namespace attend::train {
+
+/// A trained classifier with everything it needs to read text. Its folder holds
+///   config.json         model_type, attend_format_version, every field of ClassifierConfig,
+///   label_names model.safetensors   the parameters by name tokenizer.json      Hugging Face layout
+///   recipe.toml         every key resolved, and [made]: seed, versions, machine
+///   metrics.jsonl       a line per epoch
+///   README.md           model card
+///   SHA256SUMS          of all files above; written last, so a folder without it is not a run
+///   checkpoints/        not covered by SHA256SUMS; may be deleted
+struct Run {
+  std::string path;
+  Recipe recipe;
+  models::ClassifierConfig config;
+  std::vector<std::string> label_names;
+  std::shared_ptr<const data::Tokenizer> tokenizer;
+  std::unique_ptr<models::Classifier> classifier;
+  std::vector<EpochRecord> history;
+};
+
+/// Reads a finished run after comparing every file with SHA256SUMS. Throws kUsage when there is no
+/// such folder (naming the nearest run beside it), kBadInput when a file is missing, has other
+/// bytes (one flipped bit is seen) or makes no sense, and when the training hasn't finished (with
+/// the command that resumes it).
+Run load_run(const std::string& path);
+
+/// Text as the model was trained on it: ids padded to config.max_length, and the number of words
+/// kept.
+struct EncodedTexts {
+  models::ClassifierBatch batch;                 // ids [N,T], lengths [N]
+  std::vector<std::vector<std::string>> tokens;  // kept words in the order of ids, without padding
+  std::vector<std::vector<std::string>>
+      unknown;                    // words left out because the vocabulary lacks them
+  std::vector<std::int64_t> cut;  // words cut off because the text is too long
+};
+EncodedTexts encode(const Run& run, const std::vector<std::string>& texts);
+
+struct Prediction {
+  std::int64_t label = 0;
+  std::string label_name;
+  double probability = 0;             // of label
+  std::vector<double> probabilities;  // of every label
+};
+/// One prediction per text, in order; in batches of 512. An empty text, or one of unknown words
+/// only, is all padding.
+std::vector<Prediction> predict(const Run& run, const std::vector<std::string>& texts);
+/// The same from ids. weights [N,T] are the attention's, undefined without attention.
+struct BatchPrediction {
+  at::Tensor probabilities;  // [N,classes]
+  at::Tensor weights;
+};
+BatchPrediction predict(const Run& run, const models::ClassifierBatch& batch);
+
+struct Evaluation {
+  std::string run, data, split;
+  ClassificationReport report;
+};
+/// Evaluates on `data` ("" = what it was trained on) and its part `split`: train, validation, test
+/// or all. Another data set has no parts unless it brings them: "" then means its test part if
+/// there is one, else all rows; for the training data
+/// "" means test if the recipe has one, else validation. Throws kUsage on an unknown or empty
+/// split, kBadInput on labels that the run doesn't know.
+Evaluation evaluate(const Run& run, const std::string& data = "", const std::string& split = "");
+
+/// The configuration that a recipe means for a vocabulary and a number of labels.
+models::ClassifierConfig classifier_config(const Recipe& recipe, std::int64_t vocabulary,
+                                           std::int64_t classes);
+
+}  // namespace attend::train
