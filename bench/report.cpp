@@ -44,9 +44,10 @@ double best_peak(Dtype dtype, int threads) {
   return best;
 }
 
-Json number_or_null(double value, double unit) {
+Json number_or_null(double value, int digits) {
   if (!(value > 0)) return nullptr;
-  return std::round(value / unit) * unit;
+  const double scale = std::pow(10.0, digits);
+  return std::round(value * scale) / scale;
 }
 
 std::string shape_text(const Json& shape) {
@@ -90,13 +91,13 @@ Json to_json(const Row& row) {
           {"shape", shape},
           {"dtype", name_of(row.what.dtype)},
           {"threads", row.threads},
-          {"ours_ms", number_or_null(row.ours_ms, 1e-5)},
+          {"ours_ms", number_or_null(row.ours_ms, 5)},
           {"peer", row.what.peer},
-          {"peer_ms", number_or_null(row.peer_ms, 1e-5)},
-          {"ratio", number_or_null(row.ratio, 1e-3)},
-          {"gflops", number_or_null(row.gflops, 1e-2)},
-          {"fraction_of_peak", number_or_null(row.fraction_of_peak, 1e-4)},
-          {"peak_gflops", number_or_null(row.peak_gflops, 1e-1)},
+          {"peer_ms", number_or_null(row.peer_ms, 5)},
+          {"ratio", number_or_null(row.ratio, 3)},
+          {"gflops", number_or_null(row.gflops, 2)},
+          {"fraction_of_peak", number_or_null(row.fraction_of_peak, 4)},
+          {"peak_gflops", number_or_null(row.peak_gflops, 1)},
           {"runs", row.runs},
           {"dropped_runs", row.dropped}};
 }
