@@ -4,12 +4,15 @@
 #include <variant>
 #include <vector>
 
+#include "attend/data/pad.h"
 #include "attend/models/classifier.h"
 
 namespace attend::train {
 
 enum class TaskKind { kClassification };
-enum class Padding { kPost, kPre };
+/// Which texts the vocabulary is made from. kAll reads the words (never the labels) of held-out rows
+/// too, as the guide does; such words keep untrained vectors.
+enum class VocabularyFrom { kTrain, kAll };
 /// How rows become training, validation and test rows; the seed of every random split is
 /// data.split_seed alone.
 enum class Split {
@@ -39,11 +42,12 @@ struct Recipe {
     std::string name = "uci-sentiment:amazon+yelp";
     std::string extra;  // more training rows, never validated or tested on
     std::int64_t max_length = 32;
-    Padding padding = Padding::kPost;
-    Padding truncating = Padding::kPre;
+    data::End padding = data::End::kPost;
+    data::End truncating = data::End::kPre;
     std::int64_t num_words = 0;
     std::string oov;
     bool lower = true;
+    VocabularyFrom vocabulary = VocabularyFrom::kTrain;
     Split split = Split::kLast;
     double validation = 0.2;
     double test = 0;

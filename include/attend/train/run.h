@@ -6,20 +6,19 @@
 #include <string>
 #include <vector>
 
+#include "attend/data/encode.h"
+#include "attend/data/tokenizer.h"
 #include "attend/models/classifier.h"
 #include "attend/train/metrics.h"
 #include "attend/train/recipe.h"
 #include "attend/train/trainer.h"
 
-namespace attend::data {
-class Tokenizer;
-}
-
 namespace attend::train {
 
 /// A trained classifier with everything it needs to read text. Its folder holds
-///   config.json         model_type, attend_format_version, every field of ClassifierConfig,
-///   label_names model.safetensors   the parameters by name tokenizer.json      Hugging Face layout
+///   config.json         model_type, attend_format_version, ClassifierConfig, label_names
+///   model.safetensors   the parameters by name
+///   tokenizer.json      Hugging Face layout
 ///   recipe.toml         every key resolved, and [made]: seed, versions, machine
 ///   metrics.jsonl       a line per epoch
 ///   README.md           model card
@@ -30,7 +29,7 @@ struct Run {
   Recipe recipe;
   models::ClassifierConfig config;
   std::vector<std::string> label_names;
-  std::shared_ptr<const data::Tokenizer> tokenizer;
+  data::Tokenizer tokenizer;
   std::unique_ptr<models::Classifier> classifier;
   std::vector<EpochRecord> history;
 };
@@ -41,16 +40,11 @@ struct Run {
 /// the command that resumes it).
 Run load_run(const std::string& path);
 
-/// Text as the model was trained on it: ids padded to config.max_length, and the number of words
-/// kept.
-struct EncodedTexts {
-  models::ClassifierBatch batch;                 // ids [N,T], lengths [N]
-  std::vector<std::vector<std::string>> tokens;  // kept words in the order of ids, without padding
-  std::vector<std::vector<std::string>>
-      unknown;                    // words left out because the vocabulary lacks them
-  std::vector<std::int64_t> cut;  // words cut off because the text is too long
-};
-EncodedTexts encode(const Run& run, const std::vector<std::string>& texts);
+/// How a recipe's texts become ids.
+data::EncodeOptions encode_options(const Recipe& recipe);
+
+/// Texts as the model was trained on them: ids [N,max_length] and lengths [N].
+models::ClassifierBatch encode(const Run& run, const std::vector<std::string>& texts);
 
 struct Prediction {
   std::int64_t label = 0;
@@ -74,8 +68,7 @@ struct Evaluation {
 };
 /// Evaluates on `data` ("" = what it was trained on) and its part `split`: train, validation, test
 /// or all. Another data set has no parts unless it brings them: "" then means its test part if
-/// there is one, else all rows; for the training data
-/// "" means test if the recipe has one, else validation. Throws kUsage on an unknown or empty
+/// there is one, else all rows; for the training data "" means test if the recipe has one, else validation. Throws kUsage on an unknown or empty
 /// split, kBadInput on labels that the run doesn't know.
 Evaluation evaluate(const Run& run, const std::string& data = "", const std::string& split = "");
 

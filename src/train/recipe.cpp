@@ -1,0 +1,230 @@
+#include "attend/train/recipe.h"
+
+#include <charconv>
+#include <cmath>
+#include <sstream>
+
+#include "attend/base/error.h"
+#include "attend/base/file.h"
+#include "attend/base/nearest.h"
+#include "train/schema.h"
+
+namespace attend::train {
+namespace {
+
+std::string shortest(double value) {
+  char text[40];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  std::string out(text, end);
+  if (out.find_first_of(".en") == std::string::npos)
+    out += ".0";  // TOML: a real has a point or an exponent
+  return out;
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04x",
+                    static_cast<unsigned>(static_cast<unsigned char>(c)));
+      out += escape;
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+std::string number(double value) {  // of a range, as a reader writes it
+  std::ostringstream out;
+  out << value;
+  return out.str();
+}
+
+std::string expectation(const KeySpec& spec) {
+  const std::string range = number(spec.minimum) + " to " + number(spec.maximum);
+  switch (spec.type) {
+    case ValueType::kBool:
+      return "true or false";
+    case ValueType::kInteger:
+      return "a whole number from " + range;
+    case ValueType::kReal:
+      return "a number from " + range;
+    case ValueType::kText:
+      return "text";
+    case ValueType::kChoice:
+      break;
+  }
+  std::string out = "one of ";
+  for (std::size_t i = 0; i < spec.choices.size(); ++i) out += (i ? ", " : "") + spec.choices[i];
+  return out;
+}
+
+[[noreturn]] void refuse(const KeySpec& spec, const Value& value, const std::string& where) {
+  std::string mend;
+  if (spec.type == ValueType::kChoice && std::holds_alternative<std::string>(value))
+    mend = did_you_mean(std::get<std::string>(value), spec.choices);
+  fail_usage(where + spec.key + " = " + to_text(value) + ": expected " + expectation(spec) + mend);
+}
+
+std::vector<std::string> keys() {
+  std::vector<std::string> out;
+  for (const KeySpec& spec : recipe_schema()) out.push_back(spec.key);
+  return out;
+}
+
+/// What a user typed after '=', read as the key's type wants it.
+Value parse_value(const KeySpec& spec, const std::string& text) {
+  if (spec.type == ValueType::kText || spec.type == ValueType::kChoice) {
+    const bool in_quotes =
+        text.size() >= 2 && text.front() == text.back() && (text[0] == '"' || text[0] == '\'');
+    return in_quotes ? text.substr(1, text.size() - 2) : text;
+  }
+  if (spec.type == ValueType::kBool) {
+    if (text == "true") return true;
+    if (text == "false") return false;
+    refuse(spec, text, "");
+  }
+  const char* const end = text.data() + text.size();
+  std::int64_t whole = 0;
+  if (const auto r = std::from_chars(text.data(), end, whole); r.ec == std::errc() && r.ptr == end)
+    return whole;
+  double real = 0;
+  if (const auto r = std::from_chars(text.data(), end, real); r.ec == std::errc() && r.ptr == end) {
+    if (spec.type == ValueType::kInteger && real == std::floor(real) && std::abs(real) < 9e15)
+      return static_cast<std::int64_t>(real);  // 1e3
+    return real;
+  }
+  refuse(spec, text, "");
+}
+
+bool decides_learning(const std::string& key) {
+  return key != "task.description" && key != "train.checkpoint_every" &&
+         key != "train.checkpoint_seconds" && key != "train.keep";
+}
+
+}  // namespace
+
+const SchemaEntry& schema_entry(const std::string& key, const std::string& where) {
+  for (const SchemaEntry& e : schema())
+    if (e.spec.key == key) return e;
+  fail_usage(where + "unknown key '" + key + "'" + did_you_mean(key, keys()));
+}
+
+Value checked(const KeySpec& spec, const Value& value, const std::string& where) {
+  Value out = value;
+  if (spec.type == ValueType::kReal && std::holds_alternative<std::int64_t>(value))
+    out = static_cast<double>(std::get<std::int64_t>(value));
+  const bool fits = spec.type == ValueType::kBool      ? std::holds_alternative<bool>(out)
+                    : spec.type == ValueType::kInteger ? std::holds_alternative<std::int64_t>(out)
+                    : spec.type == ValueType::kReal    ? std::holds_alternative<double>(out)
+                                                       : std::holds_alternative<std::string>(out);
+  if (!fits) refuse(spec, value, where);
+  const auto inside = [&](double x) {
+    return x >= spec.minimum && x <= spec.maximum;
+  };  // false for NaN
+  if (const auto* x = std::get_if<std::int64_t>(&out); x && !inside(static_cast<double>(*x)))
+    refuse(spec, value, where);
+  if (const auto* x = std::get_if<double>(&out); x && !inside(*x)) refuse(spec, value, where);
+  if (spec.type == ValueType::kChoice) {
+    bool known = false;
+    for (const std::string& c : spec.choices) known = known || c == std::get<std::string>(out);
+    if (!known) refuse(spec, value, where);
+  }
+  if (spec.type == ValueType::kText && std::get<std::string>(out).find('\0') != std::string::npos)
+    fail_usage(where + spec.key + " holds a NUL byte");
+  return out;
+}
+
+void check_recipe(const Recipe& r) {
+  if (r.data.split != Split::kFolds && r.data.validation + r.data.test > 0.95)
+    fail_usage("data.validation + data.test = " + number(r.data.validation + r.data.test) +
+               ": at most 0.95, some rows are needed for training");
+  if (r.data.split == Split::kFolds && r.data.fold >= r.data.folds)
+    fail_usage("data.fold = " + std::to_string(r.data.fold) + ": folds count from 0, there are " +
+               std::to_string(r.data.folds));
+  if (r.data.inner_folds == 1) fail_usage("data.inner_folds = 1: 0 for none, or at least 2");
+  if (r.data.inner_folds > 0 && r.data.inner_fold >= r.data.inner_folds)
+    fail_usage("data.inner_fold = " + std::to_string(r.data.inner_fold) +
+               ": folds count from 0, there are " + std::to_string(r.data.inner_folds));
+  if (r.data.padding == data::End::kPre && r.model.mask_padding)
+    fail_usage(
+        "data.padding = \"pre\" needs model.mask_padding = false: masks follow a text's length "
+        "from its start");
+  if (r.model.freeze_embedding && r.model.pretrained.empty())
+    fail_usage(
+        "model.freeze_embedding = true needs model.pretrained: random vectors must be trained");
+}
+
+std::string to_text(const Value& value) {
+  if (const auto* b = std::get_if<bool>(&value)) return *b ? "true" : "false";
+  if (const auto* i = std::get_if<std::int64_t>(&value)) return std::to_string(*i);
+  if (const auto* d = std::get_if<double>(&value)) return shortest(*d);
+  return quoted(std::get<std::string>(value));
+}
+
+Value recipe_value(const Recipe& recipe, const std::string& key) {
+  return schema_entry(key).get(recipe);
+}
+
+void set_recipe_value(Recipe& recipe, const std::string& key, const Value& value) {
+  const SchemaEntry& e = schema_entry(key);
+  e.set(recipe, checked(e.spec, value));
+}
+
+void set_recipe_value(Recipe& recipe, const std::string& assignment) {
+  const auto equals = assignment.find('=');
+  if (equals == std::string::npos || equals == 0)
+    fail_usage("'" + assignment + "': expected key=value, such as optim.lr=0.01");
+  const auto trim = [](const std::string& s) {
+    const auto from = s.find_first_not_of(" \t");
+    return from == std::string::npos ? std::string()
+                                     : s.substr(from, s.find_last_not_of(" \t") - from + 1);
+  };
+  const SchemaEntry& e = schema_entry(trim(assignment.substr(0, equals)));
+  e.set(recipe, checked(e.spec, parse_value(e.spec, trim(assignment.substr(equals + 1)))));
+}
+
+std::string to_toml(const Recipe& recipe) {
+  std::string out, table;
+  for (const SchemaEntry& e : schema()) {
+    const auto dot = e.spec.key.find('.');
+    const std::string of = e.spec.key.substr(0, dot);
+    if (of != table) {
+      out += (table.empty() ? "[" : "\n[") + of + "]\n";
+      table = of;
+    }
+    const std::string line = e.spec.key.substr(dot + 1) + " = " + to_text(e.get(recipe));
+    out +=
+        line + std::string(line.size() < 34 ? 34 - line.size() : 1, ' ') + "# " + e.spec.doc + "\n";
+  }
+  return out;
+}
+
+std::string recipe_hash(const Recipe& recipe) {
+  std::string text;
+  for (const SchemaEntry& e : schema())
+    if (decides_learning(e.spec.key)) text += e.spec.key + "=" + to_text(e.get(recipe)) + "\n";
+  return sha256(text);
+}
+
+std::string recipe_schema_markdown() {
+  std::string out, table;
+  for (const KeySpec& spec : recipe_schema()) {
+    const std::string of = spec.key.substr(0, spec.key.find('.'));
+    if (of != table) {
+      out += (table.empty() ? "### [" : "\n### [") + of +
+             "]\n\n| key | default | takes | meaning |\n|---|---|---|---|\n";
+      table = of;
+    }
+    out += "| `" + spec.key + "` | `" + to_text(spec.default_value) + "` | " + expectation(spec) +
+           " | " + spec.doc + " |\n";
+  }
+  return out;
+}
+
+}  // namespace attend::train
