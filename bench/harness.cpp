@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 
 #include "attend/base/threads.h"
 
@@ -75,10 +76,13 @@ double median_of_clean(const std::vector<Sample>& samples, int enough) {
 }
 
 struct Series {
-  std::vector<Sample> ours, peer, peak;
+  std::vector<Sample> ours, peer, peak, copy;
 };
 
-Series alternate(const Runs& runs, Dtype dtype, int threads, const Options& options) {
+Series alternate(const Case& what, const Runs& runs, int threads, const Options& options) {
+  CopyProbe probe(what.bytes, threads);
+  const std::function<void()> copy = [&] { probe.seconds(); };
+  const int copy_repeats = what.bytes > 0 ? repeats_for(copy) : 0;
   const int ours_repeats = repeats_for(runs.ours), peer_repeats = repeats_for(runs.peer);
   Series series;
   const auto start = Clock::now();
@@ -91,13 +95,30 @@ Series alternate(const Runs& runs, Dtype dtype, int threads, const Options& opti
     series.ours.push_back(timed(runs.ours, ours_repeats));
     series.peer.push_back(timed(runs.peer, peer_repeats));
     const long before = involuntary_switches();
-    const double peak = fma_gflops(dtype, threads);
+    const double peak = fma_gflops(what.dtype, threads);
     series.peak.push_back({peak, involuntary_switches() == before});
+    if (what.bytes > 0) series.copy.push_back(timed(copy, copy_repeats));
   }
   return series;
 }
 
 }  // namespace
+
+CopyProbe::CopyProbe(double bytes, int threads)
+    : threads_(threads),
+      from_(static_cast<std::size_t>(bytes / 8), 1.0F),
+      to_(from_.size(), 0.0F) {}
+
+double CopyProbe::seconds() {
+  const auto start = Clock::now();
+  const std::size_t n = from_.size(), part = n / static_cast<std::size_t>(threads_) + 1;
+  parallel_run(threads_, [&](int i) {
+    const std::size_t begin = std::min(n, part * static_cast<std::size_t>(i));
+    const std::size_t end = std::min(n, begin + part);
+    if (end > begin) std::memcpy(&to_[begin], &from_[begin], (end - begin) * sizeof(float));
+  });
+  return seconds_since(start);
+}
 
 Registration::Registration(std::function<std::vector<Case>()> cases) {
   registry().push_back(std::move(cases));
@@ -117,7 +138,7 @@ Row measure(const Case& what, const Options& options) {
   at::set_num_threads(threads);
 
   const Runs runs = what.prepare();
-  const Series series = alternate(runs, what.dtype, threads, options);
+  const Series series = alternate(what, runs, threads, options);
   const int clean = std::min(count_clean(series.ours), count_clean(series.peer));
   const int all = static_cast<int>(series.ours.size());
 
@@ -133,6 +154,12 @@ Row measure(const Case& what, const Options& options) {
   if (what.flops > 0) {
     row.gflops = what.flops / row.ours_ms * 1e-6;
     row.fraction_of_peak = row.gflops / row.peak_gflops;
+    row.limit_ms = what.flops / row.peak_gflops * 1e-6;
+  }
+  if (what.bytes > 0) {
+    const double seconds = median_of_clean(series.copy, options.alternations);
+    row.copy_gbps = what.bytes / seconds * 1e-9;
+    row.limit_ms = std::max(row.limit_ms, 1e3 * seconds);
   }
   return row;
 }

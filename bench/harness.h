@@ -26,6 +26,7 @@ struct Case {
   std::string peer;               // "libtorch", "composition"
   double flops = 0;               // of one call of ours; 0: not bound by arithmetic, not shown
   std::function<Runs()> prepare;  // allocates and fills; called once, just before measuring
+  double bytes = 0;               // that one call must read and write at least once; 0: not shown
 };
 
 /// A file NAME_bench.cpp offers its cases by one object of this type at namespace scope:
@@ -55,6 +56,8 @@ struct Row {
   double gflops = 0;       // 0: not shown
   double peak_gflops = 0;  // median of the bursts measured between the runs of this case
   double fraction_of_peak = 0;
+  double copy_gbps = 0;       // of a plain copy that moves Case::bytes, measured like the peak
+  double limit_ms = 0;        // roofline: the longer of flops / peak and bytes / copy; 0: not shown
   int runs = 0, dropped = 0;  // timed pairs used, and thrown away
 };
 Row measure(const Case& what, const Options& options);
@@ -62,6 +65,18 @@ Row measure(const Case& what, const Options& options);
 /// What the machine's multiply-add units give at best on `threads` threads, in GFLOP/s (a fused
 /// multiply-add counts two): independent chains in registers, no memory. Takes about 1 ms.
 double fma_gflops(Dtype dtype, int threads);
+/// Moves memory between two arrays of bytes/2 each on `threads` threads; the arrays are kept.
+/// Reading and writing both count, so the figure is comparable with Case::bytes of a kernel.
+class CopyProbe {
+ public:
+  CopyProbe(double bytes, int threads);
+  double seconds();  ///< of one copy
+
+ private:
+  int threads_;
+  std::vector<float> from_, to_;
+};
+
 /// The vector path fma_gflops chose at run time, e.g. "AVX3".
 std::string fma_target();
 

@@ -98,12 +98,14 @@ Json to_json(const Row& row) {
           {"gflops", number_or_null(row.gflops, 2)},
           {"fraction_of_peak", number_or_null(row.fraction_of_peak, 4)},
           {"peak_gflops", number_or_null(row.peak_gflops, 1)},
+          {"copy_gbps", number_or_null(row.copy_gbps, 1)},
+          {"limit_ms", number_or_null(row.limit_ms, 5)},
           {"runs", row.runs},
           {"dropped_runs", row.dropped}};
 }
 
 void print_header(std::ostream& out) {
-  out << std::left << std::setw(14) << "op" << std::setw(18) << "direction" << std::setw(26)
+  out << std::left << std::setw(16) << "op" << std::setw(18) << "direction" << std::setw(36)
       << "shape" << std::setw(9) << "dtype" << std::right << std::setw(8) << "threads"
       << std::setw(12) << "ours ms" << std::setw(12) << "peer ms" << std::setw(8) << "ratio"
       << std::setw(10) << "GFLOP/s" << std::setw(8) << "peak"
@@ -111,13 +113,14 @@ void print_header(std::ostream& out) {
 }
 
 void print_row(std::ostream& out, const Json& row) {
-  out << std::left << std::setw(14) << row.at("op").get<std::string>() << std::setw(18)
-      << row.at("direction").get<std::string>() << std::setw(26) << shape_text(row.at("shape"))
+  out << std::left << std::setw(16) << row.at("op").get<std::string>() << std::setw(18)
+      << row.at("direction").get<std::string>() << std::setw(36) << shape_text(row.at("shape"))
       << std::setw(9) << row.at("dtype").get<std::string>() << std::right << std::setw(8)
       << row.at("threads").get<int>() << std::setw(12) << cell(row.at("ours_ms"), 3)
       << std::setw(12) << cell(row.at("peer_ms"), 3) << std::setw(8) << cell(row.at("ratio"), 2)
       << std::setw(10) << cell(row.at("gflops"), 1) << std::setw(8)
-      << cell(row.at("fraction_of_peak"), 0, 100, " %") << "  " << row.at("peer").get<std::string>()
+      << cell(row.at("fraction_of_peak"), 0, 100, " %") << std::setw(10)
+      << cell(row.value("limit_ms", Json()), 3) << "  " << row.at("peer").get<std::string>()
       << std::endl;
 }
 
