@@ -1,0 +1,49 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "attend/models/classifier.h"
+#include "attend/train/metrics.h"
+#include "attend/train/recipe.h"
+
+namespace attend::train {
+
+enum class Part { kTrain, kValidation, kTest };
+
+/// Sums over the rows of an epoch as they were trained.
+struct Tally {
+  double loss = 0;         // Σ over rows, without regulariser
+  std::int64_t right = 0;
+  std::int64_t rows = 0;
+};
+
+/// What the training loop knows of a task: rows, a loss to differentiate, parameters, and the files that a run needs beside
+/// its weights. Each kind of task ([task] kind) is one class of these.
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual std::int64_t rows(Part part) const = 0;
+  /// Forward on training rows (int64 [B]): the loss to differentiate; adds to the tally.
+  virtual at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) = 0;
+  virtual Metrics metrics(const Tally& tally) const = 0;
+  /// Without dropout; empty for a part without rows.
+  virtual Metrics evaluate(Part part) = 0;
+  virtual models::NamedTensors parameters() = 0;
+  /// SHA-256 of everything that was read from data; a resumed training must meet the same.
+  virtual std::string fingerprint() const = 0;
+  /// Names and bytes of the run's files other than weights, recipe, metrics and model card.
+  virtual std::vector<std::pair<std::string, std::string>> files() const = 0;
+  /// What a reader should know of the data: sizes, balance, lines left out.
+  virtual std::vector<std::string> notes() const = 0;
+};
+
+/// Loads data and builds the model. Throws kUsage, kBadInput, kIo.
+std::unique_ptr<Task> make_task(const Recipe& recipe);
+
+}  // namespace attend::train
