@@ -1,0 +1,197 @@
+#include "attend/models/classifier.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/binary_cross_entropy_with_logits.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/zeros.h>
+
+#include <string>
+
+#include "attend/base/error.h"
+#include "attend/nn/embedding.h"
+#include "attend/nn/init.h"
+#include "attend/ops/pool.h"
+
+namespace attend::models {
+namespace {
+
+enum InitStream : std::uint64_t { kEmbedding = 0, kAttention = 1, kDense = 2 };  // cells: from 16
+
+std::string shape_of(const at::Tensor& x) {
+  std::string text = "[";
+  for (const std::int64_t n : x.sizes()) text += (text.size() > 1 ? ", " : "") + std::to_string(n);
+  return text + "]";
+}
+
+class RecurrentClassifier : public Classifier {
+ public:
+  RecurrentClassifier(const ClassifierConfig& config, std::uint64_t seed, at::ScalarType dtype);
+  ClassifierOutput forward(const ClassifierBatch& batch, const Pass& pass) override;
+  ClassifierOutput forward_embedded(const at::Tensor& embedded, const at::Tensor& lengths,
+                                    const Pass& pass) override;
+  at::Tensor embed(const at::Tensor& ids) override;
+  at::Tensor loss(const ClassifierOutput& output, const at::Tensor& labels) override;
+  NamedTensors parameters() override { return named_; }
+  const ClassifierConfig& config() const override { return config_; }
+
+ private:
+  void name_parameters();
+  void check_input(const at::Tensor& x, const at::Tensor& lengths) const;
+  double l2() const { return config_.freeze_embedding ? 0.0 : config_.embedding_l2; }
+  at::Tensor entropy(const at::Tensor& logits, const at::Tensor& labels) const;
+
+  ClassifierConfig config_;
+  nn::RecurrentOptions recurrent_;
+  at::Tensor table_;  // [V+1,E]
+  std::vector<nn::CellWeights> cells_;
+  at::Tensor attention_, attention_bias_;  // [D·H], [T]
+  at::Tensor dense_, dense_bias_;          // [K,D·H], [K]
+  NamedTensors named_;
+};
+
+RecurrentClassifier::RecurrentClassifier(const ClassifierConfig& config, std::uint64_t seed,
+                                         at::ScalarType dtype)
+    : config_(config) {
+  check_config(config);
+  recurrent_.cell = config.cell;
+  recurrent_.input = config.embedding_width;
+  recurrent_.hidden = config.hidden;
+  recurrent_.layers = config.layers;
+  recurrent_.bidirectional = config.bidirectional;
+  recurrent_.dropout = config.dropout;
+  recurrent_.recurrent_dropout = config.recurrent_dropout;
+  const auto options = at::TensorOptions().dtype(dtype);
+  const std::int64_t width = recurrent_.directions() * config.hidden;
+  const std::int64_t outputs = config.classes == 2 ? 1 : config.classes;
+  Random embedding(seed, Purpose::kInit, kEmbedding), attention(seed, Purpose::kInit, kAttention),
+      dense(seed, Purpose::kInit, kDense);
+  table_ = nn::uniform({config.vocabulary + 1, config.embedding_width}, 0.05, embedding, dtype);
+  cells_ = nn::recurrent_weights(recurrent_, seed, dtype);
+  if (config.attention == Attention::kPool) {
+    attention_ = nn::normal({width}, 0.05, attention, dtype);
+    attention_bias_ = at::zeros({config.max_length}, options);
+  }
+  dense_ = nn::glorot_uniform({outputs, width}, width, outputs, dense, dtype);
+  dense_bias_ = at::zeros({outputs}, options);
+  name_parameters();
+}
+
+void RecurrentClassifier::name_parameters() {
+  const auto add = [this](const std::string& name, const at::Tensor& x) {
+    if (x.defined()) named_.emplace_back(name, x.set_requires_grad(true));
+  };
+  const bool lstm = config_.cell == Cell::kLstm;
+  const std::string cell = lstm ? "lstm." : "gru.";
+  add("embedding.weight", table_);
+  if (config_.freeze_embedding) table_.set_requires_grad(false);
+  for (std::size_t i = 0; i < cells_.size(); ++i) {
+    const auto d = static_cast<std::size_t>(recurrent_.directions());
+    const std::string end = "_l" + std::to_string(i / d) + (i % d == 1 ? "_reverse" : "");
+    add(cell + "weight_ih" + end, cells_[i].weight_ih);
+    add(cell + "weight_hh" + end, cells_[i].weight_hh);
+    add(cell + (lstm ? "bias" : "bias_ih") + end, cells_[i].bias);
+    add(cell + "bias_hh" + end, cells_[i].bias_hh);
+  }
+  add("attention.weight", attention_);
+  add("attention.bias", attention_bias_);
+  add("dense.weight", dense_);
+  add("dense.bias", dense_bias_);
+}
+
+void RecurrentClassifier::check_input(const at::Tensor& x, const at::Tensor& lengths) const {
+  const std::int64_t steps = x.size(1);
+  if (!config_.mask_padding) {
+    if (steps != config_.max_length)
+      fail_usage("classifier: " + std::to_string(steps) +
+                 " positions, but this model reads its "
+                 "padding too: pad to max_length = " +
+                 std::to_string(config_.max_length));
+    return;
+  }
+  if (steps > config_.max_length)
+    fail_usage("classifier: " + std::to_string(steps) +
+               " positions, more than max_length = " + std::to_string(config_.max_length));
+  if (!lengths.defined() || lengths.dim() != 1 || lengths.size(0) != x.size(0))
+    fail_usage("classifier: mask_padding needs lengths [B], one for each of the " +
+               std::to_string(x.size(0)) + " rows");
+}
+
+ClassifierOutput RecurrentClassifier::forward(const ClassifierBatch& batch, const Pass& pass) {
+  if (!batch.ids.defined() || batch.ids.dim() != 2)
+    fail_usage("classifier: ids must be [B,T] int64");
+  // While training, the penalty and its gradient share the embedding's node; see nn/embedding.h.
+  const auto [embedded, penalty] = nn::embed(table_, batch.ids, pass.training ? l2() : 0.0);
+  ClassifierOutput out = forward_embedded(embedded, batch.lengths, pass);  // [B,T,E]
+  if (pass.training) out.penalty = penalty;
+  return out;
+}
+
+ClassifierOutput RecurrentClassifier::forward_embedded(const at::Tensor& embedded,
+                                                       const at::Tensor& lengths,
+                                                       const Pass& pass) {
+  if (embedded.dim() != 3 || embedded.size(2) != config_.embedding_width)
+    fail_usage("classifier: embedded has shape " + shape_of(embedded) + ", expected [B, T, " +
+               std::to_string(config_.embedding_width) + "]");
+  check_input(embedded, lengths);
+  const at::Tensor valid = config_.mask_padding ? lengths : at::Tensor();
+  const nn::RecurrentOutput states = nn::recurrent(embedded, valid, cells_, recurrent_, pass);
+  ClassifierOutput out;
+  at::Tensor sentence;  // [B,D·H]
+  if (config_.attention == Attention::kPool) {
+    const at::Tensor bias = embedded.size(1) == config_.max_length
+                                ? attention_bias_
+                                : attention_bias_.narrow(0, 0, embedded.size(1));
+    std::tie(sentence, out.weights) = pool(states.output, attention_, bias, valid);
+  } else {
+    sentence = nn::last_state(states, recurrent_);
+  }
+  out.logits = at::linear(sentence, dense_, dense_bias_);  // [B,K]
+  return out;
+}
+
+at::Tensor RecurrentClassifier::embed(const at::Tensor& ids) {
+  return std::get<0>(nn::embed(table_, ids));
+}
+
+at::Tensor RecurrentClassifier::entropy(const at::Tensor& logits, const at::Tensor& labels) const {
+  if (labels.dim() != 1 || labels.size(0) != logits.size(0) || labels.scalar_type() != at::kLong)
+    fail_usage("classifier: labels must be [B] int64, got shape " + shape_of(labels) + " for " +
+               std::to_string(logits.size(0)) + " rows");
+  const at::Tensor flat = labels.contiguous();
+  const std::int64_t* label = flat.const_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < flat.size(0); ++i)
+    if (label[i] < 0 || label[i] >= config_.classes)
+      fail_input("classifier: label " + std::to_string(label[i]) + " in row " + std::to_string(i) +
+                 " is outside [0, " + std::to_string(config_.classes) + ")");
+  if (config_.classes > 2) return at::cross_entropy_loss(logits, labels);
+  return at::binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.scalar_type()));
+}
+
+at::Tensor RecurrentClassifier::loss(const ClassifierOutput& output, const at::Tensor& labels) {
+  const at::Tensor mean = entropy(output.logits, labels);
+  if (l2() == 0.0) return mean;
+  if (output.penalty.defined()) return mean + output.penalty;
+  return mean + l2() * (table_ * table_).sum();
+}
+
+}  // namespace
+
+std::unique_ptr<Classifier> make_classifier(const ClassifierConfig& config, std::uint64_t seed,
+                                            at::ScalarType dtype) {
+  if (dtype != at::kFloat && dtype != at::kDouble)
+    fail_usage("classifier: dtype must be float or double");
+  return std::make_unique<RecurrentClassifier>(config, seed, dtype);
+}
+
+at::Tensor probabilities(const ClassifierOutput& output) {
+  const at::Tensor& logits = output.logits;
+  if (logits.size(1) != 1) return at::softmax(logits, 1);
+  return at::cat({at::sigmoid(-logits), at::sigmoid(logits)}, 1);  // [B,2]
+}
+
+}  // namespace attend::models

@@ -1,0 +1,95 @@
+#include <string>
+
+#include "attend/base/error.h"
+#include "attend/models/classifier.h"
+#include "attend/models/summary.h"
+
+namespace attend::models {
+namespace {
+
+constexpr std::int64_t kMaxSize = 1 << 24;  // no layer of this model is sensibly wider
+constexpr std::int64_t kMaxLayers = 64;
+
+void in_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value < low || value > high)
+    fail_usage("model." + std::string(name) + " is " + std::to_string(value) + ": it must be in [" +
+               std::to_string(low) + ", " + std::to_string(high) + "]");
+}
+
+std::string shown(double value) {
+  std::string text = std::to_string(value);
+  while (text.size() > 1 && text.back() == '0' && text[text.size() - 2] != '.') text.pop_back();
+  return text;
+}
+
+void is_rate(const char* name, double value) {
+  if (!(value >= 0.0 && value < 1.0))
+    fail_usage("model." + std::string(name) + " is " + shown(value) + ": it must be in [0, 1)");
+}
+
+std::int64_t cell_parameters(const ClassifierConfig& c, std::int64_t input) {
+  const std::int64_t h = c.hidden, gates = c.cell == Cell::kLstm ? 4 : 3;
+  const std::int64_t biases = c.cell == Cell::kLstm ? 1 : 2;
+  return gates * h * (input + h + biases) * (c.bidirectional ? 2 : 1);
+}
+
+}  // namespace
+
+void check_config(const ClassifierConfig& c) {
+  in_range("vocabulary", c.vocabulary, 1, std::int64_t{1} << 31);
+  in_range("max_length", c.max_length, 1, kMaxSize);
+  in_range("embedding_width", c.embedding_width, 1, kMaxSize);
+  in_range("hidden", c.hidden, 1, kMaxSize);
+  in_range("layers", c.layers, 1, kMaxLayers);
+  in_range("classes", c.classes, 2, kMaxSize);
+  if (c.cell != Cell::kLstm && c.cell != Cell::kGru)
+    fail_usage("model.cell is " + std::to_string(static_cast<int>(c.cell)) +
+               ": it must be lstm or gru");
+  if (c.attention != Attention::kNone && c.attention != Attention::kPool)
+    fail_usage("model.attention is " + std::to_string(static_cast<int>(c.attention)) +
+               ": it must be none or pool");
+  is_rate("dropout", c.dropout);
+  is_rate("recurrent_dropout", c.recurrent_dropout);
+  if (!(c.embedding_l2 >= 0.0 && c.embedding_l2 <= 1e6))
+    fail_usage("model.embedding_l2 is " + shown(c.embedding_l2) + ": it must be in [0, 1000000]");
+  // A product of sizes that no machine holds is a mistyped config, not an allocation to try.
+  const auto table = static_cast<double>(c.vocabulary + 1) * static_cast<double>(c.embedding_width);
+  const auto width = static_cast<double>(c.hidden) * (c.bidirectional ? 2 : 1);
+  const auto cell = 4.0 * static_cast<double>(c.hidden) *
+                    (static_cast<double>(c.embedding_width) + width) *
+                    static_cast<double>(c.layers);
+  if (table + 2 * cell + width * static_cast<double>(c.classes) > 0x1p34)
+    fail_usage(
+        "model: vocabulary, embedding_width, hidden and classes together ask for more than "
+        "2^34 parameters; make one of them smaller");
+}
+
+std::vector<LayerSummary> summarize(const ClassifierConfig& c) {
+  check_config(c);
+  const std::int64_t t = c.max_length, width = c.hidden * (c.bidirectional ? 2 : 1);
+  std::vector<LayerSummary> rows;
+  rows.push_back({"embedding",
+                  "Embedding",
+                  {-1, t, c.embedding_width},
+                  (c.vocabulary + 1) * c.embedding_width,
+                  !c.freeze_embedding});
+  const std::string cell = c.cell == Cell::kLstm ? "LSTM" : "GRU";
+  for (std::int64_t layer = 0; layer < c.layers; ++layer) {
+    LayerSummary row;
+    row.name = (c.cell == Cell::kLstm ? "lstm" : "gru") +
+               (layer == 0 ? std::string() : "_" + std::to_string(layer));
+    row.type = c.bidirectional ? "Bidirectional(" + cell + ")" : cell;
+    const bool sequence = layer + 1 < c.layers || c.attention == Attention::kPool;
+    row.shape =
+        sequence ? std::vector<std::int64_t>{-1, t, width} : std::vector<std::int64_t>{-1, width};
+    row.parameters = cell_parameters(c, layer == 0 ? c.embedding_width : width);
+    rows.push_back(row);
+  }
+  if (c.attention == Attention::kPool)
+    rows.push_back({"attention", "AttentionPool", {-1, width}, width + t, true});
+  const std::int64_t outputs = c.classes == 2 ? 1 : c.classes;
+  rows.push_back({"dense", "Dense", {-1, outputs}, (width + 1) * outputs, true});
+  return rows;
+}
+
+}  // namespace attend::models
