@@ -85,7 +85,7 @@ class Tokenizer {
   void order_words();
 
   TokenizerOptions options_;
-  std::vector<std::u32string::value_type> filter_points_;  // sorted code points
+  std::vector<char32_t> filter_points_;  // sorted
   std::vector<std::pair<std::string, std::int64_t>> counts_;
   std::unordered_map<std::string, std::size_t> place_;  // word -> index into counts_
   std::unordered_map<std::string, std::int64_t> index_;

@@ -1,0 +1,39 @@
+#include "data/readers.h"
+
+namespace attend::data {
+namespace {
+
+std::vector<std::string> fields_of(const std::string& line) {
+  std::vector<std::string> fields;
+  std::size_t start = 0;
+  for (;;) {
+    const std::size_t tab = line.find('\t', start);
+    fields.push_back(line.substr(start, tab - start));
+    if (tab == std::string::npos) return fields;
+    start = tab + 1;
+  }
+}
+
+}  // namespace
+
+void read_tsv(LineReader& lines, const LoadOptions& options, RawTable& table) {
+  Columns columns;
+  bool is_first = true;
+  std::string line;
+  while (lines.next(line)) {
+    drop_carriage_return(line);
+    if (line.empty()) continue;
+    const std::string problem = problem_of(line);
+    if (!problem.empty()) {
+      table.bad_lines.push_back({lines.name(), lines.number(), problem});
+      continue;
+    }
+    const std::vector<std::string> fields = fields_of(line);
+    if (is_first) columns = find_columns(fields, options, lines.name(), lines.number());
+    if (!is_first || !columns.has_header)
+      add_row(fields, columns, lines.name(), lines.number(), table);
+    is_first = false;
+  }
+}
+
+}  // namespace attend::data
