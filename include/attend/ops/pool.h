@@ -11,9 +11,11 @@ namespace attend {
 /// (positions ≥ length get no weight; length 0 gives output 0 and zero gradients; undefined: every position counts).
 /// Returns (output [B,C], weights [B,T]); the weights are always there (they cost nothing) and are differentiable.
 std::tuple<at::Tensor, at::Tensor> pool(const at::Tensor& value, const at::Tensor& score_weight,
-                                        const at::Tensor& bias = {}, const at::Tensor& lengths = {});
+                                        const at::Tensor& bias = {},
+                                        const at::Tensor& lengths = {});
 namespace compose {
 std::tuple<at::Tensor, at::Tensor> pool(const at::Tensor& value, const at::Tensor& score_weight,
-                                        const at::Tensor& bias = {}, const at::Tensor& lengths = {});
+                                        const at::Tensor& bias = {},
+                                        const at::Tensor& lengths = {});
 }  // namespace compose
 }  // namespace attend
