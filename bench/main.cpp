@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", request.threads,
                  "Thread counts, comma-separated (default: every core)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(CLI::Range(1, 1024));
   app.add_option("--alternations", request.options.alternations,
                  "Timed pairs of one case, at least")
