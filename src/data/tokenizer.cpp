@@ -154,8 +154,6 @@ std::int64_t Tokenizer::vocabulary() const {
 
 Tokenizer Tokenizer::from_words(TokenizerOptions options, const std::vector<std::string>& words) {
   Tokenizer out(std::move(options));
-  if (out.options_.oov_token && (words.empty() || words[0] != *out.options_.oov_token))
-    fail_usage("tokenizer: with an oov_token the first word is '" + *out.options_.oov_token + "'");
   for (const std::string& word : words) {
     require_utf8(word, "tokenizer: a word");
     const auto id = static_cast<std::int64_t>(out.words_.size());
@@ -163,6 +161,8 @@ Tokenizer Tokenizer::from_words(TokenizerOptions options, const std::vector<std:
       fail_usage("tokenizer: the word '" + word + "' occurs twice");
     out.words_.push_back(word);
   }
+  if (out.options_.oov_token && !out.index_.contains(*out.options_.oov_token))
+    fail_usage("tokenizer: oov_token '" + *out.options_.oov_token + "' is not among the words");
   return out;
 }
 

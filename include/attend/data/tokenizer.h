@@ -77,8 +77,8 @@ class Tokenizer {
 
   const TokenizerOptions& options() const { return options_; }
 
-  /// A tokenizer with given words (words[i] has id i + 1; with an oov_token that is words[0]). Counts are unknown
-  /// (empty). Throws kUsage when a word occurs twice or oov_token is not words[0].
+  /// A tokenizer with given words (words[i] has id i + 1; an oov_token is one of them, usually the first). Counts are unknown
+  /// (empty). Throws kUsage when a word occurs twice or oov_token is not among them.
   static Tokenizer from_words(TokenizerOptions options, const std::vector<std::string>& words);
 
  private:
