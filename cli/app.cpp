@@ -49,7 +49,8 @@ std::string help_command(const CLI::App& app) {
   if (word.size() > 1 && word[0] == '-') {
     const std::string name = word.substr(0, word.find('='));
     fail_usage("'" + full_name(at) + "' has no option '" + name + "'" +
-               did_you_mean(name, long_options(at)) + " ('" + help_command(at) + "' lists them)");
+               did_you_mean(name, long_options(at)) + " ('" + help_command(at) +
+               "' lists them; '--' goes before a text that begins with '-')");
   }
   if (!verbs_of(at).empty())
     fail_usage("'" + full_name(at) + "' has no verb '" + word + "'" +
@@ -202,6 +203,19 @@ const Verb& Verb::choice(const std::string& names, const std::vector<std::string
 const Verb& Verb::positional(const std::string& name, Kind kind, std::string& value, Need need,
                              const std::string& help) const {
   app_->add_option(name, value, help)->type_name(metavar(kind))->required(need == Need::kRequired);
+  return *this;
+}
+
+const Verb& Verb::given(const std::string& name, std::optional<std::string>& value,
+                        const std::string& help) const {
+  add(*app_, name, metavar(Kind::kText), help, [&value](const std::string& text) { value = text; });
+  return *this;
+}
+
+const Verb& Verb::chosen(const std::string& name, const std::vector<std::string>& choices,
+                         std::string& value, Need need, const std::string& help) const {
+  choice(name, choices, value, help);
+  app_->get_option(name)->required(need == Need::kRequired);
   return *this;
 }
 

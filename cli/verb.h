@@ -54,6 +54,12 @@ class Verb {
                      std::string& value, const std::string& help) const;
   const Verb& positional(const std::string& name, Kind kind, std::string& value, Need need,
                          const std::string& help) const;
+  /// A positional of free text; an empty text is given, not absent.
+  const Verb& given(const std::string& name, std::optional<std::string>& value,
+                    const std::string& help) const;
+  /// A positional that is one of `choices`.
+  const Verb& chosen(const std::string& name, const std::vector<std::string>& choices,
+                     std::string& value, Need need, const std::string& help) const;
   /// All that remains on the line.
   const Verb& positionals(const std::string& name, Kind kind, std::vector<std::string>& values,
                           Need need, const std::string& help) const;

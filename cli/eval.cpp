@@ -1,0 +1,113 @@
+// attend eval RUN: accuracy, F1, confusion matrix and calibration on labelled data.
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "attend/ops/machine.h"
+#include "attend/train/run.h"
+#include "output.h"
+#include "program.h"
+
+namespace attend::cli {
+namespace {
+
+using nlohmann::json;
+
+struct Options {
+  std::string run, data, split;
+  std::optional<std::uint64_t> threads;
+};
+
+json document_of(const train::Evaluation& e, const std::vector<std::string>& labels) {
+  const train::ClassificationReport& r = e.report;
+  auto classes = json::array();
+  for (std::size_t c = 0; c < labels.size(); ++c)
+    classes.push_back({{"label", labels[c]},
+                       {"precision", r.precision.at(c)},
+                       {"recall", r.recall.at(c)},
+                       {"f1", r.class_f1.at(c)}});
+  auto bins = json::array();
+  for (const auto& bin : r.bins)
+    bins.push_back({{"low", bin.low},
+                    {"high", bin.high},
+                    {"n", bin.n},
+                    {"confidence", bin.confidence},
+                    {"accuracy", bin.accuracy}});
+  return {{"run", e.run},
+          {"data", e.data},
+          {"split", e.split},
+          {"n", r.n},
+          {"metrics", train::summary(r)},
+          {"accuracy_interval", r.accuracy_interval},
+          {"labels", labels},
+          {"confusion", r.confusion},
+          {"classes", classes},
+          {"calibration", {{"error", r.calibration_error}, {"bins", bins}}}};
+}
+
+void print_confusion(Output& out, const train::ClassificationReport& r,
+                     const std::vector<std::string>& labels) {
+  std::vector<Align> columns(labels.size() + 4, Align::kRight);
+  columns[0] = Align::kLeft;
+  Table table(columns);
+  std::vector<std::string> head = {"truth \\ answer"};
+  head.insert(head.end(), labels.begin(), labels.end());
+  for (const char* name : {"precision", "recall", "f1"}) head.push_back(name);
+  table.head(head);
+  for (std::size_t t = 0; t < labels.size(); ++t) {
+    std::vector<std::string> row = {labels[t]};
+    for (const std::int64_t n : r.confusion.at(t)) row.push_back(grouped(n));
+    for (const double value : {r.precision.at(t), r.recall.at(t), r.class_f1.at(t)})
+      row.push_back(fixed(value, 4));
+    table.row(row);
+  }
+  out.table(table);
+}
+
+void print_calibration(Output& out, const train::ClassificationReport& r) {
+  Table table({Align::kLeft, Align::kRight, Align::kRight, Align::kRight});
+  table.head({"confidence", "rows", "mean", "right"});
+  for (const auto& bin : r.bins)
+    table.row({fixed(bin.low, 2) + "–" + fixed(bin.high, 2), grouped(bin.n),
+               fixed(bin.confidence, 3), fixed(bin.accuracy, 3)});
+  out.table(table);
+  out.line("expected calibration error " + fixed(r.calibration_error, 4));
+}
+
+int evaluate(Output& out, const Options& o) {
+  use_threads(static_cast<int>(o.threads.value_or(0)));
+  const train::Run run = train::load_run(o.run);
+  const train::Evaluation e = train::evaluate(run, o.data, o.split);
+  if (out.json()) {
+    out.document(document_of(e, run.label_names));
+    return 0;
+  }
+  const train::ClassificationReport& r = e.report;
+  out.line(e.run + " on " + e.data + ", " + e.split + ", " + grouped(r.n) + " rows");
+  out.line("accuracy " + fixed(r.accuracy, 4) + " (95 % interval " +
+           fixed(r.accuracy_interval[0], 4) + "–" + fixed(r.accuracy_interval[1], 4) + ")  f1 " +
+           fixed(r.f1, 4) + "  loss " + fixed(r.loss, 4));
+  out.line("");
+  print_confusion(out, r, run.label_names);
+  out.line("");
+  print_calibration(out, r);
+  return 0;
+}
+
+}  // namespace
+
+void add_eval(Program& program) {
+  const auto o = std::make_shared<Options>();
+  const Verb verb = program.verb(
+      "eval", "Measure a run on labelled data: accuracy, F1, confusion matrix, calibration");
+  verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
+  verb.text("--data", Kind::kData, o->data,
+            "data to measure on (default: what the run was trained on)");
+  verb.choice("--split", {"train", "validation", "test", "all"}, o->split,
+              "part of the data (default: test if there is one; else validation of the run's own "
+              "data, all of other data)");
+  verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
+  verb.example("attend eval runs/quick --split validation");
+  verb.run([o](Output& out) { return evaluate(out, *o); });
+}
+
+}  // namespace attend::cli

@@ -1,0 +1,178 @@
+// attend explain RUN INPUT: what the model looked at, beside what changed its answer.
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "attend/base/error.h"
+#include "attend/base/file.h"
+#include "attend/data/tokenizer.h"
+#include "attend/explain/json.h"
+#include "attend/ops/machine.h"
+#include "attend/viz/terminal.h"
+#include "explained.h"
+#include "output.h"
+#include "program.h"
+
+namespace attend::cli {
+namespace {
+
+using nlohmann::json;
+using Explanations = std::vector<explain::SentenceExplanation>;
+
+struct Options {
+  std::vector<std::string> words;  // runs, then sentences
+  std::string data, split, html, svg;
+  std::optional<std::uint64_t> count, threads;
+};
+
+bool is_folder(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/// The first argument is a run; further ones are runs as long as they are folders.
+std::vector<std::string> runs_of(const Options& o) {
+  std::vector<std::string> runs = {o.words.front()};
+  while (runs.size() < o.words.size() && is_folder(o.words[runs.size()]))
+    runs.push_back(o.words[runs.size()]);
+  return runs;
+}
+
+Rows rows_of(const Options& o, const std::vector<System>& systems, std::size_t first_sentence) {
+  Rows rows;
+  if (first_sentence == o.words.size()) {
+    train::LabelledRows labelled = train::labelled_rows(systems.back().first(), o.data, o.split);
+    return {labelled.data, labelled.split, std::move(labelled.rows.examples)};
+  }
+  if (!o.data.empty() || !o.split.empty() || o.count)
+    fail_usage("give sentences, or --data, --split and --count to choose them, not both");
+  for (std::size_t i = first_sentence; i < o.words.size(); ++i) {
+    const std::string& text = o.words[i];
+    if (!data::is_utf8(text))
+      fail_input("sentence " + std::to_string(i - first_sentence + 1) + " is not valid UTF-8");
+    if (text.find_first_not_of(" \t\r\n\v\f") == std::string::npos)
+      fail_input("sentence " + std::to_string(i - first_sentence + 1) +
+                 " is empty: give at least one word");
+    data::Example example;
+    example.text = text;
+    example.label = -1;
+    rows.examples.push_back(std::move(example));
+  }
+  return rows;
+}
+
+/// Explaining costs a forward pass a word; a large part is thinned evenly, and that is said.
+void thin(Output& out, Rows& rows) {
+  constexpr std::size_t kMost = 2000;
+  const std::size_t n = rows.examples.size();
+  if (n <= kMost) return;
+  std::vector<data::Example> kept;
+  for (std::size_t i = 0; i < kMost; ++i) kept.push_back(std::move(rows.examples[i * n / kMost]));
+  rows.examples = std::move(kept);
+  out.note("every figure but accuracy over seeds is of " + std::to_string(kMost) + " of " +
+           std::to_string(n) + " sentences, taken evenly");
+}
+
+viz::TerminalOptions terminal_options(const Output& out) {
+  viz::TerminalOptions options;
+  const char* depth = std::getenv("COLORTERM");
+  const std::string colours = depth == nullptr ? "" : depth;
+  if (out.colour())
+    options.colour =
+        colours == "truecolor" || colours == "24bit" ? viz::Colour::kTrue : viz::Colour::k256;
+  // "foreground;background" by number, where the terminal tells; 7 and 9 to 15 are light.
+  const char* pair = std::getenv("COLORFGBG");
+  const std::string colour_pair = pair == nullptr ? "" : pair;
+  if (const auto at = colour_pair.rfind(';'); at != std::string::npos) {
+    const int background = std::atoi(colour_pair.c_str() + at + 1);
+    options.dark = background < 7 || background == 8;
+  }
+  options.width = out.width();
+  return options;
+}
+
+void print_document(Output& out, const train::Run& run, const Explanations& explanations,
+                    const std::vector<std::size_t>& chosen, bool several) {
+  std::string list;
+  for (const std::size_t place : chosen)
+    list += (list.empty() ? "" : ",") +
+            explain::to_json(explanations[place], run.path, run.label_names);
+  if (!several) return out.line(list);
+  out.line("{\"schema\":\"attend.explain/1\",\"run\":" + json(run.path).dump() +
+           ",\"explanations\":[" + list + "]}");
+}
+
+void write_files(const Options& o, const std::vector<System>& systems, const Rows& rows,
+                 const Explanations& explanations, const std::vector<std::size_t>& chosen) {
+  if (!o.svg.empty()) {
+    if (chosen.size() != 1)
+      fail_usage("--svg: draws one sentence, and there are " + std::to_string(chosen.size()));
+    const viz::Sentence sentence =
+        sentence_of(explanations[chosen[0]], static_cast<std::int64_t>(chosen[0]) + 1);
+    write_file_atomically(o.svg, viz::svg(sentence, systems.back().first().label_names));
+  }
+  if (!o.html.empty())
+    write_file_atomically(o.html, viz::html(report_of(systems, rows, explanations, chosen)));
+}
+
+int explain_rows(Output& out, const Options& o) {
+  use_threads(static_cast<int>(o.threads.value_or(0)));
+  const std::vector<std::string> folders = runs_of(o);
+  const bool from_data = folders.size() == o.words.size();
+  if (from_data && o.data.empty() && o.split.empty() && !o.count)
+    fail_usage(
+        "no input: give a sentence, or --split validation to take sentences from the run's data");
+  const std::vector<System> systems = load_systems(folders);
+  Rows rows = rows_of(o, systems, folders.size());
+  thin(out, rows);
+  const train::Run& run = systems.back().first();
+  const Explanations explanations = explain::explain_sentences(
+      systems.back().classifiers(), inputs_of(run, rows.examples), options_of(run));
+  const std::size_t fallback = o.html.empty() ? 5 : 100;  // a screen or two; a page
+  const std::size_t count = from_data ? o.count.value_or(fallback) : rows.examples.size();
+  const auto chosen = choose(explanations, count);
+  write_files(o, systems, rows, explanations, chosen);
+  if (out.json()) {
+    print_document(out, run, explanations, chosen, from_data || rows.examples.size() > 1);
+    return 0;
+  }
+  if (!o.html.empty() || !o.svg.empty()) {
+    for (const std::string& file : {o.html, o.svg})
+      if (!file.empty()) out.line(file);
+    return 0;
+  }
+  const viz::TerminalOptions options = terminal_options(out);
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    out.raw((i == 0 ? "" : "\n") +
+            viz::terminal(
+                sentence_of(explanations[chosen[i]], static_cast<std::int64_t>(chosen[i]) + 1),
+                run.label_names, options));
+  return 0;
+}
+
+}  // namespace
+
+void add_explain(Program& program) {
+  const auto o = std::make_shared<Options>();
+  const Verb verb =
+      program.verb("explain", "Show what a run looked at, beside what changed its answer");
+  verb.positionals(
+      "RUN", Kind::kRun, o->words, Need::kRequired,
+      "the folder of a run, or several (seeds, other models), then the sentences to explain");
+  verb.text("--data", Kind::kData, o->data,
+            "take sentences from this data set (default: what the run was trained on)");
+  verb.choice("--split", {"train", "validation", "test", "all"}, o->split,
+              "part of the data to take sentences from");
+  verb.number("--count", o->count, 1, 100'000,
+              "number of sentences, half of them wrong answers (default: 5, or 100 in a page)");
+  verb.text("--html", Kind::kFile, o->html, "write one self-contained page");
+  verb.text("--svg", Kind::kFile, o->svg, "write a picture of one sentence");
+  verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
+  verb.example("attend explain runs/quick 'Great phone, bad battery.'");
+  verb.example("attend explain runs/lstm runs/attention --split validation --html report.html");
+  verb.run([o](Output& out) { return explain_rows(out, *o); });
+}
+
+}  // namespace attend::cli
