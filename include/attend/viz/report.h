@@ -73,10 +73,9 @@ struct Sentence {
 
 /// One model over seeds, for the comparison at the head of the page.
 struct ModelRuns {
-  std::string name;   // "LSTM", "LSTM with attention"
-  std::string about;  // a few words: "17,345 weights"
-  std::vector<double>
-      accuracies;  // test accuracy of each seed in 0…1; all models in the same order of seeds
+  std::string name;                // "LSTM", "LSTM with attention"
+  std::string about;               // a few words: "17,345 weights"
+  std::vector<double> accuracies;  // on the test set, 0…1; every model in the same order of seeds
 };
 
 struct SentimentReport {
@@ -96,6 +95,8 @@ struct SentimentReport {
   double mean_attention_on_padding = kMissing;
   std::vector<std::string> label_names;  // {"negative","positive"}
   std::vector<ModelRuns> models;         // empty: no comparison
+  /// Accuracy of models.back() − models.front(), mean over seeds (explain::paired_difference).
+  Interval difference;
   std::vector<Sentence> sentences;
 };
 
@@ -109,8 +110,12 @@ std::string html(const SentimentReport& report);
 /// light; real text.
 std::string svg(const Sentence& sentence, const std::vector<std::string>& label_names);
 
-/// The sentence that follows from comparing models over seeds ("" with fewer than two models).
-std::string comparison_sentence(const SentimentReport& report);
+/// What comparing models.front() with models.back() over seeds can show: a headline and its reasons. Empty with fewer
+/// than two models.
+struct ComparisonText {
+  std::string title, lead, why;
+};
+ComparisonText comparison_text(const SentimentReport& report);
 
 /// The verdict's headline, and what follows from it for the reader.
 struct VerdictText {

@@ -1,0 +1,133 @@
+#include <cmath>
+
+#include "attend/base/error.h"
+#include "attend/base/file.h"
+#include "attend/viz/report.h"
+#include "attend/viz/terminal.h"
+#include "viz/assets.h"
+#include "viz/json.h"
+
+namespace attend::viz {
+namespace {
+
+std::string base64(const std::string& bytes) {
+  static const char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t three = 0;
+    for (std::size_t k = 0; k < 3; ++k)
+      three = (three << 8) | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (std::size_t k = 0; k < 4; ++k)
+      out.push_back(i + k <= bytes.size() ? kDigits[(three >> (18 - 6 * k)) & 63u] : '=');
+  }
+  return out;
+}
+
+std::string source_hash(const std::string& text) {  // as content security policy writes it
+  const std::string hex = sha256(text);
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  return "'sha256-" + base64(bytes) + "'";
+}
+
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : safe(text)) {
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '"')
+      out += "&quot;";
+    else
+      out.push_back(c);
+  }
+  return out;
+}
+
+void check_length(const Sentence& s, std::size_t n, const char* what, bool may_be_empty = true) {
+  if (n == s.words.size() || (may_be_empty && n == 0)) return;
+  fail_usage("attend::viz: sentence " + std::to_string(s.id) + " has " +
+             std::to_string(s.words.size()) + " words but " + std::to_string(n) + " values of " +
+             what + "; give one a word, or none");
+}
+
+void check_label(const SentimentReport& r, const Sentence& s, std::int64_t label,
+                 std::int64_t least) {
+  if (label >= least && label < static_cast<std::int64_t>(r.label_names.size())) return;
+  fail_usage("attend::viz: sentence " + std::to_string(s.id) + " has label " +
+             std::to_string(label) + " but there are " + std::to_string(r.label_names.size()) +
+             " label names");
+}
+
+void check(const SentimentReport& r) {
+  for (const auto& s : r.sentences) {
+    check_length(s, s.attention.size(), "attention");
+    check_length(s, s.attention_low.size(), "attention_low");
+    check_length(s, s.attention_high.size(), "attention_high");
+    check_length(s, s.leave_one_out.size(), "leave_one_out");
+    check_length(s, s.what_if.size(), "what_if");
+    check_length(s, s.what_if_label.size(), "what_if_label", s.what_if.empty());
+    check_length(s, s.gradient_x_input.size(), "gradient_x_input");
+    check_label(r, s, s.predicted, 0);
+    check_label(r, s, s.label, -1);
+    for (const auto& o : s.others) check_label(r, s, o.predicted, 0);
+    for (std::size_t i = 0; i < s.what_if.size(); ++i)
+      if (!std::isnan(s.what_if[i])) check_label(r, s, s.what_if_label[i], 0);
+  }
+}
+
+constexpr char kSample[] =
+    "<p class=\"sample\"><strong>Sample data.</strong> Every text and number on this page is "
+    "invented, to show the design.</p>\n";
+
+constexpr char kBody[] = R"(<main id="main" tabindex="-1">
+<noscript><p class="note">This report draws itself with the script inside this file. The data are in the element with id “data”, as JSON of schema attend.explain/1.</p></noscript>
+<section id="compare" class="compare" aria-labelledby="h-compare" hidden></section>
+<div class="split">
+<section id="left" aria-labelledby="h-list">
+<h2 id="h-list">Sentences</h2>
+<div class="controls" id="controls"></div>
+<div class="legend" id="legend"></div>
+<p class="micro" id="count" aria-live="polite"></p>
+<div id="list" role="listbox" aria-labelledby="h-list"></div>
+</section>
+<section id="panel" aria-labelledby="h-panel"></section>
+</div>
+</main>
+<footer>
+<p>Keys: <kbd>Tab</kbd> moves between figures, arrow keys move inside one, <kbd>Home</kbd> and <kbd>End</kbd> jump, <kbd>Enter</kbd> holds a word, <kbd>Esc</kbd> lets it go. The address holds the view: copy it to share what you see. Nothing on this page is loaded from elsewhere.</p>
+</footer>
+)";
+
+}  // namespace
+
+std::string html(const SentimentReport& report) {
+  check(report);
+  const std::string style = kStyle, script = kScript, name = escaped(report.run);
+  std::string page = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
+  page += "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src " +
+          source_hash(style) + "; script-src " + source_hash(script) +
+          "; img-src data: blob:; base-uri 'none'; form-action 'none'\">\n";
+  page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
+  page += "<meta name=\"color-scheme\" content=\"light dark\">\n";
+  page += "<title>" + name + ": what the model looked at</title>\n<style>" + style +
+          "</style>\n</head>\n<body>\n";
+  page += "<a class=\"skip\" href=\"#main\">Skip to the content</a>\n";
+  if (report.sample) page += kSample;
+  page += "<header>\n<p class=\"over\">attend explain · " + name + "</p>\n";
+  bool looked = report.sentences.empty();
+  for (const auto& s : report.sentences) looked |= !s.attention.empty();
+  page += looked ? "<h1>Where the model looked, and what changed its answer</h1>\n"
+                 : "<h1>What changed the model’s answer</h1>\n";
+  page += "<dl class=\"facts\"></dl>\n</header>\n";
+  page += kBody;
+  page += "<script type=\"application/json\" id=\"data\">" + page_data(report) + "</script>\n";
+  page += "<script>" + script + "</script>\n</body>\n</html>\n";
+  return page;
+}
+
+}  // namespace attend::viz

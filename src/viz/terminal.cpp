@@ -1,0 +1,235 @@
+#include "attend/viz/terminal.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+
+#include "viz/palette.h"
+#include "viz/text.h"
+
+namespace attend::viz {
+namespace {
+
+bool is_bidi_control(char32_t c) {
+  return c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) ||
+         (c >= 0x2066 && c <= 0x2069);
+}
+
+// The nearest colour of the 6 × 6 × 6 cube that every 256-colour terminal has at 16…231.
+int cube(std::uint32_t rgb) {
+  const auto level = [](std::uint32_t v) { return v < 48 ? 0u : v < 115 ? 1u : (v - 35) / 40; };
+  return static_cast<int>(16 + 36 * level(rgb >> 16) + 6 * level((rgb >> 8) & 255u) +
+                          level(rgb & 255u));
+}
+
+std::string colour_code(std::uint32_t rgb, Colour colour,
+                        int layer) {  // layer 38: text, 48: ground
+  char s[32];
+  if (colour == Colour::kTrue)
+    std::snprintf(s, sizeof s, "\x1b[%d;2;%u;%u;%um", layer, rgb >> 16, (rgb >> 8) & 255u,
+                  rgb & 255u);
+  else
+    std::snprintf(s, sizeof s, "\x1b[%d;5;%dm", layer, cube(rgb));
+  return s;
+}
+
+std::string styled(const std::string& text, const char* code, Colour colour) {
+  return colour == Colour::kNone ? text : "\x1b[" + std::string(code) + "m" + text + "\x1b[0m";
+}
+
+double full_shade(const Sentence& s) {
+  return s.verdict == Verdict::kAllEqual ? 1.0 : largest_of(s.attention);
+}
+
+// One word as it stands in the line, without colour, and how many columns it takes.
+struct Piece {
+  std::string text;
+  int step = -1;  // −1: no weight
+};
+
+Piece piece(const Sentence& s, std::size_t i, Colour colour) {
+  static const char* const kBars[] = {"", "▁", "▁", "▂", "▃", "▄", "▄", "▅", "▆", "▇", "█"};
+  const auto& w = s.words[i];
+  Piece p{safe(w.text)};
+  if (w.state == WordState::kDropped || w.state == WordState::kCut)
+    return p.text = "(" + p.text + ")", p;
+  if (i < s.attention.size() && !std::isnan(s.attention[i])) {
+    p.step = shade(s.attention[i], full_shade(s));
+    if (colour == Colour::kNone) p.text += kBars[p.step];
+  }
+  return p;
+}
+
+std::string painted(const Piece& p, const TerminalOptions& o) {
+  if (o.colour == Colour::kNone || p.step < 0) return p.text;
+  if (p.step == 0) return " " + p.text + " ";
+  const std::uint32_t ground = (o.dark ? kRampDark : kRampLight)[p.step];
+  const bool black = o.dark ? p.step > kLastWhiteTextDark : p.step <= kLastBlackTextLight;
+  return colour_code(ground, o.colour, 48) +
+         colour_code(black ? 0x000000 : 0xffffff, o.colour, 38) + " " + p.text + " \x1b[0m";
+}
+
+std::string pad(const std::string& text, int width, bool left = false) {
+  const std::string space(static_cast<std::size_t>(std::max(0, width - columns(text))), ' ');
+  return left ? space + text : text + space;
+}
+
+std::string cut_to(const std::string& text, int width) {
+  if (columns(text) <= width) return text;
+  std::string out;
+  int n = 0;
+  for (const char32_t c : decode(text)) {
+    if (n + columns(c) > width - 1) break;
+    append(out, c);
+    n += columns(c);
+  }
+  return out + "…";
+}
+
+std::string wrapped(const std::string& text, int width) {
+  std::string out, line;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    const std::string word = text.substr(at, end - at);
+    if (!line.empty() && columns(line) + 1 + columns(word) > width)
+      out += line + "\n", line.clear();
+    line += (line.empty() ? "" : " ") + word;
+    at = end + 1;
+  }
+  return out + line + "\n";
+}
+
+// A bar of `width` columns in eighths of a column.
+std::string bar(double share, int width) {
+  static const char* const kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const int eighths = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * width * 8));
+  std::string out;
+  for (int i = 0; i < eighths / 8; ++i) out += "█";
+  return out + kEighths[eighths % 8];
+}
+
+double value(const std::vector<double>& v, std::size_t i) { return i < v.size() ? v[i] : kMissing; }
+
+std::vector<std::size_t> strongest(const Sentence& s, int top) {
+  double most = 0;
+  for (const double v : s.leave_one_out) most = std::isnan(v) ? most : std::max(most, std::abs(v));
+  const double peak = largest_of(s.attention);
+  const auto share = [](double v, double of) {
+    return std::isnan(v) || of <= 0 ? 0.0 : std::abs(v) / of;
+  };
+  std::vector<double> strength(s.words.size());
+  std::vector<std::size_t> index;
+  for (std::size_t i = 0; i < s.words.size(); ++i) {
+    strength[i] =
+        std::max(share(value(s.attention, i), peak), share(value(s.leave_one_out, i), most));
+    if (s.words[i].state == WordState::kSeen || s.words[i].state == WordState::kUnknown)
+      index.push_back(i);
+  }
+  std::stable_sort(index.begin(), index.end(),
+                   [&](std::size_t a, std::size_t b) { return strength[a] > strength[b]; });
+  if (static_cast<int>(index.size()) > top)
+    index.resize(static_cast<std::size_t>(std::max(0, top)));
+  return index;
+}
+
+std::string table(const Sentence& s, const std::string& answer, const TerminalOptions& o) {
+  const std::vector<std::size_t> rows = strongest(s, o.top);
+  if (rows.empty()) return "";
+  const int bar_width = std::clamp(o.width - 62, 8, 24), word_width = 16;
+  const double peak = largest_of(s.attention);
+  std::string out = styled(pad("word", word_width) + "  " + pad("attention", bar_width + 6) +
+                               "  leave-one-out  gradient×input  P(" + safe(answer) + ") without",
+                           "2", o.colour) +
+                    "\n";
+  for (const std::size_t i : rows) {
+    const double w = value(s.attention, i), q = value(s.what_if, i);
+    std::string ink = bar(std::isnan(w) || peak <= 0 ? 0 : w / peak, bar_width);
+    const int used = columns(ink);
+    if (o.colour != Colour::kNone && !ink.empty())
+      ink = colour_code(o.dark ? kRampDark[9] : kLook, o.colour, 38) + ink + "\x1b[0m";
+    const bool flips =
+        i < s.what_if_label.size() && !std::isnan(q) && s.what_if_label[i] != s.predicted;
+    out += pad(cut_to(safe(s.words[i].text), word_width), word_width) + "  " + ink +
+           std::string(static_cast<std::size_t>(bar_width - used), ' ') + pad(dec(w), 6, true) +
+           pad(signed_dec(value(s.leave_one_out, i)), 15, true) +
+           pad(signed_dec(value(s.gradient_x_input, i)), 16, true) + pad(dec(q), 10, true) +
+           (flips ? "  " + styled("✗ flips", "33", o.colour) : "") + "\n";
+  }
+  const auto seen = std::count_if(s.words.begin(), s.words.end(), [](const Word& w) {
+    return w.state == WordState::kSeen || w.state == WordState::kUnknown;
+  });
+  if (seen > static_cast<std::ptrdiff_t>(rows.size()))
+    out += styled(std::to_string(seen - static_cast<std::ptrdiff_t>(rows.size())) +
+                      " quieter words not listed",
+                  "2", o.colour) +
+           "\n";
+  return out;
+}
+
+}  // namespace
+
+std::string safe(const std::string& text) {
+  std::string out;
+  for (const char32_t c : decode(text)) {
+    char code[24];
+    if (c < 0x20)
+      append(out, 0x2400 + c);  // ␀ … ␟, ESC is ␛
+    else if (c == 0x7F)
+      append(out, 0x2421);  // ␡
+    else if ((c >= 0x80 && c < 0xA0) || is_bidi_control(c) || c == 0x2028 || c == 0x2029) {
+      std::snprintf(code, sizeof code, "⟨U+%04X⟩", static_cast<unsigned>(c));
+      out += code;
+    } else
+      append(out, c);
+  }
+  return out;
+}
+
+std::string shaded_words(const Sentence& s, const TerminalOptions& o) {
+  std::string out;
+  int column = 0;
+  for (std::size_t i = 0; i < s.words.size(); ++i) {
+    const Piece p = piece(s, i, o.colour);
+    const int width = columns(p.text) + (o.colour != Colour::kNone && p.step >= 0 ? 2 : 1);
+    if (column > 0 && column + width > o.width) out += "\n", column = 0;
+    out += painted(p, o);
+    if (o.colour == Colour::kNone || p.step < 0) out += " ";
+    column += width;
+  }
+  return out + "\n";
+}
+
+std::string terminal(const Sentence& s, const std::vector<std::string>& label_names,
+                     const TerminalOptions& o) {
+  const auto label = [&](std::int64_t i) {
+    return i >= 0 && i < static_cast<std::int64_t>(label_names.size())
+               ? label_names[static_cast<std::size_t>(i)]
+               : std::to_string(i);
+  };
+  const std::string answer = label(s.predicted);
+  std::string out = shaded_words(s, o);
+  out += styled(safe(answer) + " " + dec(s.probability), "1", o.colour);
+  if (s.label >= 0)
+    out += s.label == s.predicted
+               ? "  ✓ right"
+               : "  " + styled("✗ wrong: the data say " + safe(label(s.label)), "33", o.colour);
+  const auto n = std::count_if(s.words.begin(), s.words.end(), [](const Word& w) {
+    return w.state == WordState::kDropped || w.state == WordState::kCut;
+  });
+  if (n > 0) out += styled("  (in parentheses: not read by the model)", "2", o.colour);
+  out += "\n";
+  const VerdictText v = verdict_text(s);
+  out += "\n" + styled(v.lead, "1", o.colour) +
+         (std::isnan(s.attention_leave_one_out.tau)
+              ? ""
+              : "  (Kendall τ " + signed_dec(s.attention_leave_one_out.tau) + ")") +
+         "\n";
+  out += wrapped(v.why, std::min(o.width, 96));
+  if (s.attention_on_padding > 0)
+    out += dec(100 * s.attention_on_padding, 0) + " % of the attention fell on padding.\n";
+  return out + "\n" + table(s, answer, o);
+}
+
+}  // namespace attend::viz
