@@ -76,7 +76,8 @@ std::string state_json(const Checkpoint& c) {
 void read_state(const std::string& text, const std::string& path, Checkpoint& c) {
   const json in = data::parse_json(text, path);
   try {
-    if (in.at("version").get<int>() != kFormatVersion) fail_input(path + ": written by another version");
+    if (in.at("version").get<int>() != kFormatVersion)
+      fail_input(path + ": written by another version");
     c.recipe_hash = in.at("recipe_hash").get<std::string>();
     c.fingerprint = in.at("fingerprint").get<std::string>();
     c.threads = in.at("threads").get<int>();
@@ -100,7 +101,8 @@ void read_state(const std::string& text, const std::string& path, Checkpoint& c)
 
 std::string file_name(std::int64_t step) {
   std::string digits = std::to_string(step);
-  return "step-" + std::string(digits.size() < 9 ? 9 - digits.size() : 0, '0') + digits + ".safetensors";
+  return "step-" + std::string(digits.size() < 9 ? 9 - digits.size() : 0, '0') + digits +
+         ".safetensors";
 }
 
 /// Leaves `current` and the newest of those before it; later ones were never pointed to, and whatever else
@@ -157,12 +159,15 @@ std::optional<Checkpoint> read_checkpoint(const std::string& folder) {
   if (!fs::exists(pointer_path)) return std::nullopt;
   const std::string pointer = read_file(pointer_path);
   const std::size_t space = pointer.find(' ');
-  if (!pointer.starts_with("step-") || space == std::string::npos || pointer.find('/') != std::string::npos)
+  if (!pointer.starts_with("step-") || space == std::string::npos ||
+      pointer.find('/') != std::string::npos)
     fail_input(pointer_path + ": not the name of a checkpoint and its SHA-256");
   const std::string path = folder + "/" + pointer.substr(0, space);
   if (pointer.substr(space + 1) != sha256_of_file(path) + "\n")
-    fail_input(path + ": its bytes are not those that were written (SHA-256 differs); "
-               "remove " + pointer_path + " to begin the training again");
+    fail_input(path +
+               ": its bytes are not those that were written (SHA-256 differs); "
+               "remove " +
+               pointer_path + " to begin the training again");
   interop::SafetensorsFile file = interop::read_safetensors(path);
   Checkpoint out;
   out.tensors = std::move(file.tensors);

@@ -13,14 +13,14 @@ namespace attend::train {
 /// Everything besides tensors that a training needs to go on as if it had never stopped. Random numbers need no state: order
 /// and dropout are functions of seed, epoch and step.
 struct TrainState {
-  std::int64_t step = 0;        // steps done in all
-  std::int64_t epoch = 0;       // epochs done
-  std::int64_t batch = 0;       // steps done in the epoch that has begun
-  Tally tally;                  // of that epoch
+  std::int64_t step = 0;   // steps done in all
+  std::int64_t epoch = 0;  // epochs done
+  std::int64_t batch = 0;  // steps done in the epoch that has begun
+  Tally tally;             // of that epoch
   double epoch_seconds = 0, seconds = 0;
   std::int64_t best_epoch = 0;  // from 1; 0 = none yet
   double best = 0;
-  std::int64_t waited = 0;      // epochs since
+  std::int64_t waited = 0;  // epochs since
   std::vector<EpochRecord> history;
 };
 
@@ -28,7 +28,7 @@ struct Checkpoint {
   TrainState state;
   std::string recipe_hash, fingerprint;
   int threads = 0;
-  models::NamedTensors tensors;   // "param.…", "optim.…", "best.…"
+  models::NamedTensors tensors;  // "param.…", "optim.…", "best.…"
 };
 
 /// Writes FOLDER/step-N.safetensors, then the pointer FOLDER/latest (its name and SHA-256), each atomically, then removes

@@ -18,7 +18,7 @@
 namespace attend::train {
 namespace {
 
-constexpr std::int64_t kEvaluationBatch = 200;   // larger ones are no quicker and hold more memory
+constexpr std::int64_t kEvaluationBatch = 200;  // larger ones are no quicker and hold more memory
 
 data::Tokenizer make_tokenizer(const Recipe::Data& options, const Parts& parts) {
   data::TokenizerOptions how;
@@ -36,7 +36,8 @@ data::Tokenizer make_tokenizer(const Recipe::Data& options, const Parts& parts) 
     add(parts.test);
   }
   tokenizer.fit_on_texts(texts);
-  if (tokenizer.vocabulary() < 1) fail_input(parts.train.name + ": the training texts hold no words");
+  if (tokenizer.vocabulary() < 1)
+    fail_input(parts.train.name + ": the training texts hold no words");
   return tokenizer;
 }
 
@@ -47,7 +48,7 @@ void count(const at::Tensor& logits, const at::Tensor& labels, Tally& tally) {
   const std::int64_t* label = labels.const_data_ptr<std::int64_t>();
   const std::int64_t classes = z.size(1);
   for (std::int64_t i = 0; i < z.size(0); ++i, row += classes) {
-    if (classes == 1) {   // −log σ(±z) = log(1 + e^∓z)
+    if (classes == 1) {  // −log σ(±z) = log(1 + e^∓z)
       const double margin = label[i] == 1 ? row[0] : -row[0];
       tally.loss += std::max(-margin, 0.0) + std::log1p(std::exp(-std::abs(margin)));
       tally.right += (row[0] > 0) == (label[i] == 1);
@@ -110,8 +111,7 @@ class Classification final : public Task {
     std::string sums = vectors_sha256_ + data::to_tokenizer_json(tokenizer_);
     for (const data::Encoded& set : parts_)
       for (const at::Tensor& x : {set.ids, set.labels})
-        if (x.defined())
-          sums += sha256({static_cast<const char*>(x.const_data_ptr()), x.nbytes()});
+        if (x.defined()) sums += sha256({static_cast<const char*>(x.const_data_ptr()), x.nbytes()});
     return sha256(sums);
   }
 
@@ -132,17 +132,22 @@ class Classification final : public Task {
     out.ids = out.ids.contiguous();
     out.labels = out.labels.contiguous();
     const std::string of_all = " of " + std::to_string(set.examples.size()) + " " +
-                               (part == Part::kTrain ? "training" : part == Part::kTest ? "test" : "validation") + " texts ";
+                               (part == Part::kTrain  ? "training"
+                                : part == Part::kTest ? "test"
+                                                      : "validation") +
+                               " texts ";
     if (out.truncated > 0)
       notes_.push_back(std::to_string(out.truncated) + of_all + "are longer than " +
                        std::to_string(recipe.data.max_length) + " words and were cut");
     if (out.empty > 0)
-      notes_.push_back(std::to_string(out.empty) + of_all + "hold no known word and are read as padding");
+      notes_.push_back(std::to_string(out.empty) + of_all +
+                       "hold no known word and are read as padding");
   }
 
   void load_vectors(const std::string& path) {
     std::vector<std::string> words;
-    for (std::int64_t id = 1; id <= tokenizer_.vocabulary(); ++id) words.push_back(*tokenizer_.word_of(id));
+    for (std::int64_t id = 1; id <= tokenizer_.vocabulary(); ++id)
+      words.push_back(*tokenizer_.word_of(id));
     const auto vectors = interop::read_word_vectors(path, words);
     const at::NoGradGuard no_grad;
     const auto coverage = interop::fill_table(parameters_.front().second, words, vectors);
@@ -181,7 +186,8 @@ std::unique_ptr<Task> make_classification(const Recipe& recipe) {
 
 std::unique_ptr<Task> make_task(const Recipe& recipe) {
   switch (recipe.task.kind) {
-    case TaskKind::kClassification: return make_classification(recipe);
+    case TaskKind::kClassification:
+      return make_classification(recipe);
   }
   fail_usage("task.kind is unknown");
 }

@@ -16,7 +16,8 @@ constexpr char kModelType[] = "attend-classifier";
 /// Takes checked fields out of an object; what is left over at the end is unknown.
 class Fields {
  public:
-  Fields(nlohmann::json object, std::string name) : object_(std::move(object)), name_(std::move(name)) {
+  Fields(nlohmann::json object, std::string name)
+      : object_(std::move(object)), name_(std::move(name)) {
     if (!object_.is_object()) fail_input(name_ + ": expected an object");
   }
 
@@ -108,8 +109,8 @@ RunConfig from_config_json(const std::string& text, const std::string& name) {
   if (const std::string type = fields.text("model_type"); type != kModelType)
     fail_input(name + ": model_type is '" + type + "', this version reads '" + kModelType + "'");
   if (const auto version = fields.whole("attend_format_version"); version != kFormatVersion)
-    fail_input(name + ": attend_format_version is " + std::to_string(version) + ", this version reads " +
-               std::to_string(kFormatVersion));
+    fail_input(name + ": attend_format_version is " + std::to_string(version) +
+               ", this version reads " + std::to_string(kFormatVersion));
   fields.texts("architectures");
   RunConfig out;
   models::ClassifierConfig& m = out.model;

@@ -49,8 +49,8 @@ double beta_fraction(double a, double b, double x) {
   for (int m = 1; m <= 500; ++m) {
     for (int half = 0; half < 2; ++half) {
       const double k = m, n = a + 2 * k;
-      const double term = half == 0 ? k * (b - k) * x / ((n - 1) * n)
-                                    : -(a + k) * (a + b + k) * x / (n * (n + 1));
+      const double term =
+          half == 0 ? k * (b - k) * x / ((n - 1) * n) : -(a + k) * (a + b + k) * x / (n * (n + 1));
       d = 1 + term * d;
       d = 1 / (std::abs(d) < kTiny ? kTiny : d);
       c = 1 + term / c;
@@ -99,8 +99,10 @@ ClassificationReport report_classification(const at::Tensor& probabilities,
     ++report.confusion[static_cast<std::size_t>(truth)][static_cast<std::size_t>(guess)];
     right += guess == truth;
     report.loss -= std::log(std::max(row[truth], std::numeric_limits<double>::min()));
-    const auto at = static_cast<std::int64_t>(std::ceil(row[guess] * static_cast<double>(bins))) - 1;
-    CalibrationBin& bin = report.bins[static_cast<std::size_t>(std::clamp<std::int64_t>(at, 0, bins - 1))];
+    const auto at =
+        static_cast<std::int64_t>(std::ceil(row[guess] * static_cast<double>(bins))) - 1;
+    CalibrationBin& bin =
+        report.bins[static_cast<std::size_t>(std::clamp<std::int64_t>(at, 0, bins - 1))];
     ++bin.n;
     bin.confidence += row[guess];
     bin.accuracy += guess == truth;
@@ -119,7 +121,7 @@ Metrics summary(const ClassificationReport& report) {
 
 std::array<double, 2> wilson_interval(std::int64_t right, std::int64_t n) {
   if (n == 0) return {0, 1};
-  constexpr double z = 1.959963984540054;   // 97.5 % quantile of the normal distribution
+  constexpr double z = 1.959963984540054;  // 97.5 % quantile of the normal distribution
   const double count = static_cast<double>(n), p = static_cast<double>(right) / count;
   const double centre = p + z * z / (2 * count);
   const double half = z * std::sqrt(p * (1 - p) / count + z * z / (4 * count * count));
@@ -141,8 +143,8 @@ MeanSd mean_sd(const std::vector<double>& values) {
 
 PairedTest paired_t_test(const std::vector<double>& a, const std::vector<double>& b) {
   if (a.size() != b.size() || a.size() < 2)
-    fail_usage("paired_t_test: needs two lists of one length, at least 2 (got " + std::to_string(a.size()) +
-               " and " + std::to_string(b.size()) + ")");
+    fail_usage("paired_t_test: needs two lists of one length, at least 2 (got " +
+               std::to_string(a.size()) + " and " + std::to_string(b.size()) + ")");
   std::vector<double> difference;
   for (std::size_t i = 0; i < a.size(); ++i) difference.push_back(a[i] - b[i]);
   const MeanSd d = mean_sd(difference);

@@ -37,7 +37,8 @@ class Adam final : public Optimizer {
     if (p.empty()) return;
     count_.fill_(static_cast<double>(steps_));
     // libtorch adds ε to √v/√(1−β₂ᵗ), Keras to √v: the same with ε scaled.
-    const double epsilon = options_.epsilon / std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(steps_)));
+    const double epsilon =
+        options_.epsilon / std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(steps_)));
     if (options_.kind == OptimizerKind::kAdamW)
       at::_fused_adamw_(p, g, m, v, none, counts, lr, options_.beta1, options_.beta2,
                         options_.weight_decay, epsilon, false, false);

@@ -12,7 +12,8 @@ namespace attend::train {
 namespace {
 
 /// Cuts `fraction` of `from` off into `held_out`, in the way that the recipe says.
-void cut(data::Dataset& from, data::Dataset& held_out, double fraction, const Recipe::Data& options) {
+void cut(data::Dataset& from, data::Dataset& held_out, double fraction,
+         const Recipe::Data& options) {
   if (fraction <= 0) return;
   const auto seed = static_cast<std::uint64_t>(options.split_seed);
   const data::Split split = options.split == Split::kLast ? data::split_last(from, fraction)
@@ -42,7 +43,8 @@ void take_fold(Parts& parts, const Recipe::Data& options) {
   append(parts.train, parts.validation);
   append(parts.train, parts.test);
   const data::Dataset all = std::move(parts.train);
-  const data::Split outer = data::k_fold(all, options.folds, seed)[static_cast<std::size_t>(options.fold)];
+  const data::Split outer =
+      data::k_fold(all, options.folds, seed)[static_cast<std::size_t>(options.fold)];
   parts.test = data::subset(all, outer.held_out);
   parts.train = data::subset(all, outer.train);
   parts.validation.examples.clear();
@@ -58,7 +60,8 @@ void take_fold(Parts& parts, const Recipe::Data& options) {
 }
 
 void take_parts(Parts& parts, const Recipe::Data& options) {
-  const bool own_test = !parts.test.examples.empty(), own_validation = !parts.validation.examples.empty();
+  const bool own_test = !parts.test.examples.empty(),
+             own_validation = !parts.validation.examples.empty();
   if (options.split == Split::kPredefined) {
     if (!own_test && !own_validation)
       fail_usage("data.split = \"predefined\", but " + options.name +
@@ -67,7 +70,9 @@ void take_parts(Parts& parts, const Recipe::Data& options) {
   }
   if (own_test || own_validation)
     parts.notes.push_back(options.name + " brings its own " +
-                          (own_test && own_validation ? "validation and test parts" : own_test ? "test part" : "validation part") +
+                          (own_test && own_validation ? "validation and test parts"
+                           : own_test                 ? "test part"
+                                                      : "validation part") +
                           ": used as they are");
   const double test = own_test ? 0 : options.test;
   if (!own_test) cut(parts.train, parts.test, test, options);
@@ -79,7 +84,7 @@ void add_extra(Parts& parts, const Recipe::Data& options) {
   for (const data::Dataset* set : {&parts.train, &parts.validation, &parts.test})
     for (const data::Example& e : set->examples) known.insert(skeleton(e.text));
   std::size_t begin = 0;
-  while (begin <= options.extra.size()) {   // names are separated by ';'
+  while (begin <= options.extra.size()) {  // names are separated by ';'
     const std::size_t end = std::min(options.extra.find(';', begin), options.extra.size());
     const std::string name = options.extra.substr(begin, end - begin);
     begin = end + 1;
@@ -107,7 +112,8 @@ void check_classes(const data::Dataset& set) {
   std::int64_t present = 0;
   for (const std::int64_t n : data::class_counts(set)) present += n > 0;
   if (present < 2)
-    fail_input(set.name + ": all training rows have one label; training needs two (is the file sorted by "
+    fail_input(set.name +
+               ": all training rows have one label; training needs two (is the file sorted by "
                "label? data.split=\"stratified\" helps)");
 }
 
@@ -115,7 +121,8 @@ void note_balance(Parts& parts) {
   parts.notes.push_back("training: " + data::describe_balance(parts.train));
   if (!parts.validation.examples.empty())
     parts.notes.push_back("validation: " + data::describe_balance(parts.validation));
-  if (!parts.test.examples.empty()) parts.notes.push_back("test: " + data::describe_balance(parts.test));
+  if (!parts.test.examples.empty())
+    parts.notes.push_back("test: " + data::describe_balance(parts.test));
 }
 
 }  // namespace
@@ -133,7 +140,8 @@ void rename_labels(data::Dataset& set, const std::vector<std::string>& names) {
       std::string known;
       for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
       fail_input(e.file + ":" + std::to_string(e.line) + ": label '" +
-                 set.label_names[static_cast<std::size_t>(e.label)] + "' is unknown here; known are " + known);
+                 set.label_names[static_cast<std::size_t>(e.label)] +
+                 "' is unknown here; known are " + known);
     }
     e.label = to;
   }
@@ -144,7 +152,8 @@ Parts load_parts(const Recipe& recipe) {
   data::Corpus corpus = data::load(recipe.data.name);
   Parts parts{std::move(corpus.train), std::move(corpus.validation), std::move(corpus.test), {}};
   for (const data::Dataset* set : {&parts.train, &parts.validation, &parts.test}) {
-    if (const std::string bad = data::describe_bad_lines(*set); !bad.empty()) parts.notes.push_back(bad);
+    if (const std::string bad = data::describe_bad_lines(*set); !bad.empty())
+      parts.notes.push_back(bad);
     parts.notes.insert(parts.notes.end(), set->notes.begin(), set->notes.end());
   }
   if (!parts.validation.examples.empty()) rename_labels(parts.validation, parts.train.label_names);

@@ -8,6 +8,7 @@
 #include "attend/base/file.h"
 #include "attend/base/nearest.h"
 #include "train/embedded_recipes.h"
+#include "train/run_folder.h"
 #include "train/schema.h"
 
 namespace attend::train {
@@ -88,6 +89,24 @@ Recipe parse_recipe(const std::string& text, const std::string& file, const std:
     fail_input(what.starts_with(file) ? what : file + ": " + what);
   }
   return recipe;
+}
+
+std::map<std::string, std::string> read_made(const std::string& text, const std::string& file) {
+  std::map<std::string, std::string> out;
+  try {
+    const toml::table table = toml::parse(text);
+    const toml::table* made = table["made"].as_table();
+    if (made == nullptr) return out;
+    for (const auto& [name, node] : *made) {
+      if (const auto* s = node.as_string()) out[std::string(name.str())] = s->get();
+      if (const auto* i = node.as_integer())
+        out[std::string(name.str())] = std::to_string(i->get());
+    }
+  } catch (const toml::parse_error& e) {
+    fail_input(file + ":" + std::to_string(e.source().begin.line) + ": " +
+               std::string(e.description()));
+  }
+  return out;
 }
 
 std::vector<RecipeInfo> list_recipes() {

@@ -16,11 +16,16 @@ double learning_rate(const Recipe::Optim& optim, std::int64_t step, std::int64_t
   const double r = optim.final_ratio;
   constexpr double kPi = 3.141592653589793;
   switch (optim.schedule) {
-    case ScheduleKind::kLinear: return optim.lr * (1 - (1 - r) * x);
-    case ScheduleKind::kCosine: return optim.lr * (r + (1 - r) * (1 + std::cos(kPi * x)) / 2);
-    case ScheduleKind::kExponential: return optim.lr * std::pow(optim.decay, factors);
-    case ScheduleKind::kStep: return optim.lr * std::pow(optim.decay, std::floor(factors));
-    case ScheduleKind::kConstant: break;
+    case ScheduleKind::kLinear:
+      return optim.lr * (1 - (1 - r) * x);
+    case ScheduleKind::kCosine:
+      return optim.lr * (r + (1 - r) * (1 + std::cos(kPi * x)) / 2);
+    case ScheduleKind::kExponential:
+      return optim.lr * std::pow(optim.decay, factors);
+    case ScheduleKind::kStep:
+      return optim.lr * std::pow(optim.decay, std::floor(factors));
+    case ScheduleKind::kConstant:
+      break;
   }
   return optim.lr;
 }

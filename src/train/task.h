@@ -18,7 +18,7 @@ enum class Part { kTrain, kValidation, kTest };
 
 /// Sums over the rows of an epoch as they were trained.
 struct Tally {
-  double loss = 0;         // Σ over rows, without regulariser
+  double loss = 0;  // Σ over rows, without regulariser
   std::int64_t right = 0;
   std::int64_t rows = 0;
 };

@@ -21,6 +21,7 @@ namespace attend::train {
 ///   tokenizer.json      Hugging Face layout
 ///   recipe.toml         every key resolved, and [made]: seed, versions, machine
 ///   metrics.jsonl       a line per epoch
+///   results.json        the document of `train --json`
 ///   README.md           model card
 ///   SHA256SUMS          of all files above; written last, so a folder without it is not a run
 ///   checkpoints/        not covered by SHA256SUMS; may be deleted
@@ -32,6 +33,7 @@ struct Run {
   data::Tokenizer tokenizer;
   std::unique_ptr<models::Classifier> classifier;
   std::vector<EpochRecord> history;
+  TrainResult result;
 };
 
 /// Reads a finished run after comparing every file with SHA256SUMS. Throws kUsage when there is no
@@ -61,6 +63,14 @@ struct BatchPrediction {
   at::Tensor weights;
 };
 BatchPrediction predict(const Run& run, const models::ClassifierBatch& batch);
+
+/// The rows of `data` and `split` as evaluate takes them, with both names filled in; labels are places in run.label_names.
+struct LabelledRows {
+  std::string data, split;
+  data::Dataset rows;
+};
+LabelledRows labelled_rows(const Run& run, const std::string& data = "",
+                           const std::string& split = "");
 
 struct Evaluation {
   std::string run, data, split;

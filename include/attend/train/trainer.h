@@ -56,6 +56,9 @@ struct TrainResult {
   bool finished_before = false;  // `resume` named a finished run: nothing was done
 };
 
+/// INTERFACE's document of `train --json`, and results.json of a run: one line, NaN as null.
+std::string to_json(const TrainResult& result);
+
 /// A signal ended the training. A checkpoint was written: `resume` with this run continues bit for
 /// bit.
 class Interrupted : public Error {

@@ -1,0 +1,51 @@
+#include <iomanip>
+#include <sstream>
+
+#include "train/run_folder.h"
+
+namespace attend::train {
+namespace {
+
+void row(std::ostringstream& out, const char* part, std::int64_t rows, const Metrics& metrics) {
+  if (rows == 0) return;
+  out << "| " << part << " | " << rows << " |";
+  for (const char* name : {"accuracy", "f1", "loss"}) {
+    const auto found = metrics.find(name);
+    if (found == metrics.end())
+      out << " |";
+    else
+      out << " " << std::fixed << std::setprecision(4) << found->second << " |";
+  }
+  out << "\n";
+}
+
+}  // namespace
+
+std::string model_card(const Recipe& recipe, const TrainResult& result) {
+  std::ostringstream out;
+  out << "---\nlibrary_name: attend\npipeline_tag: text-classification\n---\n# " << recipe.name
+      << "\n\n";
+  if (!recipe.task.description.empty())
+    out << "A model of attend: " << recipe.task.description << ". ";
+  out << result.parameters << " parameters, trained for " << result.epochs << " epochs on `"
+      << recipe.data.name << "`, seed " << result.seed;
+  if (result.best_epoch != result.epochs)
+    out << "; the weights are those of epoch " << result.best_epoch;
+  out << ".\n\n| part | rows | accuracy | f1 | loss |\n|---|---|---|---|---|\n";
+  row(out, "training, as it went", result.rows_train, result.train);
+  row(out, "validation", result.rows_validation, result.validation);
+  row(out, "test", result.rows_test, result.test);
+  out << "\nloss is the mean cross-entropy in nats, without the regulariser. ";
+  if (result.rows_validation > 0)
+    out << "Validation rows guided whoever chose this recipe, so their figures flatter; test rows "
+           "were not looked at. ";
+  out << "The model knows the words and the tone of its training data and no others; check it on "
+         "your own texts "
+         "before it decides anything.\n\n"
+         "`recipe.toml` holds every setting: `attend train recipe.toml` repeats the training, to "
+         "the last bit on "
+         "the same machine with the same number of threads. `SHA256SUMS` guards the files.\n";
+  return out.str();
+}
+
+}  // namespace attend::train

@@ -1,0 +1,232 @@
+#include "attend/train/run.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "attend/base/error.h"
+#include "attend/base/file.h"
+#include "attend/base/nearest.h"
+#include "attend/data/load.h"
+#include "attend/interop/safetensors.h"
+#include "train/checkpoint.h"
+#include "train/classification.h"
+#include "train/parts.h"
+#include "train/run_folder.h"
+
+namespace attend::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string> kRequired{"config.json", "model.safetensors", "tokenizer.json",
+                                         "recipe.toml", "metrics.jsonl",     "results.json",
+                                         "README.md"};
+
+void check_exists(const std::string& path) {
+  if (is_finished_run(path)) return;
+  if (is_unfinished_run(path))
+    fail_input(path + ": its training has not finished; continue it with attend train --resume " +
+               path);
+  if (fs::is_directory(path)) fail_input(path + ": not a run, SHA256SUMS is missing");
+  std::vector<std::string> beside;
+  const fs::path parent = fs::path(path).parent_path();
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(parent.empty() ? "." : parent, ignored))
+    if (is_finished_run(entry.path()))
+      beside.push_back((parent / entry.path().filename()).string());
+  fail_usage("no run '" + path + "'" + did_you_mean(path, beside));
+}
+
+/// Compares every file with SHA256SUMS. Names that lead out of the folder are refused.
+void check_sums(const std::string& path) {
+  const std::string sums_path = path + "/SHA256SUMS", sums = read_file(sums_path);
+  std::vector<std::string> listed;
+  std::size_t begin = 0;
+  while (begin < sums.size()) {
+    const std::size_t end = std::min(sums.find('\n', begin), sums.size());
+    const std::string line = sums.substr(begin, end - begin);
+    begin = end + 1;
+    const std::string name = line.size() > 66 ? line.substr(66) : "";
+    if (name.empty() || line.compare(64, 2, "  ") != 0 || name.find('/') != std::string::npos)
+      fail_input(sums_path + ":" + std::to_string(listed.size() + 1) +
+                 ": expected a SHA-256, two spaces and a file's name");
+    if (sha256_of_file(path + "/" + name) != line.substr(0, 64))
+      fail_input(path + "/" + name +
+                 ": its bytes are not those that were written (SHA-256 differs); "
+                 "restore the file or train again");
+    listed.push_back(name);
+  }
+  for (const std::string& name : kRequired)
+    if (std::find(listed.begin(), listed.end(), name) == listed.end())
+      fail_input(sums_path + ": lists no " + name);
+}
+
+void load_weights(models::Classifier& classifier, const std::string& path) {
+  const interop::SafetensorsFile file = interop::read_safetensors(path);
+  const auto parameters = classifier.parameters();
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : parameters) {
+    const at::Tensor* source = nullptr;
+    for (const auto& [other, candidate] : file.tensors)
+      if (other == name) source = &candidate;
+    if (source == nullptr) fail_input(path + ": tensor '" + name + "' is missing");
+    if (source->sizes() != tensor.sizes() || source->scalar_type() != tensor.scalar_type())
+      fail_input(path + ": tensor '" + name + "' has another shape or type than config.json says");
+    at::Tensor(tensor).copy_(*source);
+  }
+  if (file.tensors.size() != parameters.size())
+    fail_input(path + ": holds " + std::to_string(file.tensors.size()) +
+               " tensors, the model has " + std::to_string(parameters.size()));
+}
+
+/// Fewer parameters than this fit in a file of that many bytes; so a wrong config allocates nothing.
+void check_size(const models::ClassifierConfig& config, const std::string& path) {
+  std::error_code error;
+  const auto bytes = fs::file_size(path, error);
+  const double table =
+      static_cast<double>(config.vocabulary + 1) * static_cast<double>(config.embedding_width) * 4;
+  if (error || static_cast<double>(bytes) < table)
+    fail_input(path + ": smaller than the embedding table that config.json describes");
+}
+
+data::Dataset joined(std::vector<data::Dataset> sets, const std::vector<std::string>& names) {
+  data::Dataset out;
+  out.label_names = names;
+  for (data::Dataset& set : sets) {
+    if (set.examples.empty()) continue;
+    rename_labels(set, names);
+    out.examples.insert(out.examples.end(), set.examples.begin(), set.examples.end());
+  }
+  return out;
+}
+
+/// The rows that `split` names, and its name when it was "".
+data::Dataset rows_of(Parts parts, std::string& split, const std::vector<std::string>& names,
+                      const std::string& fallback, const std::string& data) {
+  if (split.empty()) split = !parts.test.examples.empty() ? "test" : fallback;
+  if (split == "all")
+    return joined({std::move(parts.train), std::move(parts.validation), std::move(parts.test)},
+                  names);
+  if (split == "train") return joined({std::move(parts.train)}, names);
+  if (split == "validation") return joined({std::move(parts.validation)}, names);
+  if (split == "test") return joined({std::move(parts.test)}, names);
+  fail_usage("no split '" + split + "' of " + data +
+             did_you_mean(split, {"train", "validation", "test", "all"}));
+}
+
+}  // namespace
+
+models::ClassifierConfig classifier_config(const Recipe& recipe, std::int64_t vocabulary,
+                                           std::int64_t classes) {
+  const Recipe::Model& m = recipe.model;
+  models::ClassifierConfig out;
+  out.vocabulary = vocabulary;
+  out.max_length = recipe.data.max_length;
+  out.embedding_width = m.embedding_width;
+  out.hidden = m.hidden;
+  out.layers = m.layers;
+  out.classes = classes;
+  out.cell = m.cell;
+  out.attention = m.attention;
+  out.bidirectional = m.bidirectional;
+  out.mask_padding = m.mask_padding;
+  out.dropout = m.dropout;
+  out.recurrent_dropout = m.recurrent_dropout;
+  out.embedding_l2 = m.embedding_l2;
+  out.freeze_embedding = m.freeze_embedding;
+  return out;
+}
+
+Run load_run(const std::string& given) {
+  std::string path = given;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  check_exists(path);
+  check_sums(path);
+  Run run;
+  run.path = path;
+  run.recipe = read_made_recipe(path).recipe;
+  const std::string config_path = path + "/config.json", weights_path = path + "/model.safetensors";
+  RunConfig config = from_config_json(read_file(config_path), config_path);
+  run.config = config.model;
+  run.label_names = std::move(config.label_names);
+  run.tokenizer = data::load_tokenizer(path + "/tokenizer.json");
+  if (run.tokenizer.vocabulary() > run.config.vocabulary)
+    fail_input(path + "/tokenizer.json: " + std::to_string(run.tokenizer.vocabulary()) +
+               " words, the model has " + std::to_string(run.config.vocabulary));
+  if (run.recipe.data.max_length != run.config.max_length)
+    fail_input(path + "/recipe.toml: data.max_length differs from config.json");
+  check_size(run.config, weights_path);
+  run.classifier = models::make_classifier(run.config, 0);
+  load_weights(*run.classifier, weights_path);
+  const std::string history = path + "/metrics.jsonl";
+  run.history = read_history(read_file(history), history);
+  run.result = read_result(path);
+  return run;
+}
+
+data::EncodeOptions encode_options(const Recipe& recipe) {
+  data::EncodeOptions options;
+  options.max_length = recipe.data.max_length;
+  options.padding = recipe.data.padding;
+  options.truncating = recipe.data.truncating;
+  return options;
+}
+
+models::ClassifierBatch encode(const Run& run, const std::vector<std::string>& texts) {
+  const data::Encoded encoded =
+      data::encode_texts(texts, run.tokenizer, encode_options(run.recipe));
+  return {encoded.ids, encoded.lengths};
+}
+
+BatchPrediction predict(const Run& run, const models::ClassifierBatch& batch) {
+  Outputs out = run_batches(*run.classifier, batch);
+  return {out.probabilities, out.weights};
+}
+
+std::vector<Prediction> predict(const Run& run, const std::vector<std::string>& texts) {
+  std::vector<Prediction> out;
+  if (texts.empty()) return out;
+  const at::Tensor p = predict(run, encode(run, texts)).probabilities.to(at::kDouble).contiguous();
+  const std::int64_t classes = p.size(1);
+  for (std::int64_t i = 0; i < p.size(0); ++i) {
+    const double* row = p.const_data_ptr<double>() + i * classes;
+    Prediction one;
+    one.label = std::max_element(row, row + classes) - row;
+    one.label_name = run.label_names[static_cast<std::size_t>(one.label)];
+    one.probability = row[one.label];
+    one.probabilities.assign(row, row + classes);
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+LabelledRows labelled_rows(const Run& run, const std::string& data, const std::string& split) {
+  LabelledRows out{data.empty() ? run.recipe.data.name : data, split, {}};
+  if (out.data == run.recipe.data.name) {
+    Parts parts = load_parts(run.recipe);
+    const char* fallback = parts.validation.examples.empty() ? "train" : "validation";
+    out.rows = rows_of(std::move(parts), out.split, run.label_names, fallback, out.data);
+  } else {
+    data::LoadOptions options;
+    options.allow_one_class = true;
+    data::Corpus corpus = data::load(out.data, options);
+    Parts parts{std::move(corpus.train), std::move(corpus.validation), std::move(corpus.test), {}};
+    out.rows = rows_of(std::move(parts), out.split, run.label_names, "all", out.data);
+  }
+  if (out.rows.examples.empty())
+    fail_usage(out.data + " has no " + out.split + " rows under this run's recipe");
+  return out;
+}
+
+Evaluation evaluate(const Run& run, const std::string& data, const std::string& split) {
+  const LabelledRows labelled = labelled_rows(run, data, split);
+  const data::Encoded encoded =
+      data::encode(labelled.rows, run.tokenizer, encode_options(run.recipe));
+  const Outputs outputs = run_batches(*run.classifier, {encoded.ids, encoded.lengths});
+  return {run.path, labelled.data, labelled.split,
+          report_classification(outputs.probabilities, encoded.labels)};
+}
+
+}  // namespace attend::train
