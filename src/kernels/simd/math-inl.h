@@ -226,14 +226,14 @@ HWY_INLINE V log(D d, V x) {
   const hn::RebindToSigned<D> di;
   // x = 2^k m with m in [√½, √2): subtracting √½'s bits moves the exponent boundary there.
   const auto tiny = hn::Lt(x, hn::Set(d, M::kSmallestNormal));
-  const V scaled = hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, T(1ll << 30))), x);
+  const V scaled = hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, T(1ll << (M::kMantissaBits + 2)))), x);
   const auto bits = hn::BitCast(di, scaled);
   const auto k = hn::ShiftRight<M::kMantissaBits>(hn::Sub(bits, hn::Set(di, M::kSqrtHalfBits)));
   const V m = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<M::kMantissaBits>(k)));
   // Back to floating point by the magic number of to_integer; |k| is small.
   const V magic = hn::Set(d, static_cast<T>(3ll << (M::kMantissaBits - 1)));
   V kf = hn::Sub(hn::BitCast(d, hn::Add(k, hn::BitCast(di, magic))), magic);
-  kf = hn::IfThenElse(tiny, hn::Sub(kf, hn::Set(d, T(30))), kf);
+  kf = hn::IfThenElse(tiny, hn::Sub(kf, hn::Set(d, T(M::kMantissaBits + 2))), kf);
   // log m = 2s + s³ R(s²) with s = (m − 1)/(m + 1); written as f − s (f − s² R) it keeps the bits of f = m − 1.
   const V f = hn::Sub(m, hn::Set(d, 1));
   const V s = hn::Div(f, hn::Add(f, hn::Set(d, 2)));
