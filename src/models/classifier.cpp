@@ -9,6 +9,7 @@
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <string>
 
@@ -146,7 +147,10 @@ ClassifierOutput RecurrentClassifier::forward_embedded(const at::Tensor& embedde
     const at::Tensor bias = embedded.size(1) == config_.max_length
                                 ? attention_bias_
                                 : attention_bias_.narrow(0, 0, embedded.size(1));
-    std::tie(sentence, out.weights) = pool(states.output, attention_, bias, valid);
+    if (pass.uniform_attention)  // every score tanh(0): all valid positions weigh the same
+      std::tie(sentence, out.weights) = pool(states.output, at::zeros_like(attention_), {}, valid);
+    else
+      std::tie(sentence, out.weights) = pool(states.output, attention_, bias, valid);
   } else {
     sentence = nn::last_state(states, recurrent_);
   }

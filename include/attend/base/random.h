@@ -9,7 +9,7 @@ namespace attend {
 std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
 
 /// What a random number is for; each purpose has streams of its own, so that adding one never shifts another.
-enum class Purpose : std::uint32_t { kInit = 1, kShuffle = 2, kDropout = 3, kSplit = 4, kGenerate = 5, kSearch = 6 };
+enum class Purpose : std::uint32_t { kInit = 1, kShuffle = 2, kDropout = 3, kSplit = 4, kGenerate = 5, kSearch = 6, kExplain = 7 };
 
 /// A sequential view of one stream: same (seed, purpose, index) gives the same numbers on every machine.
 class Random {

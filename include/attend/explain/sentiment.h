@@ -32,9 +32,12 @@ enum class Seen {
 
 /// Which end of a long text is cut. Keras' pad_sequences cuts the front unless told otherwise.
 enum class Truncate { kFront, kBack };
+/// Where padding goes in a model that reads it (with mask_padding it is never read).
+enum class Padding { kFront, kBack };
 
 struct Options {
   Truncate truncate = Truncate::kFront;
+  Padding padding = Padding::kBack;
   std::int64_t shuffles = 1000;  // per pair of measures
   std::uint64_t seed = 1;        // of the shuffles
   std::int64_t batch = 512;      // rows a forward pass, shared by variants of many sentences
@@ -54,7 +57,7 @@ struct SentenceExplanation {
   /// Empty without attention; with attention_on_padding sums to 1.
   std::vector<double> attention;
   double attention_on_padding = 0;  // what fell on padding (a model that does not mask it)
-  std::int64_t padding = 0;         // padded places
+  std::int64_t padding = 0;         // padded places that the model reads
   double entropy = 0;               // bits, over the words' attention scaled to sum 1
   /// Least and most over all given models with attention; empty with fewer than two.
   std::vector<double> attention_low, attention_high;
@@ -75,7 +78,7 @@ struct SentenceExplanation {
 /// same vocabulary) give the attention's range and seed-to-seed agreement.
 ///
 /// Deleting a word means: the text without it, encoded as the model would meet it. What follows
-/// moves up by one place, one more padded place appears at the end, and where the text was cut the
+/// moves up by one place, one more padded place appears, and where the text was cut the
 /// nearest cut word moves in. Two occurrences of a word are deleted one at a time. A sentence whose
 /// only word is deleted is all padding (length 0). gradient × input is taken at the embedded words
 /// by one backward pass; z is the logit for two classes (negated when the answer is class 0), z_c −
