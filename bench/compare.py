@@ -5,6 +5,7 @@ Rows are matched by op, direction, shape, dtype, threads and peer. Machines diff
 after dividing by the peer's time of the same run (the change of `ratio`); `--absolute` compares milliseconds instead.
 Exit status 1 when a row got slower by more than --tolerance.
 """
+
 import argparse
 import json
 import sys
@@ -28,11 +29,17 @@ def slowdown(old, new, absolute):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("old")
     parser.add_argument("new")
-    parser.add_argument("--tolerance", type=float, default=0.05, help="fraction that counts as noise (0.05)")
-    parser.add_argument("--absolute", action="store_true", help="milliseconds, not the ratio to the peer")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.05, help="fraction that counts as noise (0.05)"
+    )
+    parser.add_argument(
+        "--absolute", action="store_true", help="milliseconds, not the ratio to the peer"
+    )
     arguments = parser.parse_args()
     old, new = rows(arguments.old), rows(arguments.new)
     slower = 0
@@ -41,13 +48,17 @@ def main():
         if abs(change - 1) <= arguments.tolerance:
             continue
         slower += change > 1
-        print(f"{'slower' if change > 1 else 'faster'} {max(change, 1 / change):5.2f}×  {old[k]['ours_ms']:.3f} -> "
-              f"{new[k]['ours_ms']:.3f} ms  {' '.join(map(str, k))}")
+        print(
+            f"{'slower' if change > 1 else 'faster'} {max(change, 1 / change):5.2f}×  {old[k]['ours_ms']:.3f} -> "
+            f"{new[k]['ours_ms']:.3f} ms  {' '.join(map(str, k))}"
+        )
     for k in sorted(old.keys() - new.keys(), key=str):
         print(f"gone   {' '.join(map(str, k))}")
     for k in sorted(new.keys() - old.keys(), key=str):
         print(f"new    {' '.join(map(str, k))}")
-    print(f"{len(old.keys() & new.keys())} rows compared, {slower} slower by more than {arguments.tolerance:.0%}")
+    print(
+        f"{len(old.keys() & new.keys())} rows compared, {slower} slower by more than {arguments.tolerance:.0%}"
+    )
     return 1 if slower else 0
 
 

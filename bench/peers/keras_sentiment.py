@@ -7,6 +7,7 @@
 
 Threads are limited to --threads (2) before TensorFlow starts. Runs from its own venv alone: bench/peers/README.md.
 """
+
 import argparse
 import json
 import os
@@ -18,10 +19,16 @@ MAX_LENGTH = 32
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("mode", choices=["train", "epoch", "predict"])
-    parser.add_argument("inputs", nargs="+", help="TSV files (sentence, tab, 0 or 1); for predict: model, sentence")
-    parser.add_argument("--attention", action="store_true", help="all LSTM states and the attention layer")
+    parser.add_argument(
+        "inputs", nargs="+", help="TSV files (sentence, tab, 0 or 1); for predict: model, sentence"
+    )
+    parser.add_argument(
+        "--attention", action="store_true", help="all LSTM states and the attention layer"
+    )
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -35,9 +42,11 @@ def start_keras(threads, seed):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     import tensorflow as tf
+
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     import keras
+
     keras.utils.set_random_seed(seed)
     return keras
 
@@ -61,13 +70,15 @@ def attention_layer(keras):
 
 def make_model(keras, vocabulary, attention):
     layers, regularizers = keras.layers, keras.regularizers
-    model = keras.Sequential([
-        keras.Input((MAX_LENGTH,)),
-        layers.Embedding(vocabulary + 1, 32, embeddings_regularizer=regularizers.l2(1e-3)),
-        layers.LSTM(100, dropout=0.3, recurrent_dropout=0.2, return_sequences=attention),
-        *([attention_layer(keras)()] if attention else []),
-        layers.Dense(1, activation="sigmoid"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((MAX_LENGTH,)),
+            layers.Embedding(vocabulary + 1, 32, embeddings_regularizer=regularizers.l2(1e-3)),
+            layers.LSTM(100, dropout=0.3, recurrent_dropout=0.2, return_sequences=attention),
+            *([attention_layer(keras)()] if attention else []),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
     model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
     return model
 
@@ -86,12 +97,14 @@ def read(files):
 
 def encode(keras, tokenizer, texts):
     from keras.utils import pad_sequences
+
     return pad_sequences(tokenizer.texts_to_sequences(texts), padding="post", maxlen=MAX_LENGTH)
 
 
 def prepare(keras, files):
     import numpy
     from keras.src.legacy.preprocessing.text import Tokenizer
+
     texts, labels = read(files)
     tokenizer = Tokenizer()
     tokenizer.fit_on_texts(texts)
@@ -116,22 +129,37 @@ def train(keras, arguments):
     model = make_model(keras, len(tokenizer.word_index), arguments.attention)
     seconds, rows = [], len(x) - len(x) // 5
     split = 0.2
-    if arguments.mode == "epoch":   # the training rows alone: no validation pass inside the timed epoch
+    if (
+        arguments.mode == "epoch"
+    ):  # the training rows alone: no validation pass inside the timed epoch
         x, y, split = x[:rows], y[:rows], 0.0
-    history = model.fit(x, y, validation_split=split, epochs=arguments.epochs, batch_size=100, verbose=0,
-                        callbacks=[clock(keras, seconds)])
+    history = model.fit(
+        x,
+        y,
+        validation_split=split,
+        epochs=arguments.epochs,
+        batch_size=100,
+        verbose=0,
+        callbacks=[clock(keras, seconds)],
+    )
     if arguments.out:
         model.save(arguments.out)
         with open(arguments.out + ".words.json", "w", encoding="utf-8") as file:
             file.write(tokenizer.to_json())
-    return {"rows": rows, "vocabulary": len(tokenizer.word_index), "parameters": int(model.count_params()),
-            "epoch_seconds": seconds, "steady_epoch_seconds": statistics.median(seconds[1:] or seconds),
-            "metrics": {name: values[-1] for name, values in history.history.items()}}
+    return {
+        "rows": rows,
+        "vocabulary": len(tokenizer.word_index),
+        "parameters": int(model.count_params()),
+        "epoch_seconds": seconds,
+        "steady_epoch_seconds": statistics.median(seconds[1:] or seconds),
+        "metrics": {name: values[-1] for name, values in history.history.items()},
+    }
 
 
 def predict(keras, path, sentence):
     from keras.src.legacy.preprocessing.text import tokenizer_from_json
-    attention_layer(keras)   # registers the class that the file names
+
+    attention_layer(keras)  # registers the class that the file names
     model = keras.saving.load_model(path)
     with open(path + ".words.json", encoding="utf-8") as file:
         tokenizer = tokenizer_from_json(file.read())

@@ -3,6 +3,7 @@
 Mutations killed: n for n − 1 in the sd; one-sided for two-sided p (t, Wilcoxon, McNemar); ties ranked by order instead of
 mid-rank; zeros kept in Wilcoxon; the overlap term dropped; z² dropped from Wilson's middle; t's freedom off by one.
 """
+
 import math
 import os
 import pathlib
@@ -11,7 +12,13 @@ import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(os.environ.get("ATTEND_SOURCE", pathlib.Path(__file__).parents[2])) / "tools/results"))
+sys.path.insert(
+    0,
+    str(
+        pathlib.Path(os.environ.get("ATTEND_SOURCE", pathlib.Path(__file__).parents[2]))
+        / "tools/results"
+    ),
+)
 import render  # noqa: E402
 import stats  # noqa: E402
 
@@ -49,7 +56,7 @@ def test_critical_values_of_printed_tables():
 
 
 def test_wilcoxon_by_every_sign_pattern():
-    difference = [0, 1, -1, 2, 2, -2, 5]   # ties and a zero
+    difference = [0, 1, -1, 2, 2, -2, 5]  # ties and a zero
     sizes = [abs(d) for d in difference if d]
     ranks = [sum(s < x for s in sizes) + (sum(s == x for s in sizes) + 1) / 2 for x in sizes]
     sums = [sum(r for i, r in enumerate(ranks) if pattern >> i & 1) for pattern in range(2**6)]
@@ -67,7 +74,9 @@ def test_mcnemar_is_the_binomial():
 def test_wilson_solves_the_score_equation():
     for right, n in ((325, 400), (308, 400), (0, 10), (10, 10)):
         for bound in stats.wilson(right, n):
-            assert (right / n - bound) ** 2 == pytest.approx(stats.Z95**2 * bound * (1 - bound) / n, abs=1e-15)
+            assert (right / n - bound) ** 2 == pytest.approx(
+                stats.Z95**2 * bound * (1 - bound) / n, abs=1e-15
+            )
     assert stats.wilson(325, 400) == pytest.approx((0.7714, 0.8478), abs=1e-4)
 
 
@@ -101,13 +110,18 @@ def test_against_scipy():
         expected = scipy.ttest_rel(a, b)
         assert stats.paired_t(a, b)["p"] == pytest.approx(expected.pvalue, rel=1e-9)
         assert (stats.paired_t(a, b)["low"], stats.paired_t(a, b)["high"]) == pytest.approx(
-            tuple(expected.confidence_interval()), rel=1e-8)
-        assert stats.wilcoxon(a, b)["p"] == pytest.approx(scipy.wilcoxon(a, b, method="exact").pvalue, rel=1e-12)
+            tuple(expected.confidence_interval()), rel=1e-8
+        )
+        assert stats.wilcoxon(a, b)["p"] == pytest.approx(
+            scipy.wilcoxon(a, b, method="exact").pvalue, rel=1e-12
+        )
         right = generator.randrange(0, 401)
         interval = scipy.binomtest(right, 400).proportion_ci(method="wilson")
         assert stats.wilson(right, 400) == pytest.approx((interval.low, interval.high), abs=1e-12)
         k = generator.randrange(0, 40)
-        assert stats.mcnemar(k, 40 - k) == pytest.approx(min(1, scipy.binomtest(k, 40).pvalue), rel=1e-9)
+        assert stats.mcnemar(k, 40 - k) == pytest.approx(
+            min(1, scipy.binomtest(k, 40).pvalue), rel=1e-9
+        )
 
 
 def test_markers_are_replaced_once_or_refused():

@@ -1,4 +1,5 @@
 """Generated parts of the documents: the text between `<!-- begin NAME -->` and `<!-- end NAME -->` is written by a script."""
+
 import datetime
 import json
 import os
@@ -18,10 +19,14 @@ def replace(path, parts):
 
 def replaced(text, parts, path="the document"):
     for name, content in parts.items():
-        pattern = re.compile(rf"(<!-- begin {re.escape(name)} -->\n).*?(<!-- end {re.escape(name)} -->)", re.DOTALL)
+        pattern = re.compile(
+            rf"(<!-- begin {re.escape(name)} -->\n).*?(<!-- end {re.escape(name)} -->)", re.DOTALL
+        )
         text, count = pattern.subn(lambda m, c=content: m[1] + c.rstrip("\n") + "\n" + m[2], text)
         if count != 1:
-            raise SystemExit(f"{path}: expected the markers of '{name}' once, found them {count} times")
+            raise SystemExit(
+                f"{path}: expected the markers of '{name}' once, found them {count} times"
+            )
     return text
 
 
@@ -34,11 +39,25 @@ def table(header, rows):
 def provenance():
     """Where and when: date (UTC), commit, processor, cores, system."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
-        cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+        cpu = next(
+            (line.split(":", 1)[1].strip() for line in file if line.startswith("model name")),
+            "unknown",
+        )
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     cores = len(os.sched_getaffinity(0))
-    return {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "cpu": cpu, "cores": cores,
-            "commit": commit.stdout.strip() or "unknown", "system": f"{platform.system()} {platform.machine()}"}
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "cpu": cpu,
+        "cores": cores,
+        "commit": commit.stdout.strip() or "unknown",
+        "system": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def describe(where):

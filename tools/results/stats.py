@@ -2,6 +2,7 @@
 
 tests/docs/test_stats.py holds them against known values, and against SciPy where it is installed.
 """
+
 import math
 from statistics import NormalDist, fmean, stdev
 
@@ -27,7 +28,16 @@ def _incomplete_beta(a, b, x):
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):
         return 1 - _incomplete_beta(b, a, 1 - x)
-    front = math.exp(a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)) / a
+    front = (
+        math.exp(
+            a * math.log(x)
+            + b * math.log1p(-x)
+            + math.lgamma(a + b)
+            - math.lgamma(a)
+            - math.lgamma(b)
+        )
+        / a
+    )
     f, c, d = 1.0, 1.0, 0.0
     for i in range(400):
         m = i // 2
@@ -49,7 +59,9 @@ def _incomplete_beta(a, b, x):
 
 def t_two_sided(t, freedom):
     """P(|T| ≥ |t|) of Student's t."""
-    return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t)) if math.isfinite(t) else 0.0
+    return (
+        _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t)) if math.isfinite(t) else 0.0
+    )
 
 
 def t_quantile(p, freedom):
@@ -72,8 +84,15 @@ def paired_t(a, b, overlap=0.0):
     error = sd * math.sqrt(1 / len(difference) + overlap)
     t = mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
     half = t_quantile(0.975, len(difference) - 1) * error
-    return {"mean": mean, "sd": sd, "t": t, "p": t_two_sided(t, len(difference) - 1), "n": len(difference),
-            "low": mean - half, "high": mean + half}
+    return {
+        "mean": mean,
+        "sd": sd,
+        "t": t,
+        "p": t_two_sided(t, len(difference) - 1),
+        "n": len(difference),
+        "low": mean - half,
+        "high": mean + half,
+    }
 
 
 def wilcoxon(a, b):
@@ -83,10 +102,12 @@ def wilcoxon(a, b):
     n = len(difference)
     if n == 0:
         return {"w": 0.0, "p": 1.0, "n": 0}
-    sizes = [round(abs(d), 12) for d in difference]   # 0.8 − 0.7 and 0.7 − 0.6 are ties
-    doubled = [2 * sum(s < size for s in sizes) + sum(s == size for s in sizes) + 1 for size in sizes]   # 2 × mid-rank
+    sizes = [round(abs(d), 12) for d in difference]  # 0.8 − 0.7 and 0.7 − 0.6 are ties
+    doubled = [
+        2 * sum(s < size for s in sizes) + sum(s == size for s in sizes) + 1 for size in sizes
+    ]  # 2 × mid-rank
     positive = sum(r for r, d in zip(doubled, difference) if d > 0)
-    counts = {0: 1}   # doubled rank sum -> number of sign patterns
+    counts = {0: 1}  # doubled rank sum -> number of sign patterns
     for rank in doubled:
         after = dict(counts)
         for total, patterns in counts.items():
@@ -113,5 +134,7 @@ def detectable(accuracy, n, power=0.8, disagreement=None):
         return (Z95 + z) * math.sqrt(2 * accuracy * (1 - accuracy) / n)
     delta = 0.0
     for _ in range(100):
-        delta = (Z95 * math.sqrt(disagreement) + z * math.sqrt(max(0.0, disagreement - delta**2))) / math.sqrt(n)
+        delta = (
+            Z95 * math.sqrt(disagreement) + z * math.sqrt(max(0.0, disagreement - delta**2))
+        ) / math.sqrt(n)
     return delta

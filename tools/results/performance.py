@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""The tables of docs/performance.md, from a document of `attend_bench --json --peers` (bench/publish.sh makes it).
+
+tools/results/performance.py MEASURED.json   keep it as tools/results/performance.json and render
+tools/results/performance.py                 render again from that file
+"""
+
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import render
+
+KEPT = render.ROOT / "tools/results/performance.json"
+DOCUMENT = render.ROOT / "docs/performance.md"
+GUIDE_LAYER = {"B": 100, "T": 32, "I": 32, "H": 100}
+SQUARE_LAYER = {"B": 64, "T": 32, "I": 256, "H": 256}
+GUIDE_POOL = {"B": 100, "T": 32, "C": 100}
+BOTH = "forward+backward"
+
+
+def at_least(key, goal, text):
+    return (key, goal, lambda value: value >= goal, text)
+
+
+def at_most(key, goal, text):
+    return (key, goal, lambda value: value <= goal, text)
+
+
+# What the project set out to reach: title, how to find the row, goals.
+GOALS = [
+    (
+        "one epoch of `guide/sentiment-lstm`, 1,600 rows",
+        {"op": "epoch"},
+        [at_least("ratio", 6, "≥ 6×")],
+    ),
+    (
+        "`attend train guide/sentiment-lstm-attention`, whole process",
+        {"op": "train-process"},
+        [at_least("ratio", 10, "≥ 10×"), at_most("memory_ratio", 0.25, "≤ 25 % of its memory")],
+    ),
+    (
+        "LSTM forward + backward, B100 T32 I32 H100",
+        {"op": "lstm", "direction": BOTH, "dtype": "float32", "shape": GUIDE_LAYER},
+        [at_least("ratio", 2.2, "≥ 2.2×"), at_least("fraction_of_peak", 0.8, "≥ 80 % of peak")],
+    ),
+    (
+        "LSTM forward + backward, B64 T32 I256 H256",
+        {"op": "lstm", "direction": BOTH, "dtype": "float32", "shape": SQUARE_LAYER},
+        [at_least("ratio", 1.3, "≥ 1.3×"), at_least("fraction_of_peak", 0.8, "≥ 80 % of peak")],
+    ),
+    (
+        "attention pooling forward + backward, B100 T32 C100",
+        {"op": "pool", "direction": BOTH, "dtype": "float32", "shape": GUIDE_POOL},
+        [at_least("ratio", 5, "≥ 5×")],
+    ),
+    (
+        "`attend predict` on one sentence, whole process",
+        {"op": "predict-process"},
+        [at_least("ratio", 15, "≥ 15×"), at_most("ours_ms", 500, "≤ 0.5 s")],
+    ),
+]
+
+
+def time_text(ms):
+    if ms is None:
+        return "–"
+    if ms >= 1000:
+        return f"{ms / 1000:.2f} s"
+    return f"{ms:.1f} ms" if ms >= 10 else f"{ms:.3f} ms"
+
+
+def value_text(key, value):
+    if value is None:
+        return "not measured"
+    if key == "ratio":
+        return f"{value:.2f}×"
+    return time_text(value) if key == "ours_ms" else f"{100 * value:.0f} %"
+
+
+def find(rows, wanted, threads):
+    """The row of these properties with this number of threads, or None."""
+    for row in rows:
+        same = all(row.get(key) == value for key, value in wanted.items())
+        if same and row["threads"] == threads:
+            return row
+    return None
+
+
+def goals(d):
+    threads = d["machine"]["cores"]
+    lines = []
+    for title, wanted, checks in GOALS:
+        row = find(d["rows"], wanted, threads)
+        if row is None:
+            lines.append([title, "–", "–", "–", "not measured", "", ""])
+            continue
+        values = [row.get(key) for key, *_ in checks]
+        met = all(v is not None and check(v) for v, (_, _, check, _) in zip(values, checks))
+        lines.append(
+            [
+                title,
+                row["peer"],
+                time_text(row["ours_ms"]),
+                time_text(row["peer_ms"]),
+                ", ".join(value_text(key, v) for v, (key, *_) in zip(values, checks)),
+                ", ".join(text for *_, text in checks),
+                "yes" if met else "**no**",
+            ]
+        )
+    header = ["what", "against", "ours", "theirs", "measured", "goal", "reached"]
+    return render.table(header, lines)
+
+
+def shape_text(shape):
+    return " ".join(f"{name}{size}" for name, size in shape.items())
+
+
+def kernels(d):
+    lines = []
+    for row in d["rows"]:
+        if row["op"].endswith("process") or row["op"] == "epoch":
+            continue
+        limit, ours = row.get("limit_ms"), row["ours_ms"]
+        lines.append(
+            [
+                f"{row['op']} {row['direction']}",
+                shape_text(row["shape"]),
+                row["dtype"],
+                row["threads"],
+                f"{ours:.3f}",
+                f"{row['peer_ms']:.3f} ({row['peer']})",
+                f"{row['ratio']:.2f}×",
+                f"{row['gflops']:.0f}" if row["gflops"] else "–",
+                f"{100 * row['fraction_of_peak']:.0f} %" if row["fraction_of_peak"] else "–",
+                f"{limit:.3f} ({100 * limit / ours:.0f} %)" if limit else "–",
+            ]
+        )
+    header = [
+        "op",
+        "shape",
+        "dtype",
+        "threads",
+        "ours, ms",
+        "peer, ms",
+        "ratio",
+        "GFLOP/s",
+        "of peak",
+    ]
+    return render.table([*header, "roofline, ms (reached)"], lines)
+
+
+def processes(d):
+    lines = []
+    for row in d["rows"]:
+        if "ours_peak_mb" not in row:
+            continue
+        ranges = [row.get(f"{side}_range_ms") or (None, None) for side in ("ours", "peer")]
+        lines.append(
+            [
+                row["op"],
+                *(f"{time_text(low)} … {time_text(high)}" for low, high in ranges),
+                f"{row['ours_peak_mb']:.0f}" if row["ours_peak_mb"] else "–",
+                f"{row['peer_peak_mb']:.0f}",
+                row["runs"],
+            ]
+        )
+    header = [
+        "what",
+        "ours, least … most",
+        "Keras, least … most",
+        "ours, peak MB",
+        "Keras, peak MB",
+        "runs",
+    ]
+    return render.table(header, lines)
+
+
+def machine(d):
+    m = d["machine"]
+    peaks = "; ".join(
+        f"{p['gflops']:.0f} GFLOP/s {p['dtype']} on {p['threads']} thread{'s' * (p['threads'] > 1)}"
+        for p in m["peaks"]
+    )
+    return (
+        f"Measured {render.describe(d['where'])}; {m['compiler']}, libtorch {m['libtorch']}, "
+        f"vector path {m['fma_target']}. Peak of fused multiply-adds: {peaks}.\n"
+    )
+
+
+def parts(d):
+    return {
+        "machine": machine(d),
+        "goals": goals(d),
+        "kernels": kernels(d),
+        "processes": processes(d),
+    }
+
+
+def main():
+    if len(sys.argv) > 1:
+        document = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+        render.write_json(KEPT, {"where": render.provenance(), **document})
+    render.replace(DOCUMENT, parts(render.read_json(KEPT)))
+    print(f"{DOCUMENT.relative_to(render.ROOT)}: rendered from {KEPT.relative_to(render.ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
