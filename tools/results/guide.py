@@ -93,9 +93,9 @@ class Program:
         return json.loads(self("train", *words, "--out", str(out), "--threads", str(self.threads)))
 
 
-def command(recipe, data, split, options, seeds):
+def command(recipe, data, split, options, seeds, threads):
     """The line that a reader types for one cell; `split` as in CELLS."""
-    words = ["attend train", RECIPES[recipe], "--data", data, *options]
+    words = ["attend train", RECIPES[recipe], "--data", data, *options, f"--threads {threads}"]
     if split == "own":
         words += ["--set data.split=predefined"]
     if split == "random":
@@ -118,7 +118,7 @@ def train_cell(program, cell, recipe, seeds):
         runs.append(program.train(f"{cell}/{recipe}/seed-{k}", *words, *here, "--seed", str(k)))
         print(f"{cell} {recipe} {k}/{seeds}: {held_out(runs[-1])}", file=sys.stderr)
     return {
-        "command": command(recipe, data, split, options, seeds),
+        "command": command(recipe, data, split, options, seeds, program.threads),
         "data": data,
         "split": split,
         "rows": runs[0]["rows"],
