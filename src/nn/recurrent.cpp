@@ -17,10 +17,13 @@ struct Masks {
   at::Tensor input, recurrent;
 };
 
-Masks draw_masks(const at::Tensor& x, const RecurrentOptions& o, const Pass& pass,
-                 std::int64_t layer, bool reverse) {
+Masks draw_masks(const at::Tensor& x, const RecurrentOptions& o, const Pass& pass, std::size_t i) {
   Masks m;
   if (!pass.training) return m;
+  if (pass.masks) return {pass.masks->input.at(i), pass.masks->recurrent.at(i)};
+  const auto directions = static_cast<std::size_t>(o.directions());
+  const auto layer = static_cast<std::int64_t>(i / directions);
+  const bool reverse = i % directions == 1;
   const at::ScalarType dtype = x.scalar_type();
   if (o.dropout > 0)
     m.input = dropout_mask(x.size(0), x.size(2), o.dropout, pass,
@@ -86,7 +89,7 @@ RecurrentOutput recurrent(const at::Tensor& input, const at::Tensor& lengths,
     std::vector<at::Tensor> outputs;
     for (std::int64_t d = 0; d < options.directions(); ++d, ++i) {
       const CellWeights& w = weights[i];
-      const Masks mask = draw_masks(x, options, pass, layer, d == 1);
+      const Masks mask = draw_masks(x, options, pass, i);
       const at::Tensor h = h0.empty() ? at::Tensor() : h0.at(i);
       if (options.cell == Cell::kLstm) {
         const LstmOptions lstm_options{

@@ -2,8 +2,15 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace attend::nn {
+
+/// Masks made elsewhere, one [B,I] and one [B,H] per layer and direction, in the order of the weights.
+/// An undefined one drops nothing.
+struct GivenMasks {
+  std::vector<at::Tensor> input, recurrent;
+};
 
 /// How a forward pass is to be run. Dropout masks depend on (seed, step) alone, so a resumed run
 /// repeats them.
@@ -13,6 +20,8 @@ struct Pass {
   std::int64_t step = 0;
   /// Attention gives every position that may be attended to the same weight (what is the choice worth?).
   bool uniform_attention = false;
+  /// Training: use these masks instead of drawing (comparisons with other programs).
+  const GivenMasks* masks = nullptr;
 };
 
 enum class DropoutSite : std::uint32_t { kInput = 0, kRecurrent = 1, kOutput = 2 };
