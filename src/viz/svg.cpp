@@ -130,7 +130,7 @@ void signed_bar(Drawing& d, double x, double width, double y, double v,
   d.upright(zero, y - 11, y + 3, kEdge);
 }
 
-double rows(Drawing& d, const Sentence& s, const std::string& answer, double y) {
+double rows(Drawing& d, const Sentence& s, double y) {
   constexpr double kWord = kMargin, kLookX = 170, kLeftOut = 365, kGradient = 560, kBar = 120,
                    kNumber = 166;
   const auto value = [](const std::vector<double>& v, std::size_t i) {
@@ -138,7 +138,7 @@ double rows(Drawing& d, const Sentence& s, const std::string& answer, double y) 
   };
   d.text(kWord, y, "Word", 12, kSoft);
   d.text(kLookX, y, "Attention", 12, kInk, " font-weight=\"600\"");
-  d.text(kLeftOut, y, "P(" + answer + ") lost without it", 12, kInk, " font-weight=\"600\"");
+  d.text(kLeftOut, y, "Leave-one-out", 12, kInk, " font-weight=\"600\"");
   d.text(kGradient, y, "Gradient × input", 12, kInk, " font-weight=\"600\"");
   y += 8;
   d.line(kMargin, y, kWidth - kMargin, kEdge);
@@ -191,11 +191,16 @@ std::string svg(const Sentence& s, const std::vector<std::string>& label_names) 
   d.text(kMargin, y, said, 13, kSoft);
   y += 28;
   d.text(kMargin, y, verdict_text(s).lead, 16, kInk, " font-weight=\"600\"");
-  if (!std::isnan(s.attention_leave_one_out.tau))
-    d.text(kWidth - kMargin, y,
-           "Kendall τ, attention with leave-one-out " + signed_dec(s.attention_leave_one_out.tau),
-           12, kSoft, " text-anchor=\"end\"");
-  y = rows(d, s, label(s.predicted), y + 32);
+  if (!std::isnan(s.attention_leave_one_out.tau)) {
+    const auto& a = s.attention_leave_one_out;
+    y += 19;
+    d.text(kMargin, y,
+           "Rank agreement of attention with leave-one-out (Kendall τ) " + signed_dec(a.tau) +
+               "; 95 % of shuffles lie between " + signed_dec(a.band_low) + " and " +
+               signed_dec(a.band_high),
+           12, kSoft);
+  }
+  y = rows(d, s, y + 32);
   return d.finish(y + kMargin, "Sentence " + std::to_string(s.id) +
                                    ": where the model looked, and what changed its answer");
 }

@@ -88,7 +88,12 @@ function verdict(d) {
 
 /* ---- looked at, and mattered: a row a word ------------------------------------------------------ */
 const pos = (v, lo, hi) => 100 * (v - lo) / (hi - lo) + '%';
-const range = v => { const m = magnitude(v) || 1; return { hi: Math.max(.02 * m, ...numbers(v)), lo: Math.max(.02 * m, ...numbers(v).map(x => -x)) }; };
+/* The ends of a signed scale. Nothing is drawn larger than `least` would be, so that no effect looks like none. */
+function range(v, least) {
+  const hi = numbers(v).reduce((a, x) => Math.max(a, x), 0), lo = numbers(v).reduce((a, x) => Math.max(a, -x), 0);
+  const room = Math.max(hi + lo, least) / (hi + lo || 1), some = .02 * Math.max(hi, lo, least);
+  return hi + lo > 0 ? { hi: Math.max(some, hi * room), lo: Math.max(some, lo * room) } : { hi: least, lo: some };
+}
 function signedBar(v, m) {
   if (v == null) return '';
   return el('div', { class: 'meter', 'aria-hidden': 'true' }, el('i', { class: v < 0 ? 'neg' : 'pos', at: { left: pos(Math.min(0, v), -m.lo, m.hi), width: 100 * Math.abs(v) / (m.lo + m.hi) + '%' } }),
@@ -113,7 +118,7 @@ function chosen(d) {                                   // word numbers in the or
 }
 function wordRows(d, index, places) {
   const a = d.attribution, loo = a.leave_one_out, gx = a.gradient_x_input, w = weights(d), body = el('tbody');
-  const top = 1.02 * Math.max(peak(d), d.seeds ? largest(d.seeds.high) : 0), lm = range(loo), gm = gx && range(gx);
+  const top = 1.02 * Math.max(peak(d), d.seeds ? largest(d.seeds.high) : 0), lm = range(loo, .1), gm = gx && range(gx, .2);
   const num = (i, t, more) => el('td', { class: 'num' }, t, more ? el('span', { class: 'vh', text: more }) : '');
   for (const i of index) {
     const unread = d.seen[i] === 'dropped' || d.seen[i] === 'cut';
