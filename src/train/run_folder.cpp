@@ -25,27 +25,6 @@ constexpr char kSums[] = "SHA256SUMS";
   fail_io(path + ": cannot make the folder: " + error.message());
 }
 
-/// "guide/sentiment-lstm" -> "guide-sentiment-lstm"; a path gives its file's name.
-std::string folder_name(const std::string& recipe) {
-  std::string name = recipe;
-  if (name.ends_with(".toml")) name = fs::path(name).stem();
-  for (char& c : name)
-    if (c == '/') c = '-';
-  return name.empty() ? "run" : name;
-}
-
-std::string claim_free_folder(const std::string& name) {
-  std::error_code error;
-  fs::create_directories("runs", error);
-  if (error) fail_making("runs", error);
-  for (int k = 1;; ++k) {
-    const std::string path = "runs/" + name + "-" + std::to_string(k);
-    if (fs::create_directory(path, error))
-      return path;  // false when it exists: another process may be quicker
-    if (error) fail_making(path, error);
-  }
-}
-
 void refuse_occupied(const std::string& out) {
   if (!fs::exists(out)) return;
   if (!fs::is_directory(out)) fail_usage(out + " is a file; --out needs a folder");
@@ -75,6 +54,26 @@ std::string made_table(const Recipe& recipe, int threads) {
 }
 
 }  // namespace
+
+std::string folder_name(const std::string& recipe) {
+  std::string name = recipe;
+  if (name.ends_with(".toml")) name = fs::path(name).stem();
+  for (char& c : name)
+    if (c == '/') c = '-';
+  return name.empty() ? "run" : name;
+}
+
+std::string claim_free_folder(const std::string& name) {
+  std::error_code error;
+  fs::create_directories("runs", error);
+  if (error) fail_making("runs", error);
+  for (int k = 1;; ++k) {
+    const std::string path = "runs/" + name + "-" + std::to_string(k);
+    if (fs::create_directory(path, error))
+      return path;  // false when it exists: another process may be quicker
+    if (error) fail_making(path, error);
+  }
+}
 
 bool is_finished_run(const std::string& path) {
   return fs::is_regular_file(fs::path(path) / kSums);

@@ -35,6 +35,11 @@ class RunFolder {
   std::string path_;
 };
 
+/// "guide/sentiment-lstm" -> "guide-sentiment-lstm"; a path gives its file's name.
+std::string folder_name(const std::string& recipe);
+/// Makes the first of runs/NAME-1, -2 … that is free.
+std::string claim_free_folder(const std::string& name);
+
 bool is_finished_run(const std::string& path);
 bool is_unfinished_run(const std::string& path);
 
