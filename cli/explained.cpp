@@ -193,8 +193,8 @@ std::vector<explain::Input> inputs_of(const train::Run& run,
 
 explain::Options options_of(const train::Run& run) {
   explain::Options options;
-  options.truncate = run.recipe.data.truncating == train::Padding::kPre ? explain::Truncate::kFront
-                                                                        : explain::Truncate::kBack;
+  options.truncate = run.recipe.data.truncating == data::End::kPre ? explain::Truncate::kFront
+                                                                   : explain::Truncate::kBack;
   return options;
 }
 

@@ -1,8 +1,12 @@
+#include <csignal>
+
 #include "exit.h"
 #include "program.h"
 
 int main(int argc, char** argv) {
   using namespace attend::cli;
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file over the limit is a failed write with a message, not a death
   return guarded([&] {
     Program program;
     add_recipes(program);
