@@ -19,7 +19,7 @@ namespace {
 
 struct Case {
   std::int64_t batch, time, channels;
-  int offset;           // elements after a 64-byte boundary
+  int offset;  // elements after a 64-byte boundary
   bool bias, lengths, grad_output, grad_weights;
 };
 
@@ -37,27 +37,41 @@ const Case kCases[] = {
 template <class T>
 struct Problem {
   explicit Problem(const Case& c)
-      : batch(c.batch), time(c.time), channels(c.channels), time_stride(c.channels + 3),
-        value(c.batch * c.time * (c.channels + 3), c.offset), weight(c.channels, c.offset), bias(c.time, c.offset),
-        output(c.batch * c.channels, c.offset), weights(c.batch * c.time, c.offset),
-        grad_output(c.batch * c.channels, c.offset), grad_weights(c.batch * c.time, c.offset),
-        grad_value(c.batch * c.time * c.channels, c.offset), grad_weight(c.channels, c.offset),
-        grad_bias(c.time, c.offset), workspace(pool_backward_workspace(c.batch, c.time, c.channels), c.offset) {
+      : batch(c.batch),
+        time(c.time),
+        channels(c.channels),
+        time_stride(c.channels + 3),
+        value(c.batch * c.time * (c.channels + 3), c.offset),
+        weight(c.channels, c.offset),
+        bias(c.time, c.offset),
+        output(c.batch * c.channels, c.offset),
+        weights(c.batch * c.time, c.offset),
+        grad_output(c.batch * c.channels, c.offset),
+        grad_weights(c.batch * c.time, c.offset),
+        grad_value(c.batch * c.time * c.channels, c.offset),
+        grad_weight(c.channels, c.offset),
+        grad_bias(c.time, c.offset),
+        workspace(pool_backward_workspace(c.batch, c.time, c.channels), c.offset) {
     Random random(3, Purpose::kGenerate);
     for (std::int64_t b = 0; b < batch; ++b) {
       // 0, full and in between; the steps after the length stay NaN
-      lengths.push_back(!c.lengths ? time : b % 3 == 0 ? time : b % 3 == 1 ? 0 : 1 + (b * 7) % time);
+      lengths.push_back(!c.lengths   ? time
+                        : b % 3 == 0 ? time
+                        : b % 3 == 1 ? 0
+                                     : 1 + (b * 7) % time);
       for (std::int64_t t = 0; t < lengths.back(); ++t)
         for (std::int64_t i = 0; i < channels; ++i)
           value[(b * time + t) * time_stride + i] = static_cast<T>(random.normal());
     }
     const std::int64_t longest = c.lengths && batch == 1 ? lengths[0] : time;
-    for (std::int64_t i = 0; i < channels; ++i) weight[i] = static_cast<T>(random.normal() / std::sqrt(channels));
+    for (std::int64_t i = 0; i < channels; ++i)
+      weight[i] = static_cast<T>(random.normal() / std::sqrt(channels));
     for (std::int64_t t = 0; t < longest; ++t) bias[t] = static_cast<T>(random.normal());
     for (auto* grad : {&grad_output, &grad_weights})
       for (std::int64_t i = 0; i < grad->size(); ++i) (*grad)[i] = static_cast<T>(random.normal());
     p.batch = batch, p.time = time, p.channels = channels;
-    p.value = value.data(), p.value_batch_stride = time * time_stride, p.value_time_stride = time_stride;
+    p.value = value.data(), p.value_batch_stride = time * time_stride,
+    p.value_time_stride = time_stride;
     p.score_weight = weight.data();
     p.bias = c.bias ? bias.data() : nullptr;
     p.lengths = c.lengths ? lengths.data() : nullptr;
@@ -65,18 +79,20 @@ struct Problem {
     g.forward = p;
     g.grad_output = c.grad_output ? grad_output.data() : nullptr;
     g.grad_weights = c.grad_weights ? grad_weights.data() : nullptr;
-    g.grad_value = grad_value.data(), g.grad_score_weight = grad_weight.data(), g.grad_bias = grad_bias.data();
+    g.grad_value = grad_value.data(), g.grad_score_weight = grad_weight.data(),
+    g.grad_bias = grad_bias.data();
     g.workspace = workspace.data();
   }
 
   bool intact() const {
-    return value.intact() && weight.intact() && bias.intact() && output.intact() && weights.intact() &&
-           grad_value.intact() && grad_weight.intact() && grad_bias.intact() && workspace.intact();
+    return value.intact() && weight.intact() && bias.intact() && output.intact() &&
+           weights.intact() && grad_value.intact() && grad_weight.intact() && grad_bias.intact() &&
+           workspace.intact();
   }
 
   std::int64_t batch, time, channels, time_stride;
-  test::Guarded<T> value, weight, bias, output, weights, grad_output, grad_weights, grad_value, grad_weight, grad_bias,
-      workspace;
+  test::Guarded<T> value, weight, bias, output, weights, grad_output, grad_weights, grad_value,
+      grad_weight, grad_bias, workspace;
   std::vector<std::int64_t> lengths;
   PoolForward<T> p;
   PoolBackward<T> g;
@@ -92,8 +108,8 @@ struct Truth {
 template <class T>
 Truth by_the_equations(const Problem<T>& q) {
   const std::int64_t B = q.batch, L = q.time, C = q.channels;
-  Truth r{std::vector<Real>(B * C), std::vector<Real>(B * L), std::vector<Real>(B * L * C), std::vector<Real>(C),
-          std::vector<Real>(L)};
+  Truth r{std::vector<Real>(B * C), std::vector<Real>(B * L), std::vector<Real>(B * L * C),
+          std::vector<Real>(C), std::vector<Real>(L)};
   for (std::int64_t b = 0; b < B; ++b) {
     const std::int64_t length = q.lengths[b];
     const T* x = q.p.value + b * q.p.value_batch_stride;
@@ -128,7 +144,8 @@ Truth by_the_equations(const Problem<T>& q) {
 }
 
 template <class T>
-void expect_close(const char* what, const test::Guarded<T>& ours, const std::vector<Real>& truth, double limit) {
+void expect_close(const char* what, const test::Guarded<T>& ours, const std::vector<Real>& truth,
+                  double limit) {
   Real off = 0, norm = 0;
   for (std::int64_t i = 0; i < ours.size(); ++i) {
     off += (ours[i] - truth[i]) * (ours[i] - truth[i]);
@@ -142,7 +159,8 @@ void check_all_cases() {
   constexpr double kEps = std::numeric_limits<T>::epsilon();
   test::for_each_target([&] {
     for (const Case& c : kCases) {
-      SCOPED_TRACE(::testing::Message() << "B " << c.batch << " T " << c.time << " C " << c.channels);
+      SCOPED_TRACE(::testing::Message()
+                   << "B " << c.batch << " T " << c.time << " C " << c.channels);
       Problem<T> q(c);
       const Truth truth = by_the_equations(q);
       pool_forward(q.p);
@@ -168,21 +186,24 @@ TEST(PoolKernel, TheSameBitsOnAnyNumberOfThreads) {
     Problem<float> q(c);
     pool_forward(q.p);
     pool_backward(q.g);
-    const std::vector<std::vector<float>> now = {q.output.values(), q.weights.values(), q.grad_value.values(),
-                                                 q.grad_weight.values(), q.grad_bias.values()};
+    const std::vector<std::vector<float>> now = {q.output.values(), q.weights.values(),
+                                                 q.grad_value.values(), q.grad_weight.values(),
+                                                 q.grad_bias.values()};
     if (first.empty()) first = now;
     EXPECT_EQ(now, first) << n << " threads";
   }
 }
 
 TEST(PoolKernel, NothingToDo) {
-  for (const Case& c : {Case{0, 3, 4, 0, true, false, true, true}, Case{2, 0, 4, 0, true, false, true, true},
-                        Case{2, 3, 0, 0, true, false, true, true}}) {
+  for (const Case& c :
+       {Case{0, 3, 4, 0, true, false, true, true}, Case{2, 0, 4, 0, true, false, true, true},
+        Case{2, 3, 0, 0, true, false, true, true}}) {
     Problem<double> q(c);
     pool_forward(q.p);
     pool_backward(q.g);
     for (std::int64_t i = 0; i < q.output.size(); ++i) EXPECT_EQ(q.output[i], 0) << "output";
-    for (std::int64_t i = 0; i < q.grad_weight.size(); ++i) EXPECT_EQ(q.grad_weight[i], 0) << "grad_score_weight";
+    for (std::int64_t i = 0; i < q.grad_weight.size(); ++i)
+      EXPECT_EQ(q.grad_weight[i], 0) << "grad_score_weight";
     EXPECT_TRUE(q.intact());
   }
 }

@@ -12,7 +12,8 @@ namespace attend::test {
 inline std::string find_data(const std::string& name) {
   std::string list;
   if (const char* data = std::getenv("ATTEND_DATA")) list = data;
-  if (const char* source = std::getenv("ATTEND_SOURCE")) list += ":" + std::string(source) + "/../shared/data";
+  if (const char* source = std::getenv("ATTEND_SOURCE"))
+    list += ":" + std::string(source) + "/../shared/data";
   for (std::size_t from = 0; from <= list.size();) {
     const std::size_t to = std::min(list.find(':', from), list.size());
     const auto path = std::filesystem::path(list.substr(from, to - from)) / name;
@@ -25,6 +26,7 @@ inline std::string find_data(const std::string& name) {
 }  // namespace attend::test
 
 /// Sets `path` to the shared data's `name`, or skips the test with a sentence.
-#define ATTEND_DATA_OR_SKIP(path, name)                    \
-  const std::string path = attend::test::find_data(name);  \
-  if (path.empty()) GTEST_SKIP() << "needs " << name << " in a folder of ATTEND_DATA, which is not there"
+#define ATTEND_DATA_OR_SKIP(path, name)                   \
+  const std::string path = attend::test::find_data(name); \
+  if (path.empty())                                       \
+  GTEST_SKIP() << "needs " << name << " in a folder of ATTEND_DATA, which is not there"

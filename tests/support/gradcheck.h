@@ -18,7 +18,7 @@ namespace attend::test {
 /// A differentiable input and the name it is reported by.
 struct Named {
   const char* name;
-  at::Tensor value;   // float64
+  at::Tensor value;  // float64
 };
 
 using Differentiable = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&)>;
@@ -36,10 +36,11 @@ inline at::Tensor contract(const std::vector<at::Tensor>& outputs, std::uint64_t
 /// Compares autograd's gradient of f, contracted with a random cotangent, with central differences in float64, for every
 /// element of every input. Cost: two evaluations of f per element. An input that f ignores must have an undefined or zero
 /// gradient, which is compared too.
-inline void expect_gradients(const Differentiable& f, const std::vector<Named>& inputs, std::uint64_t seed = 7,
-                             double step = 1e-5, double tolerance = 1e-7) {
+inline void expect_gradients(const Differentiable& f, const std::vector<Named>& inputs,
+                             std::uint64_t seed = 7, double step = 1e-5, double tolerance = 1e-7) {
   std::vector<at::Tensor> leaves;
-  for (const Named& in : inputs) leaves.push_back(in.value.detach().clone().set_requires_grad(true));
+  for (const Named& in : inputs)
+    leaves.push_back(in.value.detach().clone().set_requires_grad(true));
   const at::Tensor loss = contract(f(leaves), seed);
   const auto gradients = torch::autograd::grad({loss}, leaves, {}, false, false, true);
   const at::NoGradGuard no_grad;
@@ -62,7 +63,8 @@ inline void expect_gradients(const Differentiable& f, const std::vector<Named>& 
     }
     for (std::int64_t i = 0; i < moved[k].numel(); ++i) {
       const double analytic = ours.defined() ? ours.const_data_ptr<double>()[i] : 0;
-      ASSERT_NEAR(analytic, numeric[static_cast<std::size_t>(i)], tolerance * std::max(1.0, largest))
+      ASSERT_NEAR(analytic, numeric[static_cast<std::size_t>(i)],
+                  tolerance * std::max(1.0, largest))
           << "gradient of " << inputs[k].name << ", element " << i;
     }
   }

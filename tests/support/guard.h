@@ -39,7 +39,9 @@ class Guarded {
   }
 
  private:
-  static constexpr std::size_t kBand = 128, kAlign = 64;   // in elements; a multiple of 64 bytes for float and double
+  static constexpr std::size_t kBand = 128,
+                               kAlign =
+                                   64;  // in elements; a multiple of 64 bytes for float and double
   static T nan() { return std::numeric_limits<T>::quiet_NaN(); }
 
   std::int64_t n_;

@@ -40,7 +40,8 @@ void for_each_target(F&& check) {
     kernels::note_simd_target(0);
     check();
     EXPECT_EQ(kernels::last_simd_target(), target)
-        << "forced " << hwy::TargetName(target) << " but " << kernels::last_simd_target_name() << " ran";
+        << "forced " << hwy::TargetName(target) << " but " << kernels::last_simd_target_name()
+        << " ran";
   }
 }
 

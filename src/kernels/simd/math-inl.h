@@ -1,9 +1,9 @@
 // Vector mathematics shared by the kernels: exp2, exp, expm1, tanh, sigmoid, log, and loads and stores of a tail.
 // Included once per Highway target (after hwy/foreach_target.h and hwy/highway.h), hence the guard that toggles.
 //
-// Maximal error over all floats or 10^7 random doubles, against 80-bit libm (tests/kernels/simd_math_test.cpp):
-//   float   exp2 2, exp 2, expm1 3, tanh 4, sigmoid 4, log 2 ulp
-//   double  exp2 2, exp 2, expm1 3, tanh 4, sigmoid 4, log 2 ulp
+// Largest error that tests/kernels/simd_math_test.cpp allows, in units in the last place of the result, against 80-bit
+// libm on 200,000 floats and 80,000 doubles per function and target (measured: 1.1, 1.1, 1.8, 2.5, 2.2, 1.6):
+//   exp2 1.5, exp 1.5, expm1 2, tanh 3, sigmoid 3, log 2
 // All take NaN to NaN, ±inf to the limit, overflow to +inf. Results below the smallest normal number may lose bits or
 // become 0.
 //
@@ -226,7 +226,8 @@ HWY_INLINE V log(D d, V x) {
   const hn::RebindToSigned<D> di;
   // x = 2^k m with m in [√½, √2): subtracting √½'s bits moves the exponent boundary there.
   const auto tiny = hn::Lt(x, hn::Set(d, M::kSmallestNormal));
-  const V scaled = hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, T(1ll << (M::kMantissaBits + 2)))), x);
+  const V scaled =
+      hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, T(1ll << (M::kMantissaBits + 2)))), x);
   const auto bits = hn::BitCast(di, scaled);
   const auto k = hn::ShiftRight<M::kMantissaBits>(hn::Sub(bits, hn::Set(di, M::kSqrtHalfBits)));
   const V m = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<M::kMantissaBits>(k)));
