@@ -125,7 +125,7 @@ Map map_of(const RawTable& table, const LoadOptions& options, std::vector<std::s
       fail_input(at(row) + ": the label '" + shown(row.label) + "' is " +
                  (integers_are_rare ? "an integer among words" : "a word among integers") +
                  "; use one or the other");
-    if (table.only_zero_one)
+    if (table.only_zero_one && !is_integer(row))
       fail_input(at(row) + ": the label '" + shown(row.label) +
                  "' is out of range: this format has 0 and 1; save other labels as .tsv");
   }
