@@ -97,7 +97,9 @@ class Source {
 void refuse_other_formats(std::string_view start, const std::string& where) {
   const char* format = nullptr;
   if (start.substr(0, 4) == "PK\x03\x04") format = "a zip archive (a PyTorch or .keras file?)";
-  if (start.size() >= 2 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5)
+  // A header of 640 bytes begins with 80 02 too, but its length then ends in zeros.
+  const bool length = start.size() == 8 && start.substr(4) == std::string_view("\0\0\0\0", 4);
+  if (!length && start.size() >= 2 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5)
     format = "a Python pickle, which can run code when it is read";
   if (start.substr(0, 4) == "\x89HDF") format = "an HDF5 file";
   if (start.substr(0, 4) == "GGUF") format = "a GGUF file";
