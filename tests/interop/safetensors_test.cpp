@@ -149,6 +149,12 @@ TEST(Safetensors, LengthsAndOtherFormatsAreRefusedBeforeAnythingIsRead) {
   EXPECT_THAT(refusal(bytes), HasSubstr("BOOL byte is neither 0 nor 1"));
 }
 
+TEST(Safetensors, AHeaderOf640BytesIsNoPickle) {   // its length begins 80 02, as a pickle of protocol 2 does
+  std::string json = good_json();
+  json.resize(640, ' ');
+  EXPECT_EQ(refusal(with_header(json, 11)), "accepted");
+}
+
 at::Tensor ramp(at::IntArrayRef shape, at::ScalarType type) {
   std::int64_t n = 1;
   for (const std::int64_t s : shape) n *= s;
