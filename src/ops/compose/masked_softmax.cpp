@@ -70,8 +70,8 @@ at::Tensor masked_softmax(const at::Tensor& scores, const at::Tensor& visible) {
 }
 
 at::Tensor dropout_factors(const AttentionOptions& o, at::IntArrayRef shape, const at::TensorOptions& like) {
-  at::Tensor factors = at::empty(shape, at::TensorOptions().dtype(at::kFloat));
-  kernels::AttentionDropout(o.seed, o.dropout).fill(factors.data_ptr<float>(), shape[0] * shape[1], shape[2], shape[3]);
+  at::Tensor factors = at::empty(shape, at::TensorOptions().dtype(at::kDouble));
+  kernels::AttentionDropout(o.seed, o.dropout).fill(factors.data_ptr<double>(), shape[0] * shape[1], shape[2], shape[3]);
   return factors.to(like);
 }
 

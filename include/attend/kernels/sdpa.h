@@ -1,0 +1,81 @@
+#pragma once
+#include <cstdint>
+
+namespace attend::kernels {
+
+/// Element strides of [B,H,L,·] arrays whose last dimension has stride 1.
+struct RowStrides {
+  std::int64_t batch = 0, head = 0, row = 0;
+};
+/// Element strides of [B,H,Lq,Lk] arrays; 0 broadcasts.
+struct ScoreStrides {
+  std::int64_t batch = 0, head = 0, row = 0, column = 0;
+};
+
+/// Which keys a query may attend to, as facts: attend::AttentionOptions has their meaning.
+struct Visibility {
+  const std::int64_t* query_lengths = nullptr;   // [B] or null
+  const std::int64_t* key_lengths = nullptr;     // [B] or null
+  bool causal = false;
+  bool align_last = true;
+  std::int64_t window_left = -1, window_right = -1;
+  const bool* mask = nullptr;                    // or null
+  ScoreStrides mask_strides;
+};
+
+/// out[b,h,i,:] = Σ_j w_ij v_j,  w_i = softmax_j(scale · <q_i, k_j> + bias_ij)      (Vaswani et al. 2017, eq. 1)
+/// Backward makes w again from two numbers a query (Dao 2022): largest_i = max_j s_ij and inverse_i = 1 / Σ_j exp(s_ij − largest_i).
+/// Two, because with their sum in one (the log-sum-exp) large scores would lose the low bits that decide between near ties.
+/// A query that sees no key gives out = 0, inverse = 0, weights 0. Query head h reads key head h / (heads / key_heads).
+template <class T>
+struct SdpaForward {
+  std::int64_t batch = 0, heads = 0, key_heads = 0, queries = 0, keys = 0, width = 0, value_width = 0;
+  const T* query = nullptr;   // [B,H,Lq,D]
+  const T* key = nullptr;     // [B,Hkv,Lk,D]
+  const T* value = nullptr;   // [B,Hkv,Lk,Dv]
+  RowStrides query_strides, key_strides, value_strides;
+  Visibility visible;
+  const T* bias = nullptr;    // or null
+  ScoreStrides bias_strides;
+  T scale = 1;
+  double dropout = 0;         // of the weights, after the softmax; inverse and weights are those before
+  std::uint64_t seed = 0;
+  T* output = nullptr;        // [B,H,Lq,Dv]
+  RowStrides output_strides;
+  T* largest = nullptr;       // [B,H,Lq] contiguous, or null; in units that backward shares
+  T* inverse = nullptr;       // [B,H,Lq] contiguous, or null
+  T* weights = nullptr;       // [B,H,Lq,Lk] contiguous, or null
+  T* workspace = nullptr;     // sdpa_forward_workspace elements, 64-byte aligned
+};
+
+/// Elements of scratch that sdpa_forward needs with the current number of threads.
+template <class T>
+std::int64_t sdpa_forward_workspace(const SdpaForward<T>& p);
+
+/// Runs on up to threads() threads; no allocation. Cost: 4 B H Lq Lk D operations on visible tiles alone (in steps of a few
+/// keys), O(1) memory beside the output.
+void sdpa_forward(const SdpaForward<float>& p);
+void sdpa_forward(const SdpaForward<double>& p);
+
+/// Gradients of sdpa_forward for a cotangent dout, from the inputs and two numbers a query (Dao 2022, alg. 4); bias is taken as given.
+///   p_ij = exp(s_ij − largest_i) inverse_i,  dv_j = Σ_i z_ij p_ij dout_i,  ds_ij = p_ij (z_ij <dout_i, v_j> − <dout_i, out_i>)
+///   dq_i = scale Σ_j ds_ij k_j,  dk_j = scale Σ_i ds_ij q_i;  z the dropout factor (1 without)
+template <class T>
+struct SdpaBackward {
+  SdpaForward<T> forward;        // inputs, output, largest and inverse of the forward call; its workspace is not used
+  const T* grad_output = nullptr;   // [B,H,Lq,Dv]
+  RowStrides grad_output_strides;
+  T* grad_query = nullptr;       // [B,H,Lq,D] contiguous
+  T* grad_key = nullptr;         // [B,Hkv,Lk,D] contiguous
+  T* grad_value = nullptr;       // [B,Hkv,Lk,Dv] contiguous
+  T* workspace = nullptr;        // sdpa_backward_workspace elements, 64-byte aligned
+};
+
+template <class T>
+std::int64_t sdpa_backward_workspace(const SdpaBackward<T>& p);
+
+/// Parallel over batch × key heads; no allocation. Cost: 10 B H Lq Lk D operations on visible tiles.
+void sdpa_backward(const SdpaBackward<float>& p);
+void sdpa_backward(const SdpaBackward<double>& p);
+
+}  // namespace attend::kernels

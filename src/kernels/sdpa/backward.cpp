@@ -1,0 +1,271 @@
+// Scaled dot-product attention, backward: include/attend/kernels/sdpa.h has the equations.
+//
+// One task is a key head of a row of the batch: it alone writes that head's dK and dV, so nothing is reduced between threads.
+// For each block of queries the scores are made again (transposed, as in forward.cpp), and three products share them:
+// dV += Pᵀ dO and dK += dSᵀ Q by outer_tile, dQᵀ += K dS by value_tile. scale is folded into dOᵀ, so dS comes out scaled.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/sdpa/backward.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <atomic>
+#include <cmath>
+
+#include "attend/base/threads.h"
+#include "attend/kernels/sdpa.h"
+#include "kernels/attention/dropout.h"
+#include "kernels/attention/visible.h"
+#include "kernels/sdpa/block-inl.h"
+#include "kernels/sdpa/tile-inl.h"
+#include "kernels/simd/target.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attend::kernels::HWY_NAMESPACE {
+namespace {
+
+template <class T>
+std::int64_t scratch_of(const SdpaBackward<T>& p, std::int64_t block_queries) {
+  const SdpaForward<T>& f = p.forward;
+  const std::int64_t widest = std::max(f.width, f.value_width);
+  std::int64_t rows = f.width + f.value_width + widest + 3 * kKeyBlock;   // Qᵀ, dOᵀ, dQᵀ (first Oᵀ), P, dS, Z
+  if (f.visible.mask) rows += f.width + f.value_width;
+  return rows * block_queries + (f.visible.mask ? kKeyBlock * (f.width + f.value_width) : 0);
+}
+
+template <class T>
+struct Rows {
+  const T* data;
+  std::int64_t stride;
+  const T* row(std::int64_t i) const { return data + i * stride; }
+};
+
+template <int QV, class T>
+class BackwardBlock {
+ public:
+  using V = hn::Vec<Tag<T>>;
+  static constexpr std::int64_t kQueries = QV * kLanes<T>;
+
+  BackwardBlock(const SdpaBackward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first, T* scratch)
+      : p_(p), f_(p.forward), b_(b), h_(h), first_(first), count_(std::min(kQueries, f_.queries - first)),
+        scaling_(f_), range_(f_, b, first, count_) {
+    const auto take = [&](std::int64_t rows) { T* at = scratch; scratch += rows * kQueries; return at; };
+    qt_ = take(f_.width), gt_ = take(f_.value_width), at_ = take(std::max(f_.width, f_.value_width));
+    weights_ = take(kKeyBlock), grads_ = take(kKeyBlock), drops_ = take(kKeyBlock);
+    if (!f_.visible.mask) return;
+    query_copy_ = take(f_.width), grad_copy_ = take(f_.value_width);
+    key_copy_ = scratch, value_copy_ = key_copy_ + kKeyBlock * f_.width;
+  }
+
+  void run() {
+    T* grad_query = p_.grad_query + ((b_ * f_.heads + h_) * f_.queries + first_) * f_.width;
+    if (range_.begin == range_.end) {
+      std::fill(grad_query, grad_query + count_ * f_.width, T{0});
+      return;
+    }
+    const std::int64_t kv = h_ / (f_.heads / f_.key_heads);
+    const Rows<T> key{f_.key + b_ * f_.key_strides.batch + kv * f_.key_strides.head, f_.key_strides.row};
+    const Rows<T> value{f_.value + b_ * f_.value_strides.batch + kv * f_.value_strides.head, f_.value_strides.row};
+    T* grad_key = p_.grad_key + (b_ * f_.key_heads + kv) * f_.keys * f_.width;
+    T* grad_value = p_.grad_value + (b_ * f_.key_heads + kv) * f_.keys * f_.value_width;
+    load();
+    for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock) {
+      const std::int64_t n = std::min<std::int64_t>(kKeyBlock, range_.end - j);
+      block({key.row(j), key.stride}, {value.row(j), value.stride}, j, n, grad_key + j * f_.width,
+            grad_value + j * f_.value_width);
+    }
+    for (int g = 0; g < QV; ++g)
+      transpose_out(at_ + g * kLanes<T>, kQueries, rows_of(g), f_.width, hn::Set(d_, 1),
+                    grad_query + g * kLanes<T> * f_.width, f_.width);
+  }
+
+ private:
+  std::int64_t rows_of(int g) const { return std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>); }
+
+  Rows<T> rows_at(const T* base, const RowStrides& s) const {
+    return {base + b_ * s.batch + h_ * s.head + first_ * s.row, s.row};
+  }
+
+  /// Qᵀ and dOᵀ, and per query largest, inverse and <dO, O>, the last scaled like dOᵀ.
+  void load() {
+    query_ = rows_at(f_.query, f_.query_strides);
+    grad_ = rows_at(p_.grad_output, p_.grad_output_strides);
+    const Rows<T> output = rows_at(f_.output, f_.output_strides);
+    const std::int64_t row = (b_ * f_.heads + h_) * f_.queries + first_;
+    for (int g = 0; g < QV; ++g) {
+      const std::int64_t at = g * kLanes<T>, n = rows_of(g);
+      transpose_in(query_.row(at), query_.stride, n, f_.width, scaling_.query, qt_ + at, kQueries);
+      transpose_in(grad_.row(at), grad_.stride, n, f_.value_width, f_.scale, gt_ + at, kQueries);
+      transpose_in(output.row(at), output.stride, n, f_.value_width, T{1}, at_ + at, kQueries);
+      V delta = hn::Zero(d_);
+      for (std::int64_t c = 0; c < f_.value_width; ++c)
+        delta = hn::MulAdd(hn::Load(d_, gt_ + c * kQueries + at), hn::Load(d_, at_ + c * kQueries + at), delta);
+      // Queries without keys have inverse 0, lanes without a query get it: their weights are 0.
+      largest_[g] = load_n(d_, f_.largest + row + (n > 0 ? at : 0), static_cast<std::size_t>(n));
+      inverse_[g] = load_n(d_, f_.inverse + row + (n > 0 ? at : 0), static_cast<std::size_t>(n));
+      delta_[g] = hn::IfThenElseZero(hn::Gt(inverse_[g], hn::Zero(d_)), delta);
+    }
+    used_ = count_;
+    while (used_ > 0 && range_.from[used_ - 1] == range_.to[used_ - 1]) --used_;   // trailing rows without keys
+    if (f_.visible.mask) copy_seeing_queries(f_.inverse + row);
+  }
+
+  /// With a dense mask any query may see nothing; 0 · NaN being NaN, its rows are replaced by zeros.
+  void copy_seeing_queries(const T* inverse) {
+    const auto copy = [&](Rows<T>& rows, std::int64_t width, T* to) {
+      for (std::int64_t i = 0; i < count_; ++i) {
+        if (inverse[i] > 0) std::copy(rows.row(i), rows.row(i) + width, to + i * width);
+        else std::fill(to + i * width, to + (i + 1) * width, T{0});
+      }
+      rows = {to, width};
+    };
+    copy(query_, f_.width, query_copy_);
+    copy(grad_, f_.value_width, grad_copy_);
+  }
+
+  void block(Rows<T> key, Rows<T> value, std::int64_t j, std::int64_t n, T* grad_key, T* grad_value) {
+    weigh(key, j, n);
+    if (f_.visible.mask) copy_seen_keys(key, value, n);
+    const T* dropped = grad_scores(value, j, n);
+    add_outer(dropped, kQueries, n, grad_.data, grad_.stride, used_, f_.value_width, grad_value, f_.value_width);
+    add_outer(grads_, kQueries, n, query_.data, query_.stride, used_, f_.width, grad_key, f_.width);
+    V one[QV];
+    for (int g = 0; g < QV; ++g) one[g] = hn::Set(d_, 1);
+    add_values<QV>(key.data, key.stride, f_.width, grads_, n, one, j == range_.begin, at_);
+  }
+
+  /// weights_[k][i] = exp(score − largest) inverse
+  void weigh(Rows<T> key, std::int64_t j, std::int64_t n) {
+    V unused[QV];
+    for (int g = 0; g < QV; ++g) unused[g] = hn::Zero(d_);
+    scores<QV>(key.data, key.stride, qt_, f_.width, n, weights_, unused);
+    if (!scaling_.plain) finish_scores<QV>(scaling_.after, f_.bias, f_.bias_strides, b_, h_, first_, count_, j, n, weights_);
+    if (!range_.all_see(j, j + n)) range_.hide(j, n, weights_);
+    if (f_.visible.mask) hide_masked<QV>(f_.visible, b_, h_, first_, count_, j, n, weights_);
+    const V factor = hn::Set(d_, scaling_.factor);
+    each(n, [&](std::int64_t at, int g) HWY_ATTR {
+      const V e = exp2_nonpositive(d_, hn::Mul(factor, hn::Sub(hn::Load(d_, weights_ + at), largest_[g])));
+      hn::Store(hn::Mul(e, inverse_[g]), d_, weights_ + at);
+    });
+  }
+
+  /// f(offset of vector g of key k, g) for every vector of an [n][kQueries] block.
+  template <class F>
+  HWY_INLINE void each(std::int64_t n, F f) {
+    _Pragma("GCC unroll 2") for (std::int64_t k = 0; k < n; ++k)
+      ATTEND_UNROLL for (int g = 0; g < QV; ++g) f(k * kQueries + g * kLanes<T>, g);
+  }
+
+  /// grads_ = P ∘ (Z ∘ dO Vᵀ − delta); returns Z ∘ P, which is P itself without dropout.
+  const T* grad_scores(Rows<T> value, std::int64_t j, std::int64_t n) {
+    V unused[QV];
+    for (int g = 0; g < QV; ++g) unused[g] = hn::Zero(d_);
+    scores<QV>(value.data, value.stride, gt_, f_.value_width, n, grads_, unused);
+    if (f_.dropout <= 0) {
+      each(n, [&](std::int64_t at, int g) HWY_ATTR {
+        const V w = hn::Load(d_, weights_ + at);
+        hn::Store(hn::Mul(w, hn::Sub(hn::Load(d_, grads_ + at), delta_[g])), d_, grads_ + at);
+      });
+      return weights_;
+    }
+    each(n, [&](std::int64_t at, int) HWY_ATTR { hn::Store(hn::Set(d_, 1), d_, drops_ + at); });
+    drop_weights<QV>(f_.seed, f_.dropout, static_cast<std::uint32_t>(b_ * f_.heads + h_), first_, j, n, drops_);
+    each(n, [&](std::int64_t at, int g) HWY_ATTR {
+      const V w = hn::Load(d_, weights_ + at), z = hn::Load(d_, drops_ + at);
+      hn::Store(hn::Mul(w, hn::MulSub(z, hn::Load(d_, grads_ + at), delta_[g])), d_, grads_ + at);
+      hn::Store(hn::Mul(w, z), d_, drops_ + at);
+    });
+    return drops_;
+  }
+
+  void copy_seen_keys(Rows<T>& key, Rows<T>& value, std::int64_t n) {
+    for (std::int64_t k = 0; k < n; ++k) {
+      V any = hn::Zero(d_);
+      for (int g = 0; g < QV; ++g) any = hn::Max(any, hn::Load(d_, weights_ + k * kQueries + g * kLanes<T>));
+      const bool seen = hn::GetLane(hn::MaxOfLanes(d_, any)) > 0;
+      const auto copy = [&](const Rows<T>& rows, std::int64_t width, T* to) {
+        if (seen) std::copy(rows.row(k), rows.row(k) + width, to + k * width);
+        else std::fill(to + k * width, to + (k + 1) * width, T{0});
+      };
+      copy(key, f_.width, key_copy_);
+      copy(value, f_.value_width, value_copy_);
+    }
+    key = {key_copy_, f_.width}, value = {value_copy_, f_.value_width};
+  }
+
+  const Tag<T> d_;
+  const SdpaBackward<T>& p_;
+  const SdpaForward<T>& f_;
+  const std::int64_t b_, h_, first_, count_;
+  std::int64_t used_ = 0;
+  const Scaling<T> scaling_;
+  BlockRange<T, QV> range_;
+  T *qt_, *gt_, *at_, *weights_, *grads_, *drops_;
+  T *query_copy_ = nullptr, *grad_copy_ = nullptr, *key_copy_ = nullptr, *value_copy_ = nullptr;
+  Rows<T> query_{}, grad_{};
+  V largest_[QV], inverse_[QV], delta_[QV];
+};
+
+template <int QV, class T>
+void run_all(const SdpaBackward<T>& p) {
+  constexpr std::int64_t kQueries = QV * kLanes<T>;
+  const SdpaForward<T>& f = p.forward;
+  const std::int64_t tasks = f.batch * f.key_heads, group = f.heads / f.key_heads;
+  const int workers = static_cast<int>(std::min<std::int64_t>(threads(), tasks));
+  const std::int64_t scratch = scratch_of(p, kQueries);
+  std::atomic<std::int64_t> next{0};
+  const std::int64_t chunk = std::max<std::int64_t>(1, tasks / 16);
+  parallel_run(workers, [&](int worker) {
+    for (std::int64_t t = next.fetch_add(chunk); t < tasks; t = next.fetch_add(chunk))
+      for (std::int64_t i = t; i < std::min(tasks, t + chunk); ++i) {
+        std::fill_n(p.grad_key + i * f.keys * f.width, f.keys * f.width, T{0});
+        std::fill_n(p.grad_value + i * f.keys * f.value_width, f.keys * f.value_width, T{0});
+        for (std::int64_t h = i % f.key_heads * group; h < (i % f.key_heads + 1) * group; ++h)
+          for (std::int64_t q = 0; q < f.queries; q += kQueries)
+            BackwardBlock<QV, T>(p, i / f.key_heads, h, q, p.workspace + worker * scratch).run();
+      }
+  });
+}
+
+/// Four vectors of queries pay from here on (measured: bench sdpa).
+constexpr std::int64_t kLongSequence = 128;
+
+template <class T>
+void backward(const SdpaBackward<T>& p) {
+  note_simd_target(HWY_TARGET);
+  const SdpaForward<T>& f = p.forward;
+  if (f.batch == 0 || f.heads == 0) return;
+  if (kRegisters == 32 && f.queries >= kLongSequence)
+    run_all<4, T>(p);
+  else
+    run_all<2, T>(p);
+}
+
+void backward_float(const SdpaBackward<float>& p) { backward(p); }
+void backward_double(const SdpaBackward<double>& p) { backward(p); }
+std::int64_t backward_scratch_float(const SdpaBackward<float>& p) { return scratch_of(p, 4 * kLanes<float>); }
+std::int64_t backward_scratch_double(const SdpaBackward<double>& p) { return scratch_of(p, 4 * kLanes<double>); }
+
+}  // namespace
+}  // namespace attend::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace attend::kernels {
+HWY_EXPORT(backward_float);
+HWY_EXPORT(backward_double);
+HWY_EXPORT(backward_scratch_float);
+HWY_EXPORT(backward_scratch_double);
+
+void sdpa_backward(const SdpaBackward<float>& p) { HWY_DYNAMIC_DISPATCH(backward_float)(p); }
+void sdpa_backward(const SdpaBackward<double>& p) { HWY_DYNAMIC_DISPATCH(backward_double)(p); }
+
+template <>
+std::int64_t sdpa_backward_workspace(const SdpaBackward<float>& p) {
+  return HWY_DYNAMIC_DISPATCH(backward_scratch_float)(p) * threads();
+}
+template <>
+std::int64_t sdpa_backward_workspace(const SdpaBackward<double>& p) {
+  return HWY_DYNAMIC_DISPATCH(backward_scratch_double)(p) * threads();
+}
+}  // namespace attend::kernels
+#endif

@@ -1,0 +1,133 @@
+// What a block of queries needs around its tiles: which keys it visits, hidden keys, bias, dropout. Once per Highway target.
+#if defined(ATTEND_KERNELS_SDPA_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTEND_KERNELS_SDPA_BLOCK_INL_H_
+#undef ATTEND_KERNELS_SDPA_BLOCK_INL_H_
+#else
+#define ATTEND_KERNELS_SDPA_BLOCK_INL_H_
+#endif
+
+#include <cmath>
+
+#include "kernels/attention/dropout.h"
+#include "kernels/attention/visible.h"
+#include "kernels/sdpa/tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attend::kernels::HWY_NAMESPACE {
+
+constexpr std::int64_t kKeyBlock = 64;   // keys whose scores are kept at once: 64 × 64 floats fit half of L1
+template <class T>
+constexpr T kHidden = T(-1e30);          // score of a hidden key; not −inf, which gives NaN in differences
+template <class T>
+constexpr T kAboveHidden = T(-1e29);
+
+/// How scores become exponents of 2: exp(score) = 2^(factor · S). The plain case leaves S = ± <q, k> as the product gives it
+/// and multiplies only S − max, which is small where it matters: scaling the queries first would round each of them, and
+/// with large scores that decides between near ties. A bias, or a scale near 0, needs the finished score instead.
+template <class T>
+struct Scaling {
+  bool plain;
+  T query, after, factor;   // Q is multiplied by `query`, S by `after` (not when plain), S − max by `factor`
+
+  template <class Problem>
+  explicit Scaling(const Problem& p)
+      : plain(!p.bias && std::abs(p.scale) > T(1e-6)), query(plain && p.scale < 0 ? T(-1) : T(1)), after(p.scale),
+        factor(plain ? std::abs(p.scale) * T(1.4426950408889634074) : T(1.4426950408889634074)) {}
+};
+
+/// 2^x for x ≤ 0, −inf included; at most 2 ulp (float). The degree-5 polynomial on [−½, ½] is a minimax fit.
+HWY_INLINE hn::Vec<Tag<float>> exp2_nonpositive(Tag<float> d, hn::Vec<Tag<float>> x) {
+  static constexpr float kC[] = {1.000000072e+00f, 6.931469671e-01f, 2.402211972e-01f,
+                                 5.550713290e-02f, 9.675541293e-03f, 1.327646679e-03f};
+#if HWY_TARGET > HWY_AVX3
+  x = hn::Max(x, hn::Set(d, -150.0f));   // scalef needs no help
+#else
+  x = hn::Max(x, hn::Set(d, -1e30f));    // −inf − round(−inf) is NaN
+#endif
+  const auto n = hn::Round(x);
+  return scale_by_power(d, polynomial(d, hn::Sub(x, n), kC), n);
+}
+HWY_INLINE hn::Vec<Tag<double>> exp2_nonpositive(Tag<double> d, hn::Vec<Tag<double>> x) { return exp2(d, x); }
+
+/// The keys that each query of a block sees by the facts, and their union [begin, end).
+template <class T, int QV>
+struct BlockRange {
+  static constexpr std::int64_t kQueries = QV * kLanes<T>;
+  std::int64_t begin = 0, end = 0;              // some query sees these
+  std::int64_t all_begin = 0, all_end = 0;      // every query sees these
+  HWY_ALIGN T from[kQueries], to[kQueries];     // one query's keys are [from, to); exact up to 2^24 keys
+
+  template <class Problem>
+  BlockRange(const Problem& p, std::int64_t b, std::int64_t first, std::int64_t count) {
+    begin = p.keys, all_end = p.keys;
+    for (std::int64_t i = 0; i < kQueries; ++i) {
+      // Lanes beyond the last query copy it, so that they never make a block partial.
+      const KeyRange r = visible_keys(p.visible, b, first + std::min(i, count - 1), p.queries, p.keys);
+      from[i] = static_cast<T>(r.begin), to[i] = static_cast<T>(r.end);
+      all_begin = std::max(all_begin, r.begin), all_end = std::min(all_end, r.end);
+      if (r.begin == r.end) continue;
+      begin = std::min(begin, r.begin), end = std::max(end, r.end);
+    }
+    begin = std::min(begin, end);
+  }
+
+  bool all_see(std::int64_t j, std::int64_t stop) const { return j >= all_begin && stop <= all_end; }
+
+  /// Scores of keys [j, j + n) that a query doesn't see become kHidden.
+  void hide(std::int64_t j, std::int64_t n, T* s) const {
+    const Tag<T> d;
+    for (int g = 0; g < QV; ++g) {
+      const auto low = hn::Load(d, from + g * kLanes<T>), high = hn::Load(d, to + g * kLanes<T>);
+      for (std::int64_t k = 0; k < n; ++k) {
+        const auto place = hn::Set(d, static_cast<T>(j + k));
+        const auto seen = hn::And(hn::Ge(place, low), hn::Lt(place, high));
+        T* at = s + k * kQueries + g * kLanes<T>;
+        hn::Store(hn::IfThenElse(seen, hn::Load(d, at), hn::Set(d, kHidden<T>)), d, at);
+      }
+    }
+  }
+};
+
+/// s[k][i] = scale · s[k][i] + bias[b,h,first + i,j + k]
+template <int QV, class T>
+void finish_scores(T scale, const T* bias, const ScoreStrides& st, std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t count,
+              std::int64_t j, std::int64_t n, T* s) {
+  for (std::int64_t at = 0; at < n * QV * kLanes<T>; ++at) s[at] *= scale;
+  if (!bias) return;
+  const T* base = bias + b * st.batch + h * st.head + first * st.row + j * st.column;
+  for (std::int64_t i = 0; i < count; ++i)
+    for (std::int64_t k = 0; k < n; ++k) s[k * QV * kLanes<T> + i] += base[i * st.row + k * st.column];
+}
+
+/// s[k][i] = kHidden where the dense mask says no
+template <int QV, class T>
+void hide_masked(const Visibility& v, std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t count,
+                 std::int64_t j, std::int64_t n, T* s) {
+  const ScoreStrides& st = v.mask_strides;
+  const bool* base = v.mask + b * st.batch + h * st.head + first * st.row + j * st.column;
+  for (std::int64_t i = 0; i < count; ++i)
+    for (std::int64_t k = 0; k < n; ++k) {
+      T& score = s[k * QV * kLanes<T> + i];
+      score = base[i * st.row + k * st.column] ? score : kHidden<T>;
+    }
+  for (std::int64_t i = count; i < QV * kLanes<T>; ++i)   // lanes without a query must not make a key look seen
+    for (std::int64_t k = 0; k < n; ++k) s[k * QV * kLanes<T> + i] = kHidden<T>;
+}
+
+/// s[k][i] *= 0 or 1 / (1 − p), as AttentionDropout (kernels/attention/dropout.h) chooses.
+template <int QV, class T>
+void drop_weights(std::uint64_t seed, double probability, std::uint32_t batch_head, std::int64_t first, std::int64_t j,
+                  std::int64_t n, T* s) {
+  const AttentionDropout dropout(seed, probability);
+  const T factor = static_cast<T>(dropout.factor());
+  for (std::int64_t i = 0; i < QV * kLanes<T>; ++i)
+    for (std::int64_t k = 0; k < n; ++k) {
+      const bool keep = dropout.keeps(batch_head, static_cast<std::uint32_t>(first + i), static_cast<std::uint32_t>(j + k));
+      T& weight = s[k * QV * kLanes<T> + i];
+      weight = keep ? weight * factor : T{0};
+    }
+}
+
+}  // namespace attend::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif  // toggle

@@ -1,0 +1,388 @@
+// Scaled dot-product attention against the equations (loops in double), its composition, and PyTorch.
+//
+// Mutations that were planted and what caught them are listed at the end of this file.
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "attend/base/error.h"
+#include "attend/ops/attention.h"
+#include "attend/ops/dispatch.h"
+#include "ops/attention_equations.h"
+#include "support/compare.h"
+#include "support/gradcheck.h"
+#include "support/targets.h"
+#include "support/threads.h"
+
+namespace attend {
+namespace {
+
+using test::random_tensor;
+using test::same_bits;
+
+struct Case {
+  const char* name;
+  std::int64_t B, H, Hkv, Lq, Lk, D, Dv;
+  bool causal = false;
+  Alignment alignment = Alignment::kLast;
+  std::int64_t left = -1, right = -1;
+  bool query_lengths = false, key_lengths = false, mask = false, bias = false;
+  double logits = 1;   // multiplies the queries: extreme scores
+};
+
+// Sizes of one; Lq ≠ Lk; groups with Hkv ≥ 2; D ≠ Dv; lengths one off a block of 32, 64 and 128 queries or 64 keys.
+const std::vector<Case> kCases = {
+    {"ones", 1, 1, 1, 1, 1, 1, 1},
+    {"small", 2, 2, 2, 5, 7, 3, 4},
+    {"groups", 2, 6, 2, 9, 11, 8, 8},
+    {"multi_query", 1, 4, 1, 3, 70, 5, 2},
+    {"one_off_blocks", 1, 1, 1, 33, 65, 17, 15},
+    {"block", 1, 2, 2, 32, 64, 16, 16},
+    {"below_block", 1, 2, 1, 31, 63, 20, 33},
+    {"long", 1, 1, 1, 520, 515, 16, 24},
+    {"causal", 2, 2, 2, 40, 40, 8, 8, true},
+    {"causal_last", 1, 2, 1, 5, 70, 8, 8, true},
+    {"causal_first", 1, 2, 1, 5, 70, 8, 8, true, Alignment::kFirst},
+    {"causal_more_queries", 1, 1, 1, 70, 5, 4, 4, true},
+    {"window", 1, 2, 2, 50, 50, 8, 8, false, Alignment::kLast, 3, 2},
+    {"window_causal", 1, 1, 1, 140, 150, 8, 8, true, Alignment::kLast, 9},
+    {"window_beyond", 1, 1, 1, 4, 4, 4, 4, false, Alignment::kLast, 1000, 1000},
+    {"lengths", 3, 2, 2, 37, 66, 8, 5, false, Alignment::kLast, -1, -1, true, true},
+    {"lengths_causal", 3, 2, 1, 66, 66, 8, 8, true, Alignment::kLast, -1, -1, true, true},
+    {"mask", 2, 2, 2, 34, 67, 8, 8, false, Alignment::kLast, -1, -1, false, false, true},
+    {"mask_lengths_window", 3, 2, 1, 34, 67, 8, 8, false, Alignment::kLast, 20, 5, true, true, true},
+    {"bias", 2, 2, 2, 9, 66, 8, 8, false, Alignment::kLast, -1, -1, false, false, false, true},
+    {"everything", 3, 4, 2, 35, 69, 9, 7, true, Alignment::kLast, 30, -1, true, true, true, true},
+    {"extreme", 1, 2, 2, 33, 65, 8, 8, false, Alignment::kLast, -1, -1, false, false, false, false, 1e3},
+    {"extreme_causal", 1, 2, 2, 33, 33, 8, 8, true, Alignment::kLast, -1, -1, false, false, false, false, 1e3},
+};
+
+struct Inputs {
+  at::Tensor query, key, value;
+  AttentionOptions options;
+};
+
+Inputs inputs_of(const Case& c, at::ScalarType dtype = at::kDouble) {
+  Inputs in{random_tensor({c.B, c.H, c.Lq, c.D}, 1, 2 * c.logits, dtype),
+            random_tensor({c.B, c.Hkv, c.Lk, c.D}, 2, 2, dtype), random_tensor({c.B, c.Hkv, c.Lk, c.Dv}, 3, 1, dtype), {}};
+  AttentionOptions& o = in.options;
+  o.causal = c.causal, o.alignment = c.alignment, o.window_left = c.left, o.window_right = c.right;
+  o.need_weights = true;
+  // Every row of the batch its own length, the first one zero: a row that sees nothing.
+  const std::int64_t rows = std::max<std::int64_t>(1, c.B - 1);
+  std::vector<std::int64_t> queries, keys;
+  for (std::int64_t b = 0; b < c.B; ++b) queries.push_back(b * (c.Lq - 1) / rows), keys.push_back((c.B - 1 - b) * (c.Lk - 1) / rows);
+  if (c.query_lengths) o.query_lengths = at::tensor(queries, at::kLong);
+  if (c.key_lengths) o.key_lengths = at::tensor(keys, at::kLong);
+  if (c.mask) {
+    o.mask = random_tensor({c.B, 1, c.Lq, c.Lk}, 4).gt(-0.3);
+    o.mask.select(2, 0).fill_(false);          // a query that sees no key
+    o.mask.select(3, c.Lk / 2).fill_(false);   // a key that no query sees
+  }
+  if (c.bias) o.bias = random_tensor({c.H, c.Lq, c.Lk}, 5, 2, dtype);
+  return in;
+}
+
+test::Loops truth_of(const Case& c, const Inputs& in) {
+  const at::Tensor q = in.query.to(at::kDouble).contiguous(), k = in.key.to(at::kDouble).contiguous();
+  const at::Tensor v = in.value.to(at::kDouble).contiguous();
+  const double *qp = q.const_data_ptr<double>(), *kp = k.const_data_ptr<double>(), *vp = v.const_data_ptr<double>();
+  const at::Tensor bias = in.options.bias.defined() ? in.options.bias.to(at::kDouble) : at::Tensor();
+  const std::int64_t group = c.H / c.Hkv;
+  return test::attention_by_loops(
+      c.B, c.H, c.Lq, c.Lk, c.Dv,
+      [&](int b, int h, int i, int j) { return test::may_attend(in.options, b, h, i, j, c.Lq, c.Lk); },
+      [&](int b, int h, int i, int j) {
+        double dot = 0;
+        for (std::int64_t d = 0; d < c.D; ++d)
+          dot += qp[((b * c.H + h) * c.Lq + i) * c.D + d] * kp[((b * c.Hkv + h / group) * c.Lk + j) * c.D + d];
+        return dot / std::sqrt(static_cast<double>(c.D)) + (bias.defined() ? bias[h][i][j].item<double>() : 0.0);
+      },
+      [&](int b, int h, int j, int d) { return vp[((b * c.Hkv + h / group) * c.Lk + j) * c.Dv + d]; });
+}
+
+at::Tensor tensor_of(const std::vector<double>& values, at::IntArrayRef shape) {
+  return at::tensor(values, at::kDouble).view(shape);
+}
+
+TEST(Sdpa, FollowsTheEquations) {
+  for (const Case& c : kCases) {
+    if (c.Lq * c.Lk > 40000) continue;   // the loops read tensors element by element
+    SCOPED_TRACE(c.name);
+    const Inputs in = inputs_of(c);
+    const auto truth = truth_of(c, in);
+    for (const bool fused : {true, false}) {
+      const auto [output, weights] = fused ? sdpa(in.query, in.key, in.value, in.options)
+                                           : compose::sdpa(in.query, in.key, in.value, in.options);
+      EXPECT_LT(test::relative_error(output, tensor_of(truth.output, {c.B, c.H, c.Lq, c.Dv})), 1e-13);
+      EXPECT_LT(test::relative_error(weights, tensor_of(truth.weights, {c.B, c.H, c.Lq, c.Lk})), 1e-13);
+    }
+  }
+}
+
+/// Output, weights and the three gradients of one call.
+std::vector<at::Tensor> everything(const Inputs& in, bool fused, at::ScalarType dtype) {
+  const auto leaf = [&](const at::Tensor& t) { return t.detach().to(dtype).clone().set_requires_grad(true); };
+  const at::Tensor q = leaf(in.query), k = leaf(in.key), v = leaf(in.value);
+  AttentionOptions o = in.options;
+  if (o.bias.defined()) o.bias = o.bias.to(dtype);
+  o.need_weights = true;
+  const auto [output, weights] = fused ? sdpa(q, k, v, o) : compose::sdpa(q, k, v, o);
+  const at::Tensor cotangent = random_tensor(output.sizes(), 9, 1, dtype);
+  const auto grads = torch::autograd::grad({output}, {q, k, v}, {cotangent});
+  std::vector<at::Tensor> all{output.detach(), weights.detach()};
+  all.insert(all.end(), grads.begin(), grads.end());
+  return all;
+}
+
+std::vector<at::Tensor> pytorch_gradients(const Inputs& in, bool causal) {
+  const auto leaf = [](const at::Tensor& t) { return t.detach().clone().set_requires_grad(true); };
+  const at::Tensor q = leaf(in.query), k = leaf(in.key), v = leaf(in.value);
+  const at::Tensor output = at::scaled_dot_product_attention(q, k, v, {}, 0.0, causal);
+  return torch::autograd::grad({output}, {q, k, v}, {random_tensor(output.sizes(), 9, 1, at::kFloat)});
+}
+
+TEST(Sdpa, FloatIsAsGoodAsTheComposition) {
+  const char* names[] = {"output", "weights", "grad query", "grad key", "grad value"};
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(c.name);
+    const Inputs in = inputs_of(c, at::kFloat);
+    const auto composed = everything(in, false, at::kFloat), truth = everything(in, false, at::kDouble);
+    const auto ours = everything(in, true, at::kFloat);
+    EXPECT_EQ(last_dispatch().path, Path::kFused);
+    // With one-hot weights the gradients are differences of nearly equal numbers, <dO, v> − <dO, O>. A kernel that doesn't keep
+    // the weights has only the rounded output for the second; there PyTorch's fused kernel is the measure.
+    const auto measure = c.logits > 1 ? pytorch_gradients(in, c.causal) : std::vector<at::Tensor>{composed.begin() + 2, composed.end()};
+    for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << names[i];
+    for (std::size_t i = 2; i < 5; ++i) EXPECT_TRUE(test::as_good_as(ours[i], measure[i - 2], truth[i])) << names[i];
+  }
+}
+
+// In double the composition is no better truth than we are: both round, and must agree to a few hundred roundings.
+TEST(Sdpa, DoubleAgreesWithTheComposition) {
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(c.name);
+    const Inputs in = inputs_of(c);
+    const auto ours = everything(in, true, at::kDouble), composed = everything(in, false, at::kDouble);
+    for (std::size_t i = 0; i < ours.size(); ++i)
+      EXPECT_LT(test::relative_error(ours[i], composed[i]), c.logits > 1 ? 1e-9 : 1e-13) << i;
+  }
+}
+
+TEST(Sdpa, GradientsAgreeWithFiniteDifferences) {
+  for (const char* name : {"small", "groups", "lengths_causal", "everything"}) {
+    SCOPED_TRACE(name);
+    Case c = *std::find_if(kCases.begin(), kCases.end(), [&](const Case& x) { return x.name == std::string(name); });
+    c.B = std::min<std::int64_t>(c.B, 2), c.Lq = std::min<std::int64_t>(c.Lq, 6), c.Lk = std::min<std::int64_t>(c.Lk, 7);
+    const Inputs in = inputs_of(c);
+    AttentionOptions o = in.options;
+    o.need_weights = false;
+    test::expect_gradients([&](const std::vector<at::Tensor>& x) { return std::vector<at::Tensor>{std::get<0>(sdpa(x[0], x[1], x[2], o))}; },
+                           {{"query", in.query}, {"key", in.key}, {"value", in.value}});
+    o.need_weights = true;   // a loss on the weights as well
+    test::expect_gradients(
+        [&](const std::vector<at::Tensor>& x) {
+          const auto [output, weights] = sdpa(x[0], x[1], x[2], o);
+          return std::vector<at::Tensor>{output, weights};
+        },
+        {{"query", in.query}, {"key", in.key}, {"value", in.value}});
+  }
+}
+
+TEST(Sdpa, BiasHasAGradient) {
+  const Inputs in = inputs_of({"bias", 2, 2, 1, 4, 5, 3, 3});
+  test::expect_gradients(
+      [&](const std::vector<at::Tensor>& x) {
+        AttentionOptions o;
+        o.bias = x[1];
+        return std::vector<at::Tensor>{std::get<0>(sdpa(x[0], in.key, in.value, o))};
+      },
+      {{"query", in.query}, {"bias", random_tensor({2, 1, 4, 5}, 6)}});
+}
+
+TEST(Sdpa, AgreesWithPyTorch) {
+  const Inputs in = inputs_of({"torch", 2, 4, 4, 33, 33, 16, 16}, at::kDouble);
+  for (const bool causal : {false, true}) {
+    AttentionOptions o;
+    o.causal = causal;
+    const at::Tensor theirs = at::scaled_dot_product_attention(in.query, in.key, in.value, {}, 0.0, causal);
+    EXPECT_LT(test::relative_error(std::get<0>(sdpa(in.query, in.key, in.value, o)), theirs), 1e-13);
+  }
+  // PyTorch's is_causal stands at the first key; ours does so when asked.
+  const Inputs wide = inputs_of({"wide", 1, 2, 2, 5, 9, 8, 8});
+  AttentionOptions first;
+  first.causal = true, first.alignment = Alignment::kFirst;
+  const at::Tensor theirs = at::scaled_dot_product_attention(wide.query, wide.key, wide.value, {}, 0.0, true);
+  EXPECT_LT(test::relative_error(std::get<0>(sdpa(wide.query, wide.key, wide.value, first)), theirs), 1e-13);
+  AttentionOptions last = first;
+  last.alignment = Alignment::kLast;
+  EXPECT_GT(test::relative_error(std::get<0>(sdpa(wide.query, wide.key, wide.value, last)), theirs), 1e-3);
+}
+
+TEST(Sdpa, EveryTargetAndThreadCountAgrees) {
+  const Case c = {"all", 3, 4, 2, 35, 69, 9, 7, true, Alignment::kLast, 30, -1, true, true, false, true};
+  for (const auto dtype : {at::kFloat, at::kDouble}) {
+    const Inputs in = inputs_of(c, dtype);
+    const auto truth = everything(in, false, at::kDouble), composed = everything(in, false, at::kFloat);
+    test::for_each_target([&] {
+      const auto ours = everything(in, true, dtype);
+      EXPECT_EQ(last_dispatch().path, Path::kFused);
+      EXPECT_EQ(last_dispatch().op, std::string("attend::sdpa_backward"));
+      for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
+    });
+    const auto once = everything(in, true, dtype);
+    for (const int threads : {1, 2, 3}) {
+      const test::WithThreads with(threads);
+      const auto again = everything(in, true, dtype);
+      for (std::size_t i = 0; i < once.size(); ++i) EXPECT_TRUE(same_bits(once[i], again[i])) << threads << " threads, " << i;
+    }
+  }
+}
+
+TEST(Sdpa, StridedIsContiguousBitForBit) {
+  const Inputs in = inputs_of({"strided", 2, 3, 3, 33, 40, 16, 12}, at::kFloat);
+  const auto as_blhd = [](const at::Tensor& t) { return t.transpose(1, 2).contiguous().transpose(1, 2); };   // [B,L,H,D] memory
+  const auto by_column = [](const at::Tensor& t) { return t.transpose(2, 3).contiguous().transpose(2, 3); };
+  const at::Tensor plain = std::get<0>(sdpa(in.query, in.key, in.value));
+  EXPECT_TRUE(same_bits(plain, std::get<0>(sdpa(as_blhd(in.query), as_blhd(in.key), as_blhd(in.value)))));
+  EXPECT_TRUE(same_bits(plain, std::get<0>(sdpa(by_column(in.query), by_column(in.key), by_column(in.value)))));
+}
+
+TEST(Sdpa, AConstantValueComesBackUnchanged) {
+  for (const double logits : {1.0, 100.0}) {
+    const Inputs in = inputs_of({"constant", 1, 2, 2, 33, 65, 8, 8, true, Alignment::kLast, -1, -1, false, false, false,
+                                 false, logits}, at::kFloat);
+    const at::Tensor out = std::get<0>(sdpa(in.query, in.key, at::full_like(in.value, 3.5)));
+    EXPECT_LT(test::relative_error(out, at::full_like(out, 3.5)), 1e-6);
+  }
+}
+
+TEST(Sdpa, OrderOfKeysDoesNotMatter) {
+  const Inputs in = inputs_of({"order", 1, 2, 2, 9, 66, 8, 8});
+  const at::Tensor back = at::arange(65, -1, -1, at::kLong);
+  const at::Tensor there = std::get<0>(sdpa(in.query, in.key, in.value));
+  EXPECT_LT(test::relative_error(std::get<0>(sdpa(in.query, in.key.index_select(2, back), in.value.index_select(2, back))), there), 1e-14);
+}
+
+TEST(Sdpa, WhatNobodySeesIsNeverTouched) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const bool dense : {false, true}) {
+    SCOPED_TRACE(dense ? "dense mask" : "lengths");
+    Inputs in = inputs_of({"nan", 2, 2, 2, 35, 70, 8, 8}, at::kFloat);
+    AttentionOptions& o = in.options;
+    if (dense) {
+      o.mask = at::ones({2, 1, 35, 70}, at::kBool);
+      o.mask.narrow(3, 50, 20).fill_(false);
+      o.mask.narrow(2, 30, 5).fill_(false);
+    } else {
+      o.key_lengths = at::full({2}, 50, at::kLong), o.query_lengths = at::full({2}, 30, at::kLong);
+    }
+    const auto clean = everything(in, true, at::kFloat);
+    in.key.narrow(2, 50, 20).fill_(nan), in.value.narrow(2, 50, 20).fill_(nan), in.query.narrow(2, 30, 5).fill_(nan);
+    for (const bool fused : {true, false}) {
+      const auto dirty = everything(in, fused, at::kFloat);
+      for (std::size_t i = 0; i < clean.size(); ++i) {
+        EXPECT_FALSE(dirty[i].isnan().any().item<bool>()) << i;
+        if (!fused) continue;
+        EXPECT_TRUE(same_bits(clean[i], dirty[i])) << i;
+      }
+    }
+  }
+}
+
+TEST(Sdpa, AQueryWithoutKeysIsZeroWithZeroGradient) {
+  Inputs in = inputs_of({"empty", 2, 1, 1, 4, 6, 3, 3}, at::kFloat);
+  in.options.key_lengths = at::tensor({0, 3}, at::kLong);
+  for (const bool fused : {true, false}) {
+    const auto all = everything(in, fused, at::kFloat);
+    for (const std::size_t i : {0, 1, 2, 3, 4}) EXPECT_EQ(all[i][0].abs().sum().item<double>(), 0) << i;
+    for (const std::size_t i : {0, 2, 3, 4}) EXPECT_GT(all[i][1].abs().sum().item<double>(), 0) << i;
+  }
+}
+
+TEST(Sdpa, CausalHidesTheFuture) {
+  const Inputs in = inputs_of({"future", 1, 1, 1, 70, 70, 8, 8}, at::kFloat);
+  AttentionOptions o;
+  o.causal = true;
+  const at::Tensor before = std::get<0>(sdpa(in.query, in.key, in.value, o));
+  in.key.select(2, 40).add_(1), in.value.select(2, 40).add_(1);
+  const at::Tensor after = std::get<0>(sdpa(in.query, in.key, in.value, o));
+  EXPECT_TRUE(same_bits(before.narrow(2, 0, 40), after.narrow(2, 0, 40)));
+  EXPECT_FALSE(at::equal(before.select(2, 40), after.select(2, 40)));
+}
+
+TEST(Sdpa, DropoutIsTheSameOnEveryPathAndFair) {
+  Inputs in = inputs_of({"dropout", 2, 2, 1, 40, 70, 8, 8});
+  in.options.dropout = 0.3, in.options.seed = 12345678901234;
+  const auto fused = everything(in, true, at::kDouble), composed = everything(in, false, at::kDouble);
+  for (std::size_t i = 0; i < fused.size(); ++i) EXPECT_LT(test::relative_error(fused[i], composed[i]), 1e-13) << i;
+  // The identity as value shows the dropped weights themselves.
+  Inputs eye = inputs_of({"eye", 1, 1, 1, 200, 64, 8, 64});
+  eye.value = at::eye(64, at::kDouble).view({1, 1, 64, 64});
+  eye.options.dropout = 0.3, eye.options.seed = 7;
+  const auto [dropped, weights] = sdpa(eye.query, eye.key, eye.value, eye.options);
+  const at::Tensor kept = dropped.ne(0);
+  EXPECT_NEAR(kept.to(at::kDouble).mean().item<double>(), 0.7, 4 * std::sqrt(0.21 / (200 * 64)));
+  EXPECT_LT(test::relative_error(dropped, at::where(kept, weights / 0.7, at::zeros_like(weights))), 2e-5);   // p in steps of 2⁻¹⁶
+  eye.options.seed = 8;
+  EXPECT_FALSE(at::equal(kept, std::get<0>(sdpa(eye.query, eye.key, eye.value, eye.options)).ne(0)));
+}
+
+TEST(Sdpa, EmptySizes) {
+  const auto shape_of = [](std::int64_t B, std::int64_t H, std::int64_t Lq, std::int64_t Lk, std::int64_t D) {
+    const auto z = [](std::initializer_list<std::int64_t> s) { return at::ones(s, at::kFloat); };
+    AttentionOptions o;
+    o.need_weights = true;
+    return sdpa(z({B, H, Lq, D}), z({B, H, Lk, D}), z({B, H, Lk, D}), o);
+  };
+  EXPECT_EQ(std::get<0>(shape_of(0, 2, 3, 4, 5)).sizes(), at::IntArrayRef({0, 2, 3, 5}));
+  EXPECT_EQ(std::get<0>(shape_of(1, 2, 0, 4, 5)).sizes(), at::IntArrayRef({1, 2, 0, 5}));
+  EXPECT_EQ(std::get<0>(shape_of(1, 2, 3, 0, 5)).abs().sum().item<double>(), 0);
+  const auto [output, weights] = shape_of(1, 2, 3, 4, 0);   // no width: all scores 0
+  EXPECT_EQ(output.sizes(), at::IntArrayRef({1, 2, 3, 0}));
+  EXPECT_FLOAT_EQ(weights[0][0][0][0].item<float>(), 0.25f);
+}
+
+void expect_refused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& o,
+                    const std::string& message) {
+  try {
+    sdpa(q, k, v, o);
+    FAIL() << "not refused: " << message;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.what(), message);
+    EXPECT_EQ(e.kind(), ErrorKind::kUsage);
+  }
+}
+
+TEST(Sdpa, EveryCheckSaysWhatIsWrong) {
+  const at::Tensor q = at::ones({2, 4, 3, 8}), k = at::ones({2, 2, 5, 8}), v = at::ones({2, 2, 5, 6});
+  const auto with = [](auto set) { AttentionOptions o; set(o); return o; };
+  expect_refused(q, at::ones({2, 2, 5, 16}), v, {}, "attend::sdpa: key has D=16 (shape [2, 2, 5, 16]) but query set D=8");
+  expect_refused(q, k, at::ones({2, 2, 4, 6}), {}, "attend::sdpa: value has Lk=4 (shape [2, 2, 4, 6]) but key set Lk=5");
+  expect_refused(at::ones({2, 3, 3, 8}), k, v, {}, "attend::sdpa: query has H=3 heads, which is not a multiple of key's Hkv=2");
+  expect_refused(q.to(at::kLong), k, v, {}, "attend::sdpa: query has dtype Long but must be floating point");
+  expect_refused(q, k.to(at::kDouble), v, {}, "attend::sdpa: key has dtype Double but query has Float");
+  expect_refused({}, k, v, {}, "attend::sdpa: query is undefined but must be [B, H, Lq, D]");
+  expect_refused(q, k, v, with([](auto& o) { o.mask = at::ones({3, 5}); }),
+                 "attend::sdpa: mask has dtype Float but must be bool, true = may attend; give scores to add as bias");
+  expect_refused(q, k, v, with([](auto& o) { o.mask = at::ones({3, 4}, at::kBool); }),
+                 "attend::sdpa: mask has shape [3, 4], which does not broadcast to the scores' [2, 4, 3, 5]");
+  expect_refused(q, k, v, with([](auto& o) { o.bias = at::ones({3, 5}, at::kBool); }),
+                 "attend::sdpa: bias has dtype Bool but must be floating point; give a boolean mask as mask");
+  expect_refused(q, k, v, with([](auto& o) { o.key_lengths = at::full({2}, 6, at::kLong); }),
+                 "attend::sdpa: key_lengths[0] is 6 but must be in [0, Lk=5]");
+  expect_refused(q, k, v, with([](auto& o) { o.window_left = -2; }), "attend::sdpa: window_left is -2 but must be at least -1");
+  expect_refused(q, k, v, with([](auto& o) { o.scale = std::nan(""); }), "attend::sdpa: scale is nan but must be finite");
+  expect_refused(q, k, v, with([](auto& o) { o.dropout = 1; }), "attend::sdpa: dropout is 1.000000 but must be in [0, 1)");
+}
+
+}  // namespace
+}  // namespace attend
