@@ -131,7 +131,7 @@ TEST(RankAgreement, OneSeedOneBand) {
 
 TEST(RankAgreement, PairsWithoutAValueAreLeftOut) {
   const Agreement got =
-      rank_agreement({.1, kNan, .2, .3, .4}, {.1, .9, -.2, kNan, .4}, {100, 1, 0});
+      rank_agreement({.1, kNan, .2, .3, -.4}, {.1, .9, -.2, kNan, .4}, {100, 1, 0});
   EXPECT_NEAR(got.tau, 1, 1e-15);
   EXPECT_GT(got.chance, .1);  // three words: 1 of 6 orders is as good
   EXPECT_TRUE(std::isnan(rank_agreement({.1, .2}, {.3, .3}).tau));
