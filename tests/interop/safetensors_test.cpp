@@ -149,7 +149,8 @@ TEST(Safetensors, LengthsAndOtherFormatsAreRefusedBeforeAnythingIsRead) {
   EXPECT_THAT(refusal(bytes), HasSubstr("BOOL byte is neither 0 nor 1"));
 }
 
-TEST(Safetensors, AHeaderOf640BytesIsNoPickle) {   // its length begins 80 02, as a pickle of protocol 2 does
+TEST(Safetensors,
+     AHeaderOf640BytesIsNoPickle) {  // its length begins 80 02, as a pickle of protocol 2 does
   std::string json = good_json();
   json.resize(640, ' ');
   EXPECT_EQ(refusal(with_header(json, 11)), "accepted");

@@ -1,4 +1,5 @@
-// safetensors_tool IN OUT: reads IN and writes it again. What safetensors_pytest.py compares with the package's own.
+// safetensors_tool IN OUT…: reads each IN and writes it again as OUT; a line of stdout for each, "ok" or the exit status
+// and the message. What safetensors_pytest.py compares with the package's own.
 #include <iostream>
 
 #include "attend/base/error.h"
@@ -6,13 +7,13 @@
 #include "attend/interop/safetensors.h"
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
-  try {
-    attend::write_file_atomically(
-        argv[2], attend::interop::safetensors_bytes(attend::interop::read_safetensors(argv[1])));
-  } catch (const attend::Error& e) {
-    std::cerr << e.what() << "\n";
-    return static_cast<int>(e.kind());
+  for (int i = 1; i + 1 < argc; i += 2) {
+    try {
+      const auto file = attend::interop::read_safetensors(argv[i]);
+      attend::write_file_atomically(argv[i + 1], attend::interop::safetensors_bytes(file));
+      std::cout << "ok\n";
+    } catch (const attend::Error& e) {
+      std::cout << static_cast<int>(e.kind()) << " " << e.what() << "\n";
+    }
   }
-  return 0;
 }
