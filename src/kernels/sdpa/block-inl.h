@@ -40,7 +40,7 @@ HWY_INLINE hn::Vec<Tag<float>> exp2_nonpositive(Tag<float> d, hn::Vec<Tag<float>
   static constexpr float kC[] = {1.000000072e+00f, 6.931469671e-01f, 2.402211972e-01f,
                                  5.550713290e-02f, 9.675541293e-03f, 1.327646679e-03f};
 #if HWY_TARGET > HWY_AVX3
-  x = hn::Max(x, hn::Set(d, -150.0f));   // scalef needs no help
+  x = hn::Max(x, hn::Set(d, -160.0f));   // low enough that the result is 0 and not the smallest denormal
 #else
   x = hn::Max(x, hn::Set(d, -1e30f));    // −inf − round(−inf) is NaN
 #endif
