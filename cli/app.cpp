@@ -65,6 +65,7 @@ std::string help_command(const CLI::App& app) {
 void refuse_leftovers(CLI::App& app) {
   for (CLI::App* at = &app;; at = at->get_subcommands().front()) {
     for (const std::string& word : at->remaining()) {
+      if (word == "--") continue;  // CLI11 keeps the mark itself
       CLI::App* inner = deepest(*at);
       const auto known = long_options(*inner);
       const std::string name = word.substr(0, word.find('='));
@@ -80,6 +81,11 @@ void refuse_leftovers(CLI::App& app) {
 [[noreturn]] void fail_parse(CLI::App& app, const CLI::ParseError& error) {
   refuse_leftovers(app);
   CLI::App& at = *deepest(app);
+  if (!verbs_of(at).empty()) {
+    std::string list;
+    for (const std::string& name : verb_names(at)) list += (list.empty() ? "" : ", ") + name;
+    fail_usage("'" + full_name(at) + "' needs a VERB: " + list);
+  }
   for (const CLI::Option* option : at.get_options())
     if (option->get_required() && option->count() == 0)
       fail_usage("'" + full_name(at) + "' needs " + option->get_name() + ": " +

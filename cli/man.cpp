@@ -127,7 +127,8 @@ README.md, SHA256SUMS and checkpoints/.
 )";
 
 std::string page_of(const CLI::App& app) {
-  std::string page = ".TH ATTEND 1 \"\" \"attend " ATTEND_VERSION "\" \"User Commands\"\n";
+  std::string page =
+      ".TH ATTEND 1 \"" ATTEND_DATE "\" \"attend " ATTEND_VERSION "\" \"User Commands\"\n";
   page +=
       ".SH NAME\nattend \\- train text classifiers with attention, and see what they looked at\n";
   page += ".SH SYNOPSIS\n.B attend\n.I VERB\n[\\fIARGUMENT\\fR]...\n";

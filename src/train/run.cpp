@@ -52,6 +52,9 @@ void check_sums(const std::string& path) {
     if (name.empty() || line.compare(64, 2, "  ") != 0 || name.find('/') != std::string::npos)
       fail_input(sums_path + ":" + std::to_string(listed.size() + 1) +
                  ": expected a SHA-256, two spaces and a file's name");
+    if (!fs::is_regular_file(path + "/" + name))
+      fail_input(path + "/" + name +
+                 ": is listed in SHA256SUMS but missing; restore the file or train again");
     if (sha256_of_file(path + "/" + name) != line.substr(0, 64))
       fail_input(path + "/" + name +
                  ": its bytes are not those that were written (SHA-256 differs); "

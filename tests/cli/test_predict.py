@@ -1,0 +1,141 @@
+"""predict: one line out for each line in, at once; and what explain says and writes.
+
+Mutations killed: output held back until the end of input; an empty line swallowed; a bad line answered as text;
+answers before the bad line lost; probability of label 1 printed for label 0; notes on stdout; a control character
+of the input sent to the terminal.
+"""
+import json
+import select
+
+import pytest
+
+
+def test_answers_are_right_and_sum(attend, trained):
+    done = attend("predict", trained / "attention", "--json", stdin="the film was superb\nthe soup was dreadful\n")
+    assert done.status == 0, done.err
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert [set(line) for line in lines] == [{"input", "label", "probability"}] * 2
+    assert [line["label"] for line in lines] == ["positive", "negative"]
+    assert all(0.5 <= line["probability"] <= 1 for line in lines)
+    one = attend("predict", trained / "attention", "the film was superb", "--json").json
+    assert one["label"] == "positive" and one["probability"] == pytest.approx(lines[0]["probability"], abs=1e-5)
+
+
+def test_each_line_is_answered_before_the_next(attend, trained):
+    process = attend.start("predict", trained / "attention", "-", "--json", bufsize=0)
+    for text in (b"the film was superb\n", b"\n", b"the plot was bad\n"):
+        process.stdin.write(text)
+        assert select.select([process.stdout], [], [], 30)[0], "no answer before the input ended"
+        line = json.loads(process.stdout.readline())
+        assert line["input"] == text.decode().strip()
+    process.stdin.close()
+    assert process.wait(30) == 0
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_empty_lines_keep_line_numbers(attend, trained):
+    text = "the film was superb\n\nthe soup was dreadful\n"
+    plain = attend("predict", trained / "attention", stdin=text)
+    assert plain.status == 0
+    lines = plain.out.split("\n")
+    assert lines[0].startswith("positive\t") and lines[1] == "" and lines[2].startswith("negative\t")
+    assert "standard input:2" in plain.err and "empty" in plain.err
+    documents = [json.loads(line) for line in attend("predict", trained / "attention", "--json", stdin=text).out.splitlines()]
+    assert documents[1] == {"input": "", "label": None, "probability": None}
+
+
+def test_file_and_stream_agree(attend, trained):
+    text = "".join(f"the film was {w}\n" for w in "superb bad poor lovely great".split()) * 120   # more than one batch
+    (attend.folder / "in.txt").write_text(text)
+    a = attend("predict", trained / "attention", "--input", "in.txt")
+    b = attend("predict", trained / "attention", "-", stdin=text)
+    assert a.status == b.status == 0 and a.out == b.out and a.out.count("\n") == 600
+
+
+def test_invalid_utf8_line_is_named_after_the_answers_before_it(attend, trained):
+    done = attend("predict", trained / "attention", stdin=b"the film was superb\nbad \xff line\nnever read\n", binary=True)
+    assert done.status == 3
+    assert done.out.count(b"\n") == 1 and done.out.startswith(b"positive")
+    assert b"standard input:2: " in done.err and b"UTF-8" in done.err and done.err.count(b"\n") == 1
+
+
+def test_nul_and_long_lines_are_named(attend, trained):
+    (attend.folder / "nul.txt").write_bytes(b"good\nbad\0line\n")
+    done = attend("predict", trained / "attention", "--input", "nul.txt")
+    assert done.status == 3 and "nul.txt:2: " in done.err and "NUL" in done.err and done.out.count("\n") == 1
+    (attend.folder / "long.txt").write_bytes(b"good\n" + b"x" * 100_000_000)
+    done = attend("predict", trained / "attention", "--input", "long.txt")
+    assert done.status == 3 and "long.txt:2: " in done.err and done.out.count("\n") == 1
+
+
+def test_unknown_words_only(attend, trained):
+    done = attend("predict", trained / "attention", "zyzzyva quokka", "--json")
+    assert done.status == 0 and done.json["label"] in ("negative", "positive")
+    assert done.err.count("\n") == 1 and "does not know" in done.err
+    many = attend("predict", trained / "attention", stdin="quokka\n" * 50)
+    assert many.out.count("\n") == 50 and many.err.count("\n") == 5
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\t"])
+def test_empty_sentence(attend, trained, text):
+    attend.fails(3, "predict", trained / "attention", text, names="empty")
+    attend.fails(3, "explain", trained / "attention", text, names="empty")
+
+
+def test_bad_sentences_and_files(attend, trained):
+    run = trained / "attention"
+    attend.fails(3, "predict", run, b"bad \xff", names="UTF-8")
+    attend.fails(3, "explain", run, b"bad \xff", names="UTF-8")
+    attend.fails(4, "predict", run, "--input", "absent.txt", names="absent.txt")
+    attend.fails(4, "predict", run, "--input", ".", names=".")
+    attend.fails(2, "predict", run, "a", "--input", "absent.txt", names="--input")
+    attend.fails(2, "predict", run, "two", "words", names=["words", "quote"])
+    attend.fails(2, "predict", run, "-no", names=["-no", "'--'"])
+    attend.fails(2, "predict", trained / "atention", "text", names=["atention", "did you mean"])
+    assert attend("predict", run, "--", "-no").status == 0
+
+
+def test_no_input_byte_reaches_the_terminal_as_control(attend, trained):
+    done = attend("predict", trained / "attention", stdin="great \x1b[31mphone\x07 \u202eevil\n")
+    assert done.status == 0
+    assert not any(ord(c) < 0x20 and c not in "\n\t" for c in done.out) and "\u202e" not in done.out
+
+
+def test_explain_views(attend, trained):
+    run, text = trained / "attention", "the film was superb"
+    shown = attend("explain", run, text)
+    assert shown.status == 0 and "superb" in shown.out and "positive" in shown.out and "\x1b" not in shown.out
+    document = attend("explain", run, text, "--json").json
+    assert document["schema"] == "attend.explain/1"
+    assert {"run", "input", "output", "attention", "attribution", "agreement"} <= set(document)
+    attention = document["attention"][0]
+    assert attention["key"] == text.split()
+    assert len(document["attribution"]["leave_one_out"]) == 4
+    weights = attention["weights"][0]
+    assert 0.99 < sum(weights) + attention["on_padding"] < 1.01
+    files = attend("explain", run, text, "--html", "page.html", "--svg", "one.svg")
+    assert files.out.split() == ["page.html", "one.svg"]
+    page = (attend.folder / "page.html").read_text()
+    assert "superb" in page and "http://" not in page.replace("http://www.w3.org", "") and "<script src" not in page
+    assert (attend.folder / "one.svg").read_text().startswith("<svg") or "<svg" in (attend.folder / "one.svg").read_text()
+
+
+def test_explain_chosen_sentences_of_several_runs(attend, copied):
+    done = attend("explain", "plain", "attention", "--split", "validation", "--count", "6", "--html", "r.html", "--json")
+    assert done.status == 0, done.err
+    document = json.loads(done.out)
+    assert len(document["explanations"]) == 6 and document["run"] == "attention"
+    page = (attend.folder / "r.html").read_text()
+    assert "LSTM 4, attention pooling" in page and "LSTM 4" in page
+    shown = attend("explain", "attention", "--split", "validation")
+    assert shown.status == 0 and shown.out.count("\n") > 20
+
+
+def test_explain_usage(attend, trained):
+    attend.fails(2, "explain", trained / "attention", names="no input")
+    attend.fails(2, "explain", trained / "attention", "text", "--split", "test", names="not both")
+    attend.fails(2, "explain", trained / "attention", "--split", "tets", names="did you mean 'test'?")
+    attend.fails(2, "explain", trained / "attention", "a", "b", "--svg", "x.svg", names="one sentence")
+    attend.fails(4, "explain", trained / "attention", "a film", "--html", "no/such/folder.html", names="no/such/folder.html")
+    assert not list(attend.folder.iterdir())
