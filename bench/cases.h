@@ -28,4 +28,17 @@ inline constexpr std::array kPoolCases = {
     PoolCase{37, 19, 77},
 };
 
+struct SdpaCase {
+  std::int64_t batch, heads, length, width;
+  bool causal = false;
+};
+/// From short and many to long and few: a classifier's batch, a translator's, and language models'.
+inline constexpr std::array kSdpaCases = {
+    SdpaCase{8, 8, 32, 16},         SdpaCase{32, 8, 64, 64},  SdpaCase{8, 8, 128, 64},
+    SdpaCase{4, 8, 512, 16},        SdpaCase{4, 8, 512, 32},  SdpaCase{4, 8, 512, 64},
+    SdpaCase{4, 8, 512, 128},       SdpaCase{4, 8, 500, 40},  SdpaCase{4, 8, 512, 64, true},
+    SdpaCase{1, 8, 2048, 64},       SdpaCase{1, 8, 2048, 64, true},
+    SdpaCase{1, 8, 4096, 64, true},
+};
+
 }  // namespace attend::bench
