@@ -161,6 +161,12 @@ Json comparison(const SentimentReport& r) {
           {"models", models}};
 }
 
+Json warning(const SentimentReport& r) {
+  const VerdictText text = overall_text(r);
+  if (text.lead.empty()) return nullptr;
+  return {{"lead", text.lead}, {"why", text.why}};
+}
+
 // A sentence for each measure that no shown sentence has: what is missing, why, and how to get it.
 Json missing(const SentimentReport& r) {
   bool attention = false, loo = false, gradient = false, range = false;
@@ -214,9 +220,13 @@ const char* name_of(Verdict verdict) {
 std::string page_data(const SentimentReport& report) {
   Json items = Json::array();
   for (const auto& s : report.sentences) items.push_back(ItemWriter(report, s).item());
-  const Json page = {{"schema", "attend.explain/1"}, {"sample", report.sample},
-                     {"run", run(report)},           {"comparison", comparison(report)},
-                     {"missing", missing(report)},   {"items", items}};
+  const Json page = {{"schema", "attend.explain/1"},
+                     {"sample", report.sample},
+                     {"run", run(report)},
+                     {"comparison", comparison(report)},
+                     {"warning", warning(report)},
+                     {"missing", missing(report)},
+                     {"items", items}};
   const std::string raw = page.dump(-1, ' ', false, Json::error_handler_t::replace);
   std::string out;
   out.reserve(raw.size() + raw.size() / 16);

@@ -145,4 +145,22 @@ ComparisonText comparison_text(const SentimentReport& r) {
   return t;
 }
 
+VerdictText overall_text(const SentimentReport& r) {
+  std::int64_t flat = 0, judged = 0;  // one word alone cannot be flat
+  for (const auto& s : r.sentences) {
+    flat += s.verdict == Verdict::kAllEqual;
+    judged += s.verdict != Verdict::kNoAttention && s.verdict != Verdict::kOneWord;
+  }
+  if (2 * flat <= judged) return {};
+  VerdictText t;
+  t.lead = "In " + thousands(flat) + " of " + thousands(judged) +
+           " sentences the attention chose nothing";
+  t.why = "Their weights are nearly equal, so the words are hardly shaded. ";
+  if (!std::isnan(r.accuracy.value) && !std::isnan(r.uniform_accuracy.value))
+    t.why += "With the learned weights the accuracy is " + points(r.accuracy.value) +
+             " %, with attention held equal " + points(r.uniform_accuracy.value) + " %. ";
+  t.why += "What changed the answers stands under leave-one-out and gradient × input.";
+  return t;
+}
+
 }  // namespace attend::viz

@@ -164,6 +164,15 @@ viz::SentimentReport padded() {
   return r;
 }
 
+viz::SentimentReport flat() {
+  auto r = frame({sentence(1, "The sound is clear and the case feels solid .", 1, 1, .9,
+                           viz::Verdict::kAllEqual, viz::kMissing, 22),
+                  sentence(2, "A dull:.1:.3 plot and a long:.1:.1 evening .", 0, 0, .8,
+                           viz::Verdict::kAllEqual, viz::kMissing, 24)});
+  r.mean_attention_on_padding = .51;
+  return r;
+}
+
 viz::SentimentReport hostile() {
   auto s = sentence(1, "a b:1:.2 c d e f g", 0, 0, .7, viz::Verdict::kInPart, .4);
   const char* nasty[] = {"</script><img src=x onerror=alert(1)>",
@@ -213,6 +222,7 @@ int main(int argc, char** argv) {
   write_file_atomically(folder + "no-attention.html", viz::html(without_attention()));
   write_file_atomically(folder + "one-seed.html", viz::html(one_seed_no_gradient()));
   write_file_atomically(folder + "padding.html", viz::html(padded()));
+  write_file_atomically(folder + "flat.html", viz::html(flat()));
   write_file_atomically(folder + "hostile.html", viz::html(hostile()));
   write_file_atomically(folder + "huge.html", viz::html(huge()));
   write_file_atomically(folder + "classes.html", viz::html(many_classes()));

@@ -16,7 +16,7 @@ import xml.etree.ElementTree as xml
 import pytest
 from playwright.sync_api import sync_playwright
 
-PAGES = ["usual", "no-attention", "one-seed", "padding", "hostile", "huge", "classes", "empty"]
+PAGES = ["usual", "no-attention", "one-seed", "padding", "flat", "hostile", "huge", "classes", "empty"]
 WIDTHS = [360, 390, 768, 1280, 1600]
 WATCH = "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective));"
 
@@ -249,6 +249,14 @@ def test_the_states_say_what_is_missing(visit):
     assert "2 words beyond the model’s length" in page.inner_text("#h-panel")
     page = visit("empty")
     assert "This file holds no sentences" in page.inner_text("#panel")
+
+
+def test_a_model_that_chose_nothing_is_called_so(visit):
+    page = visit("flat")
+    assert page.inner_text("#warning .lead") == "Warning. In 2 of 2 sentences the attention chose nothing"
+    assert "51.0 %" in page.inner_text(".facts")
+    page = visit("usual")
+    assert page.locator("#warning .note").count() == 0
 
 
 def test_comparison_comes_first_and_says_what_it_can_show(visit):

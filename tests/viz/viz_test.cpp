@@ -212,6 +212,22 @@ TEST(Verdict, SaysWhatFollows) {
   EXPECT_THAT(verdict_text(s).why, HasSubstr("The 2 words get .200 to .800 each"));
 }
 
+TEST(Overall, WarnsWhenMostWeightsAreEqual) {
+  Sentence s = three_words();
+  s.verdict = Verdict::kAllEqual;
+  auto r = report_of(s);
+  r.sentences.push_back(s);
+  r.sentences.push_back(three_words());
+  r.accuracy = {.651, .62, .68}, r.uniform_accuracy = {.65, .61, .68};
+  EXPECT_EQ(overall_text(r).lead, "In 2 of 3 sentences the attention chose nothing");
+  EXPECT_THAT(overall_text(r).why,
+              HasSubstr("accuracy is 65.1 %, with attention held equal 65.0 %"));
+  r.sentences.push_back(three_words());
+  EXPECT_EQ(overall_text(r).lead, "");
+  for (auto& sentence : r.sentences) sentence.verdict = Verdict::kNoAttention;
+  EXPECT_EQ(overall_text(r).lead, "");
+}
+
 TEST(Comparison, SaysWhatItCanShow) {
   SentimentReport r;
   EXPECT_EQ(comparison_text(r).lead, "");

@@ -123,4 +123,8 @@ struct VerdictText {
 };
 VerdictText verdict_text(const Sentence& sentence);
 
+/// A warning about the whole report: most sentences' weights are nearly equal, so that the shading says nothing. Empty when
+/// there is nothing to warn of.
+VerdictText overall_text(const SentimentReport& report);
+
 }  // namespace attend::viz

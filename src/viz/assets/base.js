@@ -9,10 +9,14 @@ function el(tag, props = {}, ...kids) {
   const n = document.createElement(tag);
   for (const [k, v] of Object.entries(props)) {
     if (v == null || v === false) continue;
-    if (k === 'text') n.textContent = v;
-    else if (k.startsWith('on')) n.addEventListener(k.slice(2), v);
-    else if (k === 'at') for (const [p, x] of Object.entries(v)) n.style.setProperty(p, x);
-    else n.setAttribute(k, v === true ? '' : v);
+    if (k === 'text')
+      n.textContent = v;
+    else if (k.startsWith('on'))
+      n.addEventListener(k.slice(2), v);
+    else if (k === 'at')
+      for (const [p, x] of Object.entries(v)) n.style.setProperty(p, x);
+    else
+      n.setAttribute(k, v === true ? '' : v);
   }
   n.append(...kids.filter(k => k != null && k !== false && k !== ''));
   return n;
@@ -20,13 +24,18 @@ function el(tag, props = {}, ...kids) {
 function svg(tag, props = {}, ...kids) {
   const n = document.createElementNS(SVG, tag);
   for (const [k, v] of Object.entries(props)) {
-    if (k === 'text') n.textContent = v;
-    else if (v != null) n.setAttribute(k, v);
+    if (k === 'text')
+      n.textContent = v;
+    else if (v != null)
+      n.setAttribute(k, v);
   }
   n.append(...kids);
   return n;
 }
-const clear = n => { n.replaceChildren(); return n; };
+const clear = n => {
+  n.replaceChildren();
+  return n;
+};
 
 /* ---- numbers: .07, 1.00, −.31: two decimals, no leading zero, true minus ---------------------- */
 function dec(x, places = 2) {
@@ -53,9 +62,9 @@ function placesFor(list) {
 /* ---- shading ---------------------------------------------------------------------------------- */
 const step = (w, top) => (top > 0 && w > 0 ? Math.min(STEPS, Math.round(w / top * STEPS)) : 0);
 function ramp(top, label) {
-  const r = el('span', { class: 'ramp', 'aria-hidden': 'true' });
-  for (let k = 0; k <= STEPS; k++) r.append(el('i', { class: 'w' + k }));
-  return el('span', {}, el('span', { text: label + ' 0' }), r, el('span', { text: dec(top) }));
+  const r = el('span', {class: 'ramp', 'aria-hidden': 'true'});
+  for (let k = 0; k <= STEPS; k++) r.append(el('i', {class: 'w' + k}));
+  return el('span', {}, el('span', {text: label + ' 0'}), r, el('span', {text: dec(top)}));
 }
 
 /* ---- one tab stop per group: arrows move, Home and End jump ------------------------------------ */
@@ -63,7 +72,14 @@ function roving(box, selector, pick) {
   box.addEventListener('keydown', e => {
     const all = [...box.querySelectorAll(selector)], i = all.indexOf(e.target.closest(selector));
     if (i < 0 || e.altKey || e.ctrlKey || e.metaKey) return;
-    const move = { ArrowDown: 1, ArrowUp: -1, ArrowRight: 1, ArrowLeft: -1, Home: -i, End: all.length - 1 - i }[e.key];
+    const move = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      ArrowRight: 1,
+      ArrowLeft: -1,
+      Home: -i,
+      End: all.length - 1 - i
+    }[e.key];
     if (move === undefined) return;
     e.preventDefault();
     const next = all[i + move];
@@ -73,22 +89,39 @@ function roving(box, selector, pick) {
     pick(next);
   });
 }
-const oneStop = (list, on) => list.forEach(n => { n.tabIndex = n === on ? 0 : -1; });
+const oneStop = (list, on) => list.forEach(n => {
+  n.tabIndex = n === on ? 0 : -1;
+});
 
 /* ---- state lives in the address: #s=3&order=effect. A link to a view is the view --------------- */
 const state = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 function remember(key, value) {
-  if (value == null || value === '') delete state[key];
-  else state[key] = String(value);
+  if (value == null || value === '')
+    delete state[key];
+  else
+    state[key] = String(value);
   const hash = '#' + new URLSearchParams(state);
-  try { history.replaceState(null, '', hash); } catch (e) { location.hash = hash; }
+  try {
+    history.replaceState(null, '', hash);
+  } catch (e) {
+    location.hash = hash;
+  }
 }
 function segment(legend, name, options, on, pick) {
-  const f = el('fieldset', { class: 'seg' }, el('legend', { text: legend }));
+  const f = el('fieldset', {class: 'seg'}, el('legend', {text: legend}));
   for (const [value, label] of options) {
-    f.append(el('label', {},
-      el('input', { type: 'radio', name, value, checked: value === on, onchange: () => { remember(name, value); pick(value); } }),
-      el('span', { text: label })));
+    f.append(
+        el('label', {}, el('input', {
+             type: 'radio',
+             name,
+             value,
+             checked: value === on,
+             onchange: () => {
+               remember(name, value);
+               pick(value);
+             }
+           }),
+           el('span', {text: label})));
   }
   return f;
 }
