@@ -191,7 +191,7 @@ std::string svg(const Sentence& s, const std::vector<std::string>& label_names) 
   d.text(kMargin, y, said, 13, kSoft);
   y += 28;
   d.text(kMargin, y, verdict_text(s).lead, 16, kInk, " font-weight=\"600\"");
-  if (!std::isnan(s.attention_leave_one_out.tau)) {
+  if (s.verdict >= Verdict::kDisagree && !std::isnan(s.attention_leave_one_out.tau)) {
     const auto& a = s.attention_leave_one_out;
     y += 19;
     d.text(kMargin, y,

@@ -115,7 +115,8 @@ double value(const std::vector<double>& v, std::size_t i) { return i < v.size() 
 std::vector<std::size_t> strongest(const Sentence& s, int top) {
   double most = 0;
   for (const double v : s.leave_one_out) most = std::isnan(v) ? most : std::max(most, std::abs(v));
-  const double peak = largest_of(s.attention);
+  // Equal weights would fill the table with whatever stands first: then the effect alone decides.
+  const double peak = s.verdict == Verdict::kAllEqual ? 0 : largest_of(s.attention);
   const auto share = [](double v, double of) {
     return std::isnan(v) || of <= 0 ? 0.0 : std::abs(v) / of;
   };
@@ -152,7 +153,8 @@ std::string table(const Sentence& s, const std::string& answer, const TerminalOp
     const bool flips =
         i < s.what_if_label.size() && !std::isnan(q) && s.what_if_label[i] != s.predicted;
     out += pad(cut_to(safe(s.words[i].text), word_width), word_width) + "  " + ink +
-           std::string(static_cast<std::size_t>(bar_width - used), ' ') + pad(dec(w), 6, true) +
+           std::string(static_cast<std::size_t>(bar_width - used), ' ') +
+           pad(dec(w, peak < .1 ? 3 : 2), 6, true) +
            pad(signed_dec(value(s.leave_one_out, i)), 15, true) +
            pad(signed_dec(value(s.gradient_x_input, i)), 16, true) + pad(dec(q), 10, true) +
            (flips ? "  " + styled("✗ flips", "33", o.colour) : "") + "\n";
@@ -221,11 +223,10 @@ std::string terminal(const Sentence& s, const std::vector<std::string>& label_na
   if (n > 0) out += styled("  (in parentheses: not read by the model)", "2", o.colour);
   out += "\n";
   const VerdictText v = verdict_text(s);
+  const bool compared =
+      s.verdict >= Verdict::kDisagree && !std::isnan(s.attention_leave_one_out.tau);
   out += "\n" + styled(v.lead, "1", o.colour) +
-         (std::isnan(s.attention_leave_one_out.tau)
-              ? ""
-              : "  (Kendall τ " + signed_dec(s.attention_leave_one_out.tau) + ")") +
-         "\n";
+         (compared ? "  (Kendall τ " + signed_dec(s.attention_leave_one_out.tau) + ")" : "") + "\n";
   out += wrapped(v.why, std::min(o.width, 96));
   if (s.attention_on_padding > 0)
     out += dec(100 * s.attention_on_padding, 0) + " % of the attention fell on padding.\n";

@@ -179,6 +179,8 @@ def test_tab_reaches_every_control_once(visit):
         if page.evaluate("document.activeElement === document.body"):
             break
     assert page.evaluate("[seen.length, new Set(seen).size]") == [expected, expected]
+    for group in ["#list", "#text"]:   # a group is one stop, however many it holds
+        assert page.locator(f"{group} [tabindex='0']").count() == 1
 
 
 def test_word_by_word_with_the_arrows_reads_word_and_weight(visit):
@@ -254,7 +256,7 @@ def test_the_states_say_what_is_missing(visit):
 def test_a_model_that_chose_nothing_is_called_so(visit):
     page = visit("flat")
     assert page.inner_text("#warning .lead") == "Warning. In 2 of 2 sentences the attention chose nothing"
-    assert "51.0 %" in page.inner_text(".facts")
+    assert "51 % of its attention falls on padding" in page.inner_text(".facts")
     page = visit("usual")
     assert page.locator("#warning .note").count() == 0
 

@@ -111,6 +111,18 @@ TEST(Terminal, WithoutColourThereIsNoEscapeAndTheWeightStillShows) {
   EXPECT_THAT(out, HasSubstr("✗ flips"));
 }
 
+TEST(Terminal, EqualWeightsLeaveTheChoiceOfRowsToTheEffect) {
+  Sentence s = three_words();
+  s.words[1].state = WordState::kSeen;
+  s.attention = {.0333, .0334, .0332}, s.leave_one_out = {.1, .01, -.4}, s.what_if = {.65, .74, .9};
+  s.what_if_label = {1, 1, 1}, s.verdict = Verdict::kAllEqual, s.attention_leave_one_out.tau = .3;
+  const std::string out = terminal(s, {"negative", "positive"}, {Colour::kNone, true, 80, 1});
+  EXPECT_THAT(out, HasSubstr("\nplot "));
+  EXPECT_THAT(out, HasSubstr(".033"));  // two decimals would not tell them apart
+  EXPECT_THAT(out, Not(HasSubstr("Kendall")));
+  EXPECT_THAT(out, HasSubstr("2 quieter words not listed"));
+}
+
 TEST(Terminal, ColourFollowsTheRamp) {
   EXPECT_THAT(shaded_words(three_words(), {Colour::kTrue, true, 80, 8}),
               HasSubstr("\x1b[48;2;181;216;254m\x1b[38;2;0;0;0m not \x1b[0m"));

@@ -13,7 +13,9 @@ function facts() {
                 extra || '')));
   const n = R.seeds.length, run = R.seeds.every((s, i) => !i || s === R.seeds[i - 1] + 1);
   const seeds = run ? `seeds ${R.seeds[0]}–${R.seeds[n - 1]}` : 'seeds ' + R.seeds.join(', ');
-  add('Model', R.model, R.model_detail);
+  const padded = R.attention_on_padding > .005 &&
+      `${percent(R.attention_on_padding, 0)} of its attention falls on padding`;
+  add('Model', R.model, [R.model_detail, padded].filter(Boolean).join('; '));
   add('Data', R.data, R.data_detail);
   add('Seed', String(R.seed), [
     n > 1 ? `range marks: ${seeds}` : 'one seed: no ranges', R.trained
@@ -22,8 +24,6 @@ function facts() {
   if (R.uniform_accuracy)
     add('Accuracy, attention held equal', percent(R.uniform_accuracy[0]),
         interval(R.uniform_accuracy));
-  if (R.attention_on_padding > .005)
-    add('Attention on padding', percent(R.attention_on_padding), 'mean over the test set');
   if (!R.accuracy || R.accuracy[1] == null) return;
   const rows = [R.accuracy, R.uniform_accuracy].filter(a => a && a[1] != null);
   const low = Math.min(.5, ...rows.map(a => a[1]), R.majority ?? 1);

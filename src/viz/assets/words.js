@@ -34,7 +34,8 @@ function attentionBar(d, i, m) {
 function chosen(d) {  // word numbers in the order shown, thinned when long
   const w = weights(d) || [], loo = d.attribution.leave_one_out, top = peak(d) || 1,
         most = magnitude(loo) || 1;
-  const strength = i => Math.max((w[i] ?? 0) / top, Math.abs(loo[i] ?? 0) / most);
+  // Equal weights would fill the place with whatever stands first: then the effect alone decides.
+  const strength = i => Math.max(flat(d) ? 0 : (w[i] ?? 0) / top, Math.abs(loo[i] ?? 0) / most);
   const rank = {
     reading: i => i,
     attention: i => -(w[i] ?? -1),
