@@ -13,8 +13,9 @@ inline void require(bool holds) {
   if (!holds) std::abort();
 }
 
-/// Reads the bytes as a file of this format. Whatever they are, either Error (kBadInput, one line) comes out or rows that hold: text and
-/// file valid, labels within their names, lines in order and, with the bad ones, none taken twice.
+/// Reads the bytes as a file of this format. Whatever they are, either Error (kBadInput, one line)
+/// comes out or rows that hold: text and file valid, labels within their names, lines in order and,
+/// with the bad ones, none taken twice.
 inline int check_rows(const std::uint8_t* bytes, std::size_t size, Format format) {
   LoadOptions options;
   options.max_line_bytes = 512;

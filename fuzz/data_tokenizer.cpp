@@ -1,6 +1,7 @@
 #include "data_rows.h"
 
-/// A tokenizer.json that is accepted must be written again to the same ids, and encode any text to ids below its size.
+/// A tokenizer.json that is accepted must be written again to the same ids, and encode any text to
+/// ids below its size.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   using namespace attend::data;
   const std::string_view text(reinterpret_cast<const char*>(bytes), size);

@@ -15,7 +15,8 @@ LineReader open_lines(const std::string& path) {
   return LineReader(bytes_of_file(path), path, LoadOptions().max_line_bytes);
 }
 
-/// `id TAB mean rating TAB sentence`: the sign of the rating is the label; ids of Amazon sentences begin with the review's.
+/// `id TAB mean rating TAB sentence`: the sign of the rating is the label; ids of Amazon sentences
+/// begin with the review's.
 Dataset read_hutto(const std::string& path, bool is_film) {
   RawTable table;
   std::int64_t neutral = 0;

@@ -7,7 +7,8 @@
 
 namespace attend::data {
 
-/// A catalogue name taken apart: "uci-sentiment:amazon+yelp" is set uci-sentiment with parts amazon, yelp.
+/// A catalogue name taken apart: "uci-sentiment:amazon+yelp" is set uci-sentiment with parts
+/// amazon, yelp.
 struct CatalogueName {
   const CatalogueSet* set = nullptr;  // nullptr: no set of that name
   std::vector<std::string> parts;

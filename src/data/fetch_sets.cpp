@@ -85,7 +85,8 @@ void fetch_hutto(const CatalogueSet& set, const std::string& staging, const Prog
 
 void fetch_uci(const CatalogueSet& set, const std::string& staging, const Sources& sources,
                const Progress& progress) {
-  // The archive is packed anew now and then; its files are what has known sums. So the whole is taken as it comes.
+  // The archive is packed anew now and then; its files are what has known sums. So the whole is
+  // taken as it comes.
   const std::string path = staging + "/sentiment.zip";
   download(sources.uci_zip, path, "", progress);
   if (progress) progress("unpacking", 0, 0);

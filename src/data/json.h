@@ -5,7 +5,8 @@
 
 namespace attend::data {
 
-/// Parses one JSON document; throws kBadInput "NAME: …" when it is not JSON, nests deeper than 64 or repeats a key.
+/// Parses one JSON document; throws kBadInput "NAME: …" when it is not JSON, nests deeper than 64
+/// or repeats a key.
 nlohmann::json parse_json(std::string_view text, const std::string& name);
 
 }  // namespace attend::data

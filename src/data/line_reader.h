@@ -19,8 +19,8 @@ class LineReader {
  public:
   LineReader(ByteSource source, std::string name, std::size_t max_line_bytes);
 
-  /// The next line without its '\n' (a '\r' stays); false at the end. Throws kBadInput as soon as a line is longer than
-  /// max_line_bytes.
+  /// The next line without its '\n' (a '\r' stays); false at the end. Throws kBadInput as soon as a
+  /// line is longer than max_line_bytes.
   bool next(std::string& line);
   std::int64_t number() const { return number_; }  // of the last line, 1-based
   const std::string& name() const { return name_; }

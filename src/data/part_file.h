@@ -5,7 +5,8 @@
 
 namespace attend::data {
 
-/// PATH.part, which gathers a download, and PATH.part.tag, which says what it is a part of (URL, then ETag or date).
+/// PATH.part, which gathers a download, and PATH.part.tag, which says what it is a part of (URL,
+/// then ETag or date).
 class PartFile {
  public:
   PartFile(std::string path, std::string url);
@@ -14,7 +15,8 @@ class PartFile {
   ~PartFile();
 
   std::int64_t size() const { return size_; }
-  /// What If-Range takes; "" when the server gave nothing that can be trusted, and the part is started anew.
+  /// What If-Range takes; "" when the server gave nothing that can be trusted, and the part is
+  /// started anew.
   const std::string& validator() const { return validator_; }
 
   void restart(const std::string& validator);  // empties it

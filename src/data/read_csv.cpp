@@ -4,7 +4,8 @@
 namespace attend::data {
 namespace {
 
-/// One record of RFC 4180, which may span lines. A quote that opens no field stays as it is, as spreadsheets read it.
+/// One record of RFC 4180, which may span lines. A quote that opens no field stays as it is, as
+/// spreadsheets read it.
 class Record {
  public:
   explicit Record(LineReader& lines) : lines_(lines) {}

@@ -36,8 +36,8 @@ struct Columns {
   std::size_t label = 1;
   std::size_t count = 2;
 };
-/// Looks at a table's first row: a header when it names a text or label column known or asked for. Throws kBadInput, naming
-/// the columns there are, when one of the two is missing.
+/// Looks at a table's first row: a header when it names a text or label column known or asked for.
+/// Throws kBadInput, naming the columns there are, when one of the two is missing.
 Columns find_columns(const std::vector<std::string>& first, const LoadOptions& options,
                      const std::string& name, std::int64_t line);
 

@@ -93,7 +93,8 @@ bool brings_nearer(const std::vector<std::int64_t>& held, const std::vector<std:
   return change < 0;
 }
 
-/// The fold whose class counts (or size) are furthest behind where this unit adds to them; then the smallest.
+/// The fold whose class counts (or size) are furthest behind where this unit adds to them; then the
+/// smallest.
 std::size_t fold_for(const Unit& unit, const std::vector<std::vector<std::int64_t>>& folds,
                      const std::vector<std::size_t>& sizes,
                      const std::vector<std::int64_t>& totals) {

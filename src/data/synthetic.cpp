@@ -12,9 +12,10 @@
 namespace attend::data {
 namespace {
 
-// The grammar. One clause decides: subject, verb, maybe a negation (which turns the label round), maybe an intensifier, then a
-// sentiment word. Around it stand clauses without sentiment, and at times what somebody else said: a sentiment word
-// that decides nothing, drawn without regard to the label. Counting words is therefore not enough.
+// The grammar. One clause decides: subject, verb, maybe a negation (which turns the label round),
+// maybe an intensifier, then a sentiment word. Around it stand clauses without sentiment, and at
+// times what somebody else said: a sentiment word that decides nothing, drawn without regard to the
+// label. Counting words is therefore not enough.
 using Words = std::vector<const char*>;
 const Words kPositive = {"good",     "great",     "excellent", "lovely",   "superb",  "wonderful",
                          "pleasant", "brilliant", "charming",  "splendid", "perfect", "delightful"};

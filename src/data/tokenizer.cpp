@@ -8,7 +8,8 @@
 namespace attend::data {
 namespace {
 
-/// Text whose filtered characters have become the split string, with the place of each byte in the original.
+/// Text whose filtered characters have become the split string, with the place of each byte in the
+/// original.
 struct Filtered {
   std::string text;
   std::vector<std::size_t> begin, end;

@@ -15,8 +15,9 @@ using Ordered = nlohmann::ordered_json;
 
 constexpr std::uintmax_t kMostBytes = std::uintmax_t{1} << 28;
 
-// The package's Lowercase maps letter by letter and so misses the final sigma, which Python's str.lower knows: a Σ behind a
-// cased letter and before none, both across case-ignorable characters.
+// The package's Lowercase maps letter by letter and so misses the final sigma, which Python's
+// str.lower knows: a Σ behind a cased letter and before none, both across case-ignorable
+// characters.
 constexpr char kFinalSigma[] =
     "\\p{Cased}\\p{Case_Ignorable}*\\KΣ(?!\\p{Case_Ignorable}*\\p{Cased})";
 
@@ -45,7 +46,8 @@ std::string filters_of(const std::string& text) {
   return out;
 }
 
-/// What marks the start of a word in the model that leaves unknown words out; a character that `split` does not hold.
+/// What marks the start of a word in the model that leaves unknown words out; a character that
+/// `split` does not hold.
 std::string word_mark(const TokenizerOptions& options) {
   if (options.oov_token) return "";
   for (const char* mark : {"▁", "␣", "¤"})

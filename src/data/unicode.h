@@ -6,8 +6,9 @@
 
 namespace attend::data {
 
-/// Lower-cased text, and where each byte of it came from: byte i of `text` belongs to the original bytes
-/// [begin[i], end[i]). Both lists are empty when places are the same (nothing changed length).
+/// Lower-cased text, and where each byte of it came from: byte i of `text` belongs to the original
+/// bytes [begin[i], end[i]). Both lists are empty when places are the same (nothing changed
+/// length).
 struct Lowered {
   std::string text;
   std::vector<std::size_t> begin, end;

@@ -1,6 +1,6 @@
-// Killed mutations: neutral ratings counted as negative; Amazon sentences grouped by their own id; SST's parts swapped; the cache
-// preferred to ATTEND_DATA; a folder with a missing file accepted; truth marked on the hearsay clause; a negation that does not
-// turn the label round.
+// Killed mutations: neutral ratings counted as negative; Amazon sentences grouped by their own id;
+// SST's parts swapped; the cache preferred to ATTEND_DATA; a folder with a missing file accepted;
+// truth marked on the hearsay clause; a negation that does not turn the label round.
 #include "attend/data/catalogue.h"
 
 #include <gmock/gmock.h>
@@ -165,7 +165,8 @@ TEST_F(Catalogue, InfoCountsWhatIsThere) {
   }
 }
 
-/// Says the label from the marked words alone: the last is a sentiment word, one before it a negation.
+/// Says the label from the marked words alone: the last is a sentiment word, one before it a
+/// negation.
 int label_of(const std::vector<std::string>& deciding) {
   static const std::set<std::string> positive = {
       "good",     "great",     "excellent", "lovely",   "superb",  "wonderful",

@@ -1,4 +1,5 @@
-// What the Python tests of this folder drive: one JSON request a line on standard input, one JSON answer a line.
+// What the Python tests of this folder drive: one JSON request a line on standard input, one JSON
+// answer a line.
 //   {"act":"fit","options":{…},"texts":[…]}      -> {"word_counts":[[word,n]…],"word_index":{…},"vocabulary":n,"json":"…"}
 //   {"act":"encode","json":"…","texts":[…]}      -> {"sequences":[[…]…],"tokens":[[[word,begin,end]…]…]}
 //   {"act":"lower","texts":[…]}                  -> {"texts":[…]}

@@ -1,5 +1,5 @@
-// Killed mutations: lengths before cutting; padding before instead of behind; labels of another row; the word of another
-// id; the end cut off instead of the start.
+// Killed mutations: lengths before cutting; padding before instead of behind; labels of another
+// row; the word of another id; the end cut off instead of the start.
 #include "attend/data/encode.h"
 
 #include <gmock/gmock.h>

@@ -1,7 +1,8 @@
-// Killed mutations: '\r' left in the label; a byte order mark left in the first text; UCI split at the first tab; the last line
-// without '\n' lost; lines counted from 0; a bad line dropped without a report; NUL let through; over-long forms of UTF-8
-// let through; quotes not undoubled; a quoted line break ending the record; labels mapped by first appearance; the
-// length of a line checked only once it is complete.
+// Killed mutations: '\r' left in the label; a byte order mark left in the first text; UCI split at
+// the first tab; the last line without '\n' lost; lines counted from 0; a bad line dropped without
+// a report; NUL let through; over-long forms of UTF-8 let through; quotes not undoubled; a quoted
+// line break ending the record; labels mapped by first appearance; the length of a line checked
+// only once it is complete.
 #include "attend/data/load.h"
 
 #include <gmock/gmock.h>

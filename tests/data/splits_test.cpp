@@ -1,5 +1,6 @@
-// Killed mutations: a group on both sides; the same seed giving another split; the seed ignored; class shares ignored; folds that overlap
-// or leave rows out; a fold taken by first fit instead of the emptiest.
+// Killed mutations: a group on both sides; the same seed giving another split; the seed ignored;
+// class shares ignored; folds that overlap or leave rows out; a fold taken by first fit instead of
+// the emptiest.
 #include "attend/data/splits.h"
 
 #include <gmock/gmock.h>

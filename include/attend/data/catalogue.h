@@ -32,8 +32,8 @@ struct CatalogueSet {
 /// Every set, in order of name.
 const std::vector<CatalogueSet>& catalogue();
 
-/// The set of a name, its variant cut off ("sst:fine" gives sst), or nullptr. Names are `set`, `set:variant` or
-/// `set/variant`; uci-sentiment takes several: `uci-sentiment:amazon+yelp`.
+/// The set of a name, its variant cut off ("sst:fine" gives sst), or nullptr. Names are `set`,
+/// `set:variant` or `set/variant`; uci-sentiment takes several: `uci-sentiment:amazon+yelp`.
 const CatalogueSet* find_set(std::string_view name);
 
 /// The names nearest to a mistyped one, best first, at most three; empty when nothing is near.
@@ -42,14 +42,15 @@ std::vector<std::string> nearest_names(const std::string& name);
 /// $ATTEND_CACHE, else $XDG_CACHE_HOME/attend, else ~/.cache/attend.
 std::string cache_folder();
 
-/// The folder that holds every file of the set: beneath each folder of $ATTEND_DATA (a ':' list) in order, then
-/// cache_folder()/data; nullopt when none does. A generated set needs none.
+/// The folder that holds every file of the set: beneath each folder of $ATTEND_DATA (a ':' list) in
+/// order, then cache_folder()/data; nullopt when none does. A generated set needs none.
 std::optional<std::string> find_folder(const CatalogueSet& set);
 
-/// Loads a catalogue set. hutto-reviews: Amazon sentences (`:film` for the film ones, `:amazon` spelled out), label = sign of
-/// the mean rating, ratings of exactly 0 left out and counted, grouped by review; uci-sentiment: amazon, imdb and yelp
-/// merged in that order, or those named; sst: train, validation, test, binary (`:fine` for five classes);
-/// synthetic-reviews: generated (2,000 rows, seed 0). Throws kBadInput for an unknown variant, kIo "… is not on this machine:
+/// Loads a catalogue set. hutto-reviews: Amazon sentences (`:film` for the film ones, `:amazon`
+/// spelled out), label = sign of the mean rating, ratings of exactly 0 left out and counted,
+/// grouped by review; uci-sentiment: amazon, imdb and yelp merged in that order, or those named;
+/// sst: train, validation, test, binary (`:fine` for five classes); synthetic-reviews: generated
+/// (2,000 rows, seed 0). Throws kBadInput for an unknown variant, kIo "… is not on this machine:
 /// run `attend data get NAME`".
 Corpus load_set(const std::string& name);
 
@@ -65,9 +66,10 @@ SetState set_state(const CatalogueSet& set);
 using Progress =
     std::function<void(const std::string& what, std::int64_t done, std::int64_t total)>;
 
-/// Fetches a set into cache_folder()/data/NAME and returns that folder; returns at once when it is already there or in
-/// ATTEND_DATA. Interrupted downloads resume; nothing is put in place before every file has its SHA-256. Throws kIo when
-/// the network (or Python, for hutto-reviews) is missing, saying what to do; kBadInput when bytes are wrong.
+/// Fetches a set into cache_folder()/data/NAME and returns that folder; returns at once when it is
+/// already there or in ATTEND_DATA. Interrupted downloads resume; nothing is put in place before
+/// every file has its SHA-256. Throws kIo when the network (or Python, for hutto-reviews) is
+/// missing, saying what to do; kBadInput when bytes are wrong.
 std::string get_set(const std::string& name, const Progress& progress = {});
 
 /// What `attend data make` writes.
@@ -76,13 +78,14 @@ struct MakeOptions {
   std::uint64_t seed = 0;
 };
 
-/// Short reviews made by a small grammar in which the deciding words are known: sentiment words, turned round by a negation,
-/// among fillers and distractors. Example::truth marks the words that decide the label. Half of the rows of each class, a pure
-/// function of the options. Throws kUsage unless 2 ≤ rows ≤ 10,000,000.
+/// Short reviews made by a small grammar in which the deciding words are known: sentiment words,
+/// turned round by a negation, among fillers and distractors. Example::truth marks the words that
+/// decide the label. Half of the rows of each class, a pure function of the options. Throws kUsage
+/// unless 2 ≤ rows ≤ 10,000,000.
 Dataset make_synthetic_reviews(const MakeOptions& options = {});
 
-/// Writes the generated set `name` to `folder` (made when missing): NAME.tsv (text TAB label) and NAME.truth.jsonl
-/// ({"text","label","truth"}). Returns the paths written.
+/// Writes the generated set `name` to `folder` (made when missing): NAME.tsv (text TAB label) and
+/// NAME.truth.jsonl ({"text","label","truth"}). Returns the paths written.
 std::vector<std::string> make_set(const std::string& name, const std::string& folder,
                                   const MakeOptions& options = {});
 

@@ -33,7 +33,8 @@ struct Dataset {
   std::vector<std::string> notes;  // one sentence each, for the reader of a report
 };
 
-/// A data set with the splits it came with; validation and test are empty when it has only one part.
+/// A data set with the splits it came with; validation and test are empty when it has only one
+/// part.
 struct Corpus {
   Dataset train, validation, test;
 };

@@ -29,13 +29,14 @@ struct Encoded {
   std::int64_t unknown = 0;    // of these, words without an id of their own
 };
 
-/// ids[n,:] = pad(tokenizer(text n)). Throws kUsage when max_length < 1, kBadInput for text that is not UTF-8 (naming
-/// its file and line). Cost: linear in the bytes.
+/// ids[n,:] = pad(tokenizer(text n)). Throws kUsage when max_length < 1, kBadInput for text that is
+/// not UTF-8 (naming its file and line). Cost: linear in the bytes.
 Encoded encode(const Dataset& set, const Tokenizer& tokenizer, const EncodeOptions& options = {});
 Encoded encode_texts(const std::vector<std::string>& texts, const Tokenizer& tokenizer,
                      const EncodeOptions& options = {});
 
-/// The tokens behind row `text` of `ids`, in the order of its non-padding columns (cut as encode cuts).
+/// The tokens behind row `text` of `ids`, in the order of its non-padding columns (cut as encode
+/// cuts).
 std::vector<Token> encoded_tokens(const std::string& text, const Tokenizer& tokenizer,
                                   const EncodeOptions& options = {});
 

@@ -9,27 +9,30 @@
 
 namespace attend::data {
 
-/// Places in Dataset::examples, each list ascending (kLast, stratified, k-fold) so that a subset keeps its order.
+/// Places in Dataset::examples, each list ascending (kLast, stratified, k-fold) so that a subset
+/// keeps its order.
 struct Split {
   std::vector<std::size_t> train;
   std::vector<std::size_t> held_out;
 };
 
-/// Every split keeps examples of one group on one side. `fraction` is the share held out, in (0, 1). All throw kUsage
-/// for a fraction outside that and kBadInput when a side would be empty, naming the sizes.
+/// Every split keeps examples of one group on one side. `fraction` is the share held out, in (0,
+/// 1). All throw kUsage for a fraction outside that and kBadInput when a side would be empty,
+/// naming the sizes.
 
-/// Keras' validation_split: the last rows, before any shuffling; the first floor(n · (1 − fraction)) train. With groups: a
-/// group is held out when its first example lies in the last part.
+/// Keras' validation_split: the last rows, before any shuffling; the first floor(n · (1 −
+/// fraction)) train. With groups: a group is held out when its first example lies in the last part.
 Split split_last(const Dataset& set, double fraction);
 
-/// n − floor(n · (1 − fraction)) examples at random, a pure function of the seed. With groups as many as fit under that.
+/// n − floor(n · (1 − fraction)) examples at random, a pure function of the seed. With groups as
+/// many as fit under that.
 Split split_shuffled(const Dataset& set, double fraction, std::uint64_t seed);
 
 /// The same with the share of each class kept (within one example when there are no groups).
 Split split_stratified(const Dataset& set, double fraction, std::uint64_t seed);
 
-/// k splits whose held-out parts cover the set without overlap; sizes and (stratified) class shares as even as the
-/// groups allow. Throws kUsage unless 2 ≤ k ≤ number of groups.
+/// k splits whose held-out parts cover the set without overlap; sizes and (stratified) class shares
+/// as even as the groups allow. Throws kUsage unless 2 ≤ k ≤ number of groups.
 std::vector<Split> k_fold(const Dataset& set, std::int64_t k, std::uint64_t seed,
                           bool stratified = true);
 
