@@ -1,0 +1,131 @@
+// Runs under the tsan preset too (std::thread in place of OpenMP).
+//
+// Mutations planted and caught: the stride `workers` replaced by workers + 1 (indices left out); start at 0 for every worker
+// (indices run twice; a race for tsan); no nested guard (deadlock-free but more workers than threads(): the count test);
+// rethrow left out; only the last exception kept without the lock (tsan); t_inside never cleared (second run serial).
+#include "attend/base/threads.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/threads.h"
+
+namespace attend {
+namespace {
+
+using test::WithThreads;
+
+TEST(Threads, EveryIndexExactlyOnce) {
+  for (const int threads : {1, 2, 3, 8})
+    for (const int n : {0, 1, 2, 3, 7, 1000}) {
+      const WithThreads with(threads);
+      std::vector<int> runs(
+          static_cast<std::size_t>(n));  // plain ints: two runs of one index would be a race
+      parallel_run(n, [&](int i) { ++runs.at(static_cast<std::size_t>(i)); });
+      EXPECT_EQ(runs, std::vector<int>(static_cast<std::size_t>(n), 1))
+          << threads << " threads, n " << n;
+    }
+}
+
+TEST(Threads, EverythingIsDoneOnReturn) {
+  const WithThreads with(3);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<int> out(30, -1);
+    parallel_run(30, [&](int i) { out[static_cast<std::size_t>(i)] = i * round; });
+    for (int i = 0; i < 30; ++i) ASSERT_EQ(out[static_cast<std::size_t>(i)], i * round);
+  }
+}
+
+TEST(Threads, UsesAsManyThreadsAsSaidAndNoMore) {
+  for (const int threads : {1, 2, 3}) {
+    const WithThreads with(threads);
+    EXPECT_EQ(attend::threads(), threads);
+    for (int again = 0; again < 2; ++again) {
+      std::mutex mutex;
+      std::set<std::thread::id> ids;
+      parallel_run(12, [&](int) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        ids.insert(std::this_thread::get_id());
+      });
+      EXPECT_EQ(ids.size(), static_cast<std::size_t>(threads));
+    }
+  }
+  set_threads(0);
+  EXPECT_GE(attend::threads(), 1);
+}
+
+TEST(Threads, ATaskAlwaysGoesToTheSameWorker) {
+  const WithThreads with(3);
+  std::vector<std::thread::id> ids(10);
+  parallel_run(10, [&](int i) { ids[static_cast<std::size_t>(i)] = std::this_thread::get_id(); });
+  for (std::size_t i = 3; i < ids.size(); ++i) EXPECT_EQ(ids[i], ids[i % 3]) << i;
+}
+
+TEST(Threads, AnExceptionComesBackAfterAllWorkersStopped) {
+  for (const int threads : {1, 2, 3}) {
+    const WithThreads with(threads);
+    std::atomic<int> running{0};
+    for (const int bad : {0, 1, 11}) {
+      try {
+        parallel_run(12, [&](int i) {
+          ++running;
+          struct Leave {
+            std::atomic<int>& n;
+            ~Leave() { --n; }
+          } leave{running};
+          if (i == bad) throw std::runtime_error("task " + std::to_string(i));
+        });
+        ADD_FAILURE() << "no exception";
+      } catch (const std::runtime_error& e) {
+        EXPECT_EQ(std::string(e.what()), "task " + std::to_string(bad));
+      }
+      EXPECT_EQ(running, 0);
+    }
+    // every task throws: one of them arrives, and the next run is sound
+    EXPECT_THROW(parallel_run(12, [](int) { throw std::runtime_error("all"); }),
+                 std::runtime_error);
+    std::atomic<int> sum{0};
+    parallel_run(12, [&](int i) { sum += i; });
+    EXPECT_EQ(sum, 66);
+  }
+}
+
+TEST(Threads, NestedCallsRunInTheCallersThread) {
+  const WithThreads with(2);
+  std::atomic<int> runs{0}, strays{0};
+  parallel_run(4, [&](int) {
+    const auto outer = std::this_thread::get_id();
+    parallel_run(5, [&](int) {
+      ++runs;
+      if (std::this_thread::get_id() != outer) ++strays;
+    });
+  });
+  EXPECT_EQ(runs, 20);
+  EXPECT_EQ(strays, 0);
+}
+
+TEST(Threads, ConcurrentCallers) {
+  const WithThreads with(2);
+  std::vector<std::thread> callers;
+  std::vector<int> sums(4);
+  for (std::size_t k = 0; k < 4; ++k)
+    callers.emplace_back([&, k] {
+      for (int round = 0; round < 20; ++round) {
+        std::vector<int> out(10);
+        parallel_run(10, [&](int i) { out[static_cast<std::size_t>(i)] = i; });
+        for (const int x : out) sums[k] += x;
+      }
+    });
+  for (auto& caller : callers) caller.join();
+  EXPECT_EQ(sums, std::vector<int>(4, 20 * 45));
+}
+
+}  // namespace
+}  // namespace attend
