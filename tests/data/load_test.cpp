@@ -70,6 +70,15 @@ TEST(Load, UciSentences) {
   EXPECT_EQ(set.examples[2].file, "f");
 }
 
+TEST(Load, CarriageReturns) {
+  const Dataset uci = from("a\t1\r\n\r\nb\t0\r\n", Format::kUci);
+  EXPECT_EQ(uci.examples.size(), 2U);
+  EXPECT_TRUE(uci.bad_lines.empty());
+  const Dataset tsv = from("label\ttext\r\n1\ta\r\n\r\n0\tb\r\n", Format::kTsv);
+  EXPECT_THAT(texts(tsv), ElementsAre("a", "b"));
+  EXPECT_TRUE(tsv.bad_lines.empty());
+}
+
 TEST(Load, OnlyNewlineEndsALine) {  // as in IMDb's file of the UCI set
   const Dataset set =
       from("a\xC2\x85 b\xC2\x96 c\xE2\x80\xA8 d\x0B\x0C\x1C e\t1\nx\t0\n", Format::kUci);

@@ -134,5 +134,15 @@ TEST(Tokenizer, PlacesInTheOriginal) {
   EXPECT_THAT(words, testing::ElementsAre("été", "i̇zmi̇r", "σας"));
 }
 
+TEST(Tokenizer, PlacesOfHalfALetter) {  // İ becomes i and a dot above, and the i is filtered out
+  TokenizerOptions options;
+  options.filters = "i";
+  const auto tokens = Tokenizer(options).tokenize("aİb");
+  ASSERT_EQ(tokens.size(), 2U);
+  EXPECT_EQ(tokens[1].text, "\u0307b");
+  EXPECT_EQ(tokens[1].begin, 1U);
+  EXPECT_EQ(tokens[1].end, 4U);
+}
+
 }  // namespace
 }  // namespace attend::data
