@@ -77,6 +77,22 @@ std::vector<std::string> keys() {
   return out;
 }
 
+std::string tail_of(const std::string& key) { return key.substr(key.rfind('.') + 1); }
+
+/// A key with the same last part first ("epochs" means train.epochs), then one spelt alike.
+std::string suggestion(const std::string& key) {
+  std::vector<std::string> tails;
+  for (const std::string& known : keys()) {
+    if (tail_of(known) == tail_of(key)) return did_you_mean(known, {known});
+    tails.push_back(tail_of(known));
+  }
+  if (const std::string near = did_you_mean(key, keys()); !near.empty()) return near;
+  const std::string near = nearest(tail_of(key), tails);
+  for (const std::string& known : keys())
+    if (!near.empty() && tail_of(known) == near) return did_you_mean(known, {known});
+  return "";
+}
+
 /// What a user typed after '=', read as the key's type wants it.
 Value parse_value(const KeySpec& spec, const std::string& text) {
   if (spec.type == ValueType::kText || spec.type == ValueType::kChoice) {
@@ -112,7 +128,7 @@ bool decides_learning(const std::string& key) {
 const SchemaEntry& schema_entry(const std::string& key, const std::string& where) {
   for (const SchemaEntry& e : schema())
     if (e.spec.key == key) return e;
-  fail_usage(where + "unknown key '" + key + "'" + did_you_mean(key, keys()));
+  fail_usage(where + "unknown key '" + key + "'" + suggestion(key));
 }
 
 Value checked(const KeySpec& spec, const Value& value, const std::string& where) {

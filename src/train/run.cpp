@@ -43,6 +43,7 @@ void check_exists(const std::string& path) {
 void check_sums(const std::string& path) {
   const std::string sums_path = path + "/SHA256SUMS", sums = read_file(sums_path);
   std::vector<std::string> listed;
+  if (!sums.ends_with('\n')) fail_input(sums_path + ": its end is missing");
   std::size_t begin = 0;
   while (begin < sums.size()) {
     const std::size_t end = std::min(sums.find('\n', begin), sums.size());
@@ -55,6 +56,8 @@ void check_sums(const std::string& path) {
     if (!fs::is_regular_file(path + "/" + name))
       fail_input(path + "/" + name +
                  ": is listed in SHA256SUMS but missing; restore the file or train again");
+    if (!fs::is_regular_file(path + "/" + name))
+      fail_input(path + "/" + name + ": missing; restore the file or train again");
     if (sha256_of_file(path + "/" + name) != line.substr(0, 64))
       fail_input(path + "/" + name +
                  ": its bytes are not those that were written (SHA-256 differs); "

@@ -1,0 +1,232 @@
+#include "train/training.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "attend/base/random.h"
+#include "attend/train/schedule.h"
+
+namespace attend::train {
+namespace {
+
+using models::NamedTensors;
+
+/// Row numbers of an epoch in the order in which they are trained: a function of seed and epoch.
+at::Tensor epoch_order(std::int64_t rows, const Recipe::Train& options, std::int64_t epoch) {
+  at::Tensor order = at::empty({rows}, at::kLong);
+  std::int64_t* places = order.mutable_data_ptr<std::int64_t>();
+  std::iota(places, places + rows, std::int64_t{0});
+  if (!options.shuffle) return order;
+  Random random(static_cast<std::uint64_t>(options.seed), Purpose::kShuffle,
+                static_cast<std::uint64_t>(epoch));
+  for (std::int64_t i = rows - 1; i > 0; --i)  // Fisher–Yates
+    std::swap(places[i], places[random.below(static_cast<std::uint64_t>(i + 1))]);
+  return order;
+}
+
+/// Copies tensors into others of the same names and shapes.
+void copy_into(const NamedTensors& to, const NamedTensors& from, const std::string& prefix,
+               const std::string& what) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : to) {
+    const at::Tensor* source = nullptr;
+    for (const auto& [other, candidate] : from)
+      if (other == prefix + name) source = &candidate;
+    if (source == nullptr || source->sizes() != tensor.sizes() ||
+        source->scalar_type() != tensor.scalar_type())
+      fail_input(what + ": tensor '" + prefix + name + "' is missing or has another shape");
+    at::Tensor(tensor).copy_(*source);
+  }
+}
+
+}  // namespace
+
+void Trainer::restore(const Checkpoint& checkpoint) {
+  const std::string what = folder_.checkpoints();
+  if (checkpoint.recipe_hash != recipe_hash(recipe_))
+    fail_usage(folder_.file("recipe.toml") +
+               " has changed since the training began; undo the change or begin a new run");
+  if (checkpoint.fingerprint != task_->fingerprint())
+    fail_usage(recipe_.data.name +
+               " has changed since the training began; restore it or begin a new run");
+  copy_into(parameters_, checkpoint.tensors, "param.", what);
+  copy_into(optimizer_->state(), checkpoint.tensors, "optim.", what);
+  optimizer_->set_steps(checkpoint.state.step);
+  state_ = checkpoint.state;
+  if (keeps_best() && state_.best_epoch > 0) {
+    const at::NoGradGuard no_grad;
+    for (const auto& [name, tensor] : parameters_)
+      best_.emplace_back(name, tensor.detach().clone());
+    copy_into(best_, checkpoint.tensors, "best.", what);
+  }
+  seconds_before_ = state_.seconds;
+}
+
+bool Trainer::finished() const {
+  return state_.epoch >= recipe_.train.epochs ||
+         (early_stopping() && state_.waited >= recipe_.train.patience);
+}
+
+TrainResult Trainer::run() {
+  folder_.rewrite_history(state_.history);
+  while (!finished()) run_epoch();
+  return finish();
+}
+
+void Trainer::run_epoch() {
+  good_ = capture(true);
+  epoch_clock_.emplace();
+  epoch_seconds_before_ = state_.epoch_seconds;
+  const at::Tensor order = epoch_order(rows_, recipe_.train, state_.epoch);
+  while (state_.batch < per_epoch_) {
+    stop_if_asked();
+    run_step(order);
+  }
+  end_epoch(epoch_seconds_before_ + epoch_clock_->seconds());
+}
+
+void Trainer::run_step(const at::Tensor& order) {
+  const std::int64_t begin = state_.batch * recipe_.train.batch;
+  const at::Tensor rows = order.narrow(0, begin, std::min(recipe_.train.batch, rows_ - begin));
+  const models::Pass pass{true, static_cast<std::uint64_t>(recipe_.train.seed), state_.step};
+  zero_gradients(parameters_);
+  const at::Tensor loss = task_->loss(rows, pass, state_.tally);
+  const double value = loss.item<double>();
+  if (!std::isfinite(value)) diverge("loss", value);
+  loss.backward();
+  if (recipe_.train.clip_norm > 0) {
+    const double norm = clip_gradients(parameters_, recipe_.train.clip_norm);
+    if (!std::isfinite(norm)) diverge("gradient's norm", norm);
+  }
+  optimizer_->step(
+      learning_rate(recipe_.optim, state_.step, recipe_.train.epochs * per_epoch_, per_epoch_));
+  ++state_.step;
+  ++state_.batch;
+  if (options_.on_step)
+    options_.on_step({state_.epoch + 1, recipe_.train.epochs, state_.batch, per_epoch_,
+                      state_.tally.loss / static_cast<double>(state_.tally.rows),
+                      epoch_seconds_before_ + epoch_clock_->seconds()});
+}
+
+void Trainer::diverge(const char* what, double value) {
+  if (good_) {
+    try {
+      save(*good_);
+    } catch (const Error&) {  // the divergence is the news; an older checkpoint stays
+    }
+  }
+  throw Error(ErrorKind::kDiverged, "step " + std::to_string(state_.step + 1) + " (epoch " +
+                                        std::to_string(state_.epoch + 1) + "): the " + what +
+                                        " is " + (std::isnan(value) ? "not a number" : "infinite") +
+                                        "; lower optim.lr (" + to_text(recipe_.optim.lr) +
+                                        ") or set train.clip_norm; the state before epoch " +
+                                        std::to_string(good_ ? good_->state.epoch + 1 : 1) +
+                                        " is kept in " + folder_.checkpoints());
+}
+
+void Trainer::end_epoch(double epoch_seconds) {
+  EpochRecord record;
+  record.epoch = state_.epoch + 1;
+  record.train = task_->metrics(state_.tally);
+  record.validation = task_->evaluate(Part::kValidation);
+  record.lr =
+      learning_rate(recipe_.optim, state_.step - 1, recipe_.train.epochs * per_epoch_, per_epoch_);
+  record.seconds = epoch_seconds;
+  state_.history.push_back(record);
+  state_.epoch += 1;
+  state_.batch = 0;
+  state_.tally = {};
+  state_.epoch_seconds = 0;
+  if (early_stopping()) watch(record);
+  folder_.append_history(record);
+  if (options_.on_epoch) options_.on_epoch(record);
+  save_if_due();
+}
+
+void Trainer::watch(const EpochRecord& record) {
+  const Metric metric = recipe_.train.watch;
+  const char* name = metric == Metric::kLoss       ? "loss"
+                     : metric == Metric::kAccuracy ? "accuracy"
+                                                   : "f1";
+  const double value = record.validation.at(name);
+  const double gain = metric == Metric::kLoss ? state_.best - value : value - state_.best;
+  if (state_.best_epoch > 0 && !(gain > recipe_.train.min_delta)) {
+    ++state_.waited;
+    return;
+  }
+  state_.best = value;
+  state_.best_epoch = record.epoch;
+  state_.waited = 0;
+  if (!keeps_best()) return;
+  const at::NoGradGuard no_grad;
+  best_.clear();
+  for (const auto& [parameter, tensor] : parameters_)
+    best_.emplace_back(parameter, tensor.detach().clone());
+}
+
+Checkpoint Trainer::capture(bool copy) {
+  const at::NoGradGuard no_grad;
+  Checkpoint out;
+  out.state = state_;
+  out.state.seconds = seconds();
+  out.recipe_hash = recipe_hash(recipe_);
+  out.threads = threads_;
+  const auto add = [&](const std::string& prefix, const NamedTensors& tensors) {
+    for (const auto& [name, tensor] : tensors)
+      out.tensors.emplace_back(prefix + name, copy ? tensor.detach().clone() : tensor.detach());
+  };
+  add("param.", parameters_);
+  add("optim.", optimizer_->state());
+  for (const auto& [name, tensor] : best_)
+    out.tensors.emplace_back("best." + name, tensor);  // never written in place
+  return out;
+}
+
+void Trainer::save(const Checkpoint& checkpoint) {
+  Checkpoint complete = checkpoint;
+  complete.fingerprint = task_->fingerprint();
+  write_checkpoint(folder_.checkpoints(), complete, recipe_.train.keep);
+  since_checkpoint_ = Clock();
+}
+
+void Trainer::save_if_due() {
+  const Recipe::Train& t = recipe_.train;
+  if (t.checkpoint_every == 0 || finished() || state_.epoch % t.checkpoint_every != 0) return;
+  if (since_checkpoint_.seconds() >= t.checkpoint_seconds) save(capture(false));
+}
+
+void Trainer::stop_if_asked() {
+  const int signal = options_.stop == nullptr ? 0 : options_.stop->load();
+  if (signal == 0) return;
+  state_.epoch_seconds = epoch_seconds_before_ + epoch_clock_->seconds();
+  save(capture(false));
+  throw Interrupted(signal, folder_.path());
+}
+
+TrainResult Trainer::finish() {
+  if (keeps_best() && !best_.empty()) copy_into(parameters_, best_, "", folder_.path());
+  TrainResult out;
+  out.run = folder_.path();
+  out.recipe = recipe_.name;
+  out.data = recipe_.data.name;
+  out.seed = static_cast<std::uint64_t>(recipe_.train.seed);
+  for (const auto& parameter : parameters_) out.parameters += parameter.second.numel();
+  out.epochs = state_.epoch;
+  out.best_epoch = keeps_best() && state_.best_epoch > 0 ? state_.best_epoch : state_.epoch;
+  const EpochRecord& kept = state_.history.at(static_cast<std::size_t>(out.best_epoch - 1));
+  out.train = kept.train;
+  out.validation = kept.validation;
+  out.test = task_->evaluate(Part::kTest);
+  out.rows_train = rows_;
+  out.rows_validation = task_->rows(Part::kValidation);
+  out.rows_test = task_->rows(Part::kTest);
+  for (const EpochRecord& record : state_.history) out.epoch_seconds.push_back(record.seconds);
+  folder_.finish(parameters_, task_->files(), recipe_, out, state_.history);
+  out.seconds = seconds();
+  return out;
+}
+
+}  // namespace attend::train

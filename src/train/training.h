@@ -1,0 +1,78 @@
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "attend/models/classifier.h"
+#include "attend/train/optimizer.h"
+#include "attend/train/trainer.h"
+#include "train/checkpoint.h"
+#include "train/run_folder.h"
+#include "train/task.h"
+
+namespace attend::train {
+
+class Clock {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+/// The loop over epochs and steps of one training. Knows nothing of what is learned: that is the Task's.
+class Trainer {
+ public:
+  Trainer(const TrainOptions& options, Recipe recipe, RunFolder folder, std::unique_ptr<Task> task,
+          int threads)
+      : options_(options),
+        recipe_(std::move(recipe)),
+        folder_(std::move(folder)),
+        task_(std::move(task)),
+        threads_(threads),
+        parameters_(task_->parameters()),
+        optimizer_(make_optimizer(recipe_.optim, parameters_)),
+        rows_(task_->rows(Part::kTrain)),
+        per_epoch_((rows_ + recipe_.train.batch - 1) / recipe_.train.batch) {}
+
+  void restore(const Checkpoint& checkpoint);
+  TrainResult run();
+
+ private:
+  bool early_stopping() const { return recipe_.train.patience > 0; }
+  bool keeps_best() const { return early_stopping() && recipe_.train.restore_best; }
+  double seconds() const { return seconds_before_ + clock_.seconds(); }
+
+  bool finished() const;
+  void run_epoch();
+  void run_step(const at::Tensor& order);
+  void end_epoch(double epoch_seconds);
+  void watch(const EpochRecord& record);
+  void stop_if_asked();
+  [[noreturn]] void diverge(const char* what, double value);
+  Checkpoint capture(bool copy);
+  void save(const Checkpoint& checkpoint);
+  void save_if_due();
+  TrainResult finish();
+
+  const TrainOptions& options_;
+  const Recipe recipe_;
+  const RunFolder folder_;
+  const std::unique_ptr<Task> task_;
+  const int threads_;
+  const models::NamedTensors parameters_;
+  const std::unique_ptr<Optimizer> optimizer_;
+  const std::int64_t rows_, per_epoch_;
+  TrainState state_;
+  models::NamedTensors best_;
+  Clock clock_, since_checkpoint_;
+  std::optional<Clock> epoch_clock_;
+  double seconds_before_ = 0, epoch_seconds_before_ = 0;
+  std::optional<Checkpoint> good_;  // state at the start of the epoch, should the loss diverge
+};
+
+}  // namespace attend::train
