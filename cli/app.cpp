@@ -247,7 +247,7 @@ Program::Program()
     : app_(std::make_unique<VerbApp>("attention in C++: train, predict, explain", "attend",
                                      nullptr)) {
   app_->set_help_flag("-h,--help", "show this help");
-  app_->set_version_flag("--version", "attend " ATTEND_VERSION);
+  app_->set_version_flag("--version", "attend " ATTEND_VERSION, "show the version");
   app_->allow_extras();  // inherited; leftovers are refused here, with the nearest name
   app_->require_subcommand(1);
 }

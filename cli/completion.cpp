@@ -203,7 +203,9 @@ _attend() {
     (folders) _files -/ ;;
   esac
 }
-if [[ -n $functions[compdef] ]]; then compdef _attend attend; fi
+if [[ ${zsh_eval_context[-1]} == loadautofunc ]]; then _attend "$@"
+elif (( $+functions[compdef] )); then compdef _attend attend
+fi
 )";
   const auto set = [](const Offer& o) { return replaced(set_variables(o), "words=", "names="); };
   out = replaced(out, "@VERBS@", verb_pattern(entries));

@@ -54,10 +54,13 @@ std::string options_section(const CLI::App& app) {
   std::string out;
   for (const OptionText& argument : arguments_of(app))
     out += tagged("\\fI" + roff(argument.names) + "\\fR", argument.help);
-  for (const OptionText& option : options_of(app))
+  for (const OptionText& option : options_of(app)) {
+    const bool everywhere = option.names == "--json" || option.names == "-h, --help";
+    if (everywhere && app.get_parent() != nullptr) continue;  // said once, under OPTIONS
     out += tagged("\\fB" + roff(option.names) + "\\fR" +
                       (option.value.empty() ? "" : " \\fI" + roff(option.value) + "\\fR"),
                   option.help);
+  }
   return out;
 }
 
@@ -137,6 +140,9 @@ std::string page_of(const CLI::App& app) {
       "was trained.\n";
   page += "Data go to standard output; notes and progress go to standard error.\n";
   page += ".SH OPTIONS\n" + options_section(app);
+  page += tagged("\\fB\\-\\-json\\fR",
+                 "taken by every verb: print one JSON document on standard output (predict: one a "
+                 "line), nothing else");
   page += ".SH VERBS\n";
   add_verb(page, app);
   return page + kStatus + kEnvironment;
