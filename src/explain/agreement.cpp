@@ -79,8 +79,9 @@ bool has_nan(const std::vector<double>& v) {
   return std::any_of(v.begin(), v.end(), [](double x) { return std::isnan(x); });
 }
 
-// The score of one order of b beside another: a's groups stay, so only pairs that a tells apart count. Short lists (the usual
-// sentence) are counted pair by pair, which is several times quicker than sorting.
+// The score of one order of b beside another: a's groups stay, so only pairs that a tells apart
+// count. Short lists (the usual sentence) are counted pair by pair, which is several times quicker
+// than sorting.
 class Shuffled {
  public:
   Shuffled(const std::vector<double>& a, const std::vector<double>& b) : a_(a), b_(b) {

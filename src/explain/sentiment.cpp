@@ -129,7 +129,8 @@ std::vector<double> seen_only(const std::vector<double>& v) {
   return out;
 }
 
-// Range and agreement over the models that have attention; lists[n] holds sentence n's attention by model.
+// Range and agreement over the models that have attention; lists[n] holds sentence n's attention by
+// model.
 void add_seeds(std::vector<SentenceExplanation>& all,
                const std::vector<models::Classifier*>& models, const std::vector<Input>& inputs,
                const Options& options) {

@@ -12,7 +12,8 @@ namespace {
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kNormal975 = 1.959963984540054;  // 97.5 % quantile of the normal distribution
 
-// 97.5 % quantile of Student's t: exact for few degrees of freedom, then the Cornish–Fisher expansion (error below 2e-5).
+// 97.5 % quantile of Student's t: exact for few degrees of freedom, then the Cornish–Fisher
+// expansion (error below 2e-5).
 double student975(std::size_t freedom) {
   static const double kTable[] = {12.706204736, 4.302652730, 3.182446305, 2.776445105, 2.570581836,
                                   2.446911851,  2.364624252, 2.306004135, 2.262157163, 2.228138852};

@@ -44,7 +44,8 @@ std::string escaped(
   return out;
 }
 
-// Width of a word in Helvetica's metrics, in hundredths of the font size; textLength makes the reader's font keep to it.
+// Width of a word in Helvetica's metrics, in hundredths of the font size; textLength makes the
+// reader's font keep to it.
 double width_of(const std::string& text, double size) {
   double hundredths = 0;
   for (const char32_t c : decode(safe(text))) {

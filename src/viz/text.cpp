@@ -9,8 +9,8 @@ namespace {
 
 constexpr char32_t kReplacement = 0xFFFD;
 
-// Length of the UTF-8 sequence at `at` and its code point; length 0 when it is not valid (RFC 3629: no overlong forms, no
-// surrogates, nothing above U+10FFFF).
+// Length of the UTF-8 sequence at `at` and its code point; length 0 when it is not valid (RFC 3629:
+// no overlong forms, no surrogates, nothing above U+10FFFF).
 int sequence(std::string_view s, std::size_t at, char32_t& c) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
   const unsigned first = byte(at);

@@ -10,7 +10,8 @@ namespace attend::viz {
 std::vector<char32_t> decode(std::string_view text);
 /// Appends one code point as UTF-8.
 void append(std::string& out, char32_t c);
-/// Columns a terminal gives the code point: 0 for combining marks, 2 for wide East Asian and emoji, else 1.
+/// Columns a terminal gives the code point: 0 for combining marks, 2 for wide East Asian and emoji,
+/// else 1.
 int columns(char32_t c);
 int columns(std::string_view text);
 

@@ -1,6 +1,7 @@
-// Goldens: scipy 1.x (kendalltau variant b, binomtest Wilson interval, t.ppf, ttest_rel). Mutations these tests kill: ties not
-// corrected; magnitudes replaced by signed values; NaN pairs kept; > for ≥ when counting shuffles; one-sided chance read from
-// the wrong tail; the seed ignored; a verdict's threshold moved; n for n − 1; the normal quantile for Student's.
+// Goldens: scipy 1.x (kendalltau variant b, binomtest Wilson interval, t.ppf, ttest_rel). Mutations
+// these tests kill: ties not corrected; magnitudes replaced by signed values; NaN pairs kept; > for
+// ≥ when counting shuffles; one-sided chance read from the wrong tail; the seed ignored; a
+// verdict's threshold moved; n for n − 1; the normal quantile for Student's.
 #include "attend/explain/agreement.h"
 
 #include <gmock/gmock.h>

@@ -1,8 +1,9 @@
 // The measures on real models in double precision, beside direct loops and finite differences.
-// Mutations these tests kill: the logit's sign left out for class 0; the gradient taken on all logits; padding positions
-// counted as words; the back cut instead of the front; deletion that leaves a hole; the probability of class 1 used for
-// class 0; a variant's result written to its neighbour; rows of one batch mixed at its border; uniform attention ignored;
-// gradients left on the parameters; a seed's range without the first model; deciding words weighed with sign.
+// Mutations these tests kill: the logit's sign left out for class 0; the gradient taken on all
+// logits; padding positions counted as words; the back cut instead of the front; deletion that
+// leaves a hole; the probability of class 1 used for class 0; a variant's result written to its
+// neighbour; rows of one batch mixed at its border; uniform attention ignored; gradients left on
+// the parameters; a seed's range without the first model; deciding words weighed with sign.
 #include "attend/explain/sentiment.h"
 
 #include <ATen/Parallel.h>

@@ -1,5 +1,5 @@
-// Writes the pages that report_test.py opens: make_report FOLDER. Every text and number is invented; the only purpose is to
-// reach each state of the page.
+// Writes the pages that report_test.py opens: make_report FOLDER. Every text and number is
+// invented; the only purpose is to reach each state of the page.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -15,8 +15,9 @@ namespace {
 
 using namespace attend;
 
-// "word:look:effect" tokens; look is a score before the softmax, effect what leaving the word out takes from P(predicted).
-// A leading ? marks an unknown word, ! a dropped one, ^ one cut off, * one that decides.
+// "word:look:effect" tokens; look is a score before the softmax, effect what leaving the word out
+// takes from P(predicted). A leading ? marks an unknown word, ! a dropped one, ^ one cut off, * one
+// that decides.
 viz::Sentence sentence(std::int64_t id, const std::string& text, std::int64_t label,
                        std::int64_t predicted, double p, viz::Verdict verdict, double tau,
                        std::int64_t padding = 0) {

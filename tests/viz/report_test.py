@@ -186,6 +186,7 @@ def test_tab_reaches_every_control_once(visit):
 def test_word_by_word_with_the_arrows_reads_word_and_weight(visit):
     page = visit("usual")
     item = data(page)["items"][0]
+    assert page.inner_text("#readout").startswith("Point at a word") and page.locator("#panel .lit").count() == 0
     page.focus("#text .tok[tabindex='0']")
     for i, word in enumerate(item["input"]):
         said = page.inner_text("#readout")

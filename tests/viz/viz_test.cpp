@@ -1,5 +1,6 @@
-// Mutations these tests kill: `<` left in the JSON; ESC or a bidirectional control passed to the terminal; a shade rounded
-// down; a length check left out; a difference called better when its interval holds zero; overlong UTF-8 taken as valid.
+// Mutations these tests kill: `<` left in the JSON; ESC or a bidirectional control passed to the
+// terminal; a shade rounded down; a length check left out; a difference called better when its
+// interval holds zero; overlong UTF-8 taken as valid.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

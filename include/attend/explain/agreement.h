@@ -30,10 +30,11 @@ struct ShuffleOptions {
 Agreement rank_agreement(const std::vector<double>& a, const std::vector<double>& b,
                          const ShuffleOptions& options = {});
 
-/// What may be said about attention as an explanation of one answer. Rule, in this order: no
-/// weights → kNoAttention; one word → kOneWord; entropy over 98 % of its maximum → kAllEqual; under
-/// five words → kFewWords; leave-one-out constant (τ not defined) → kNoEffect; τ < 0 → kDisagree; τ
-/// < .2 or chance > .05 → kWeak; τ < .6 → kInPart; else kWell.
+/// What may be said about attention as an explanation of one answer. Rule, in this order:
+///   kNoAttention  no weights                       kNoEffect  leave-one-out is constant, no τ
+///   kOneWord      one word                         kDisagree  τ < 0
+///   kAllEqual     entropy over 98 % of the most    kWeak      τ < .2, or chance > .05
+///   kFewWords     under five words                 kInPart    τ < .6;   kWell  else
 enum class Verdict {
   kNoAttention,
   kOneWord,

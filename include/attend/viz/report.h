@@ -110,8 +110,8 @@ std::string html(const SentimentReport& report);
 /// light; real text.
 std::string svg(const Sentence& sentence, const std::vector<std::string>& label_names);
 
-/// What comparing models.front() with models.back() over seeds can show: a headline and its reasons. Empty with fewer
-/// than two models.
+/// What comparing models.front() with models.back() over seeds can show: a headline and its
+/// reasons. Empty with fewer than two models.
 struct ComparisonText {
   std::string title, lead, why;
 };
@@ -123,8 +123,8 @@ struct VerdictText {
 };
 VerdictText verdict_text(const Sentence& sentence);
 
-/// A warning about the whole report: most sentences' weights are nearly equal, so that the shading says nothing. Empty when
-/// there is nothing to warn of.
+/// A warning about the whole report: most sentences' weights are nearly equal, so that the shading
+/// says nothing. Empty when there is nothing to warn of.
 VerdictText overall_text(const SentimentReport& report);
 
 }  // namespace attend::viz

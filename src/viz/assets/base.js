@@ -37,7 +37,7 @@ const clear = n => {
   return n;
 };
 
-/* ---- numbers: .07, 1.00, −.31: two decimals, no leading zero, true minus ---------------------- */
+/* ---- numbers: .07, 1.00, −.31: two decimals, no leading zero, true minus ---- */
 function dec(x, places = 2) {
   if (x == null) return '–';
   const s = Math.abs(x).toFixed(places).replace(/^0(?=\.)/, '');
@@ -59,7 +59,7 @@ function placesFor(list) {
   return 6;
 }
 
-/* ---- shading ---------------------------------------------------------------------------------- */
+/* ---- shading ---- */
 const step = (w, top) => (top > 0 && w > 0 ? Math.min(STEPS, Math.round(w / top * STEPS)) : 0);
 function ramp(top, label) {
   const r = el('span', {class: 'ramp', 'aria-hidden': 'true'});
@@ -67,7 +67,7 @@ function ramp(top, label) {
   return el('span', {}, el('span', {text: label + ' 0'}), r, el('span', {text: dec(top)}));
 }
 
-/* ---- one tab stop per group: arrows move, Home and End jump ------------------------------------ */
+/* ---- one tab stop per group: arrows move, Home and End jump ---- */
 function roving(box, selector, pick) {
   box.addEventListener('keydown', e => {
     const all = [...box.querySelectorAll(selector)], i = all.indexOf(e.target.closest(selector));
@@ -93,7 +93,7 @@ const oneStop = (list, on) => list.forEach(n => {
   n.tabIndex = n === on ? 0 : -1;
 });
 
-/* ---- state lives in the address: #s=3&order=effect. A link to a view is the view --------------- */
+/* ---- state lives in the address: #s=3&order=effect. A link to a view is the view ---- */
 const state = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 function remember(key, value) {
   if (value == null || value === '')

@@ -1,4 +1,4 @@
-/* ---- the run, and the models beside each other -------------------------------------------------- */
+/* ---- the run, and the models beside each other ---- */
 const R = D.run;
 function facts() {
   const dl = $('.facts'),

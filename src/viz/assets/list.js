@@ -1,4 +1,4 @@
-/* ---- the sentences ------------------------------------------------------------------------------ */
+/* ---- the sentences ---- */
 const right = d => d.truth == null || d.output.label === d.truth;
 const weights = d => (d.attention.length ? d.attention[0].weights[0] : null);
 const padding = d => (d.attention.length ? d.attention[0].on_padding : 0);

@@ -1,4 +1,4 @@
-/* ---- one sentence ------------------------------------------------------------------------------- */
+/* ---- one sentence ---- */
 let all = false, pinned = null, rest = '';
 const SEEN = {
   dropped: 'not in the vocabulary: the model never saw it',

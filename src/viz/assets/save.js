@@ -1,4 +1,4 @@
-/* ---- saving: SVG, PNG, CSV, JSON --------------------------------------------------------------- */
+/* ---- saving: SVG, PNG, CSV, JSON ---- */
 function download(name, blob) {
   const a = el('a', {href: URL.createObjectURL(blob), download: name});
   document.body.append(a);
@@ -27,7 +27,7 @@ function vector(n) {  // an inner svg, its computed style written into attribute
   return copy;
 }
 
-/* Redraws a figure of the page as real SVG (boxes, rules, text word by word), always in the light scheme. */
+/* Redraws a figure as real SVG (boxes, rules, text word by word), always in the light scheme. */
 function toSvg(fig) {
   mark(null);
   fig.classList.add('as-light');

@@ -1,4 +1,4 @@
-/* ---- the page draws itself ----------------------------------------------------------------------- */
+/* ---- the page draws itself ---- */
 addEventListener('hashchange', () => {  // a pasted or edited address
   for (const k of Object.keys(state)) delete state[k];
   Object.assign(state, Object.fromEntries(new URLSearchParams(location.hash.slice(1))));

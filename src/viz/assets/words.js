@@ -1,6 +1,6 @@
-/* ---- looked at, and mattered: a row a word ------------------------------------------------------ */
+/* ---- looked at, and mattered: a row a word ---- */
 const pos = (v, lo, hi) => 100 * (v - lo) / (hi - lo) + '%';
-/* The ends of a signed scale. Nothing is drawn larger than `least` would be, so that no effect looks like none. */
+/* The ends of a signed scale, at least `least` apart, so that no effect looks like none. */
 function range(v, least) {
   const hi = numbers(v).reduce((a, x) => Math.max(a, x), 0),
         lo = numbers(v).reduce((a, x) => Math.max(a, -x), 0);
@@ -140,7 +140,7 @@ function wordTable(d, box) {
   for (const t of D.missing) box.append(el('p', {class: 'small after', text: t}));
 }
 
-/* ---- what if this word were not there ----------------------------------------------------------- */
+/* ---- what if this word were not there ---- */
 function whatIf(d, box) {
   const row = el('ol', {class: 'gloss'}), p = d.output.probability, binary = R.labels.length === 2;
   const quiet = i => long(d) &&
@@ -178,7 +178,7 @@ function whatIf(d, box) {
         seen = d.what_if.filter(Boolean).length;
   const half = binary ? '; the line in it marks .5, below which the answer flips' : '';
   const note = seen === 1 ?
-      'Deleting the only word leaves an empty sentence; the model then gives what it expects of any text.' :
+      'Deleting the only word leaves an empty sentence; the column shows what the model answers then.' :
       `With every word: ${dec(p)}. Column: the probability after deleting that one word${half}.${
           long(d) ? ' “… 8 …” stands for 8 words that each change it by less than .02.' : ''}`;
   box.append(
