@@ -201,6 +201,8 @@ def test_word_by_word_with_the_arrows_reads_word_and_weight(visit):
     assert page.inner_text("#readout").startswith("The –")   # held
     page.keyboard.press("Escape")
     assert page.inner_text("#readout").startswith("Point at a word")
+    assert page.inner_text(".gloss li:nth-child(5)").split() == ["good", ".83", "−.10"]
+    assert page.inner_text(".gloss li.flip").split() == ["not", ".31", "✗", "flips"]
     page.hover(".words tbody tr:nth-child(4)")
     assert "without it P(negative) .310 (−.620), the answer becomes positive" in page.inner_text("#readout")
 
