@@ -2,9 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
@@ -16,6 +14,7 @@
 #include "attend/base/error.h"
 #include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
+#include "attend/nn/loss.h"
 #include "attend/ops/pool.h"
 
 namespace attend::models {
@@ -44,7 +43,6 @@ class RecurrentClassifier : public Classifier {
   void name_parameters();
   void check_input(const at::Tensor& x, const at::Tensor& lengths) const;
   double l2() const { return config_.freeze_embedding ? 0.0 : config_.embedding_l2; }
-  at::Tensor entropy(const at::Tensor& logits, const at::Tensor& labels) const;
 
   ClassifierConfig config_;
   nn::RecurrentOptions recurrent_;
@@ -128,7 +126,7 @@ ClassifierOutput RecurrentClassifier::forward(const ClassifierBatch& batch, cons
   // While training, the penalty and its gradient share the embedding's node; see nn/embedding.h.
   const auto [embedded, penalty] = nn::embed(table_, batch.ids, pass.training ? l2() : 0.0);
   ClassifierOutput out = forward_embedded(embedded, batch.lengths, pass);  // [B,T,E]
-  if (pass.training) out.penalty = penalty;
+  if (pass.training && l2() > 0.0) out.penalty = penalty;
   return out;
 }
 
@@ -162,25 +160,10 @@ at::Tensor RecurrentClassifier::embed(const at::Tensor& ids) {
   return std::get<0>(nn::embed(table_, ids));
 }
 
-at::Tensor RecurrentClassifier::entropy(const at::Tensor& logits, const at::Tensor& labels) const {
-  if (labels.dim() != 1 || labels.size(0) != logits.size(0) || labels.scalar_type() != at::kLong)
-    fail_usage("classifier: labels must be [B] int64, got shape " + shape_of(labels) + " for " +
-               std::to_string(logits.size(0)) + " rows");
-  const at::Tensor flat = labels.contiguous();
-  const std::int64_t* label = flat.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < flat.size(0); ++i)
-    if (label[i] < 0 || label[i] >= config_.classes)
-      fail_input("classifier: label " + std::to_string(label[i]) + " in row " + std::to_string(i) +
-                 " is outside [0, " + std::to_string(config_.classes) + ")");
-  if (config_.classes > 2) return at::cross_entropy_loss(logits, labels);
-  return at::binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.scalar_type()));
-}
-
 at::Tensor RecurrentClassifier::loss(const ClassifierOutput& output, const at::Tensor& labels) {
-  const at::Tensor mean = entropy(output.logits, labels);
-  if (l2() == 0.0) return mean;
-  if (output.penalty.defined()) return mean + output.penalty;
-  return mean + l2() * (table_ * table_).sum();
+  if (l2() == 0.0 || output.penalty.defined())
+    return nn::cross_entropy(output.logits, labels, output.penalty);
+  return nn::cross_entropy(output.logits, labels, l2() * (table_ * table_).sum());
 }
 
 }  // namespace

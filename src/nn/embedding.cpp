@@ -60,6 +60,14 @@ double sum_of_squares(const at::Tensor& x) {
 }
 
 template <class T>
+void fill(const at::Tensor& table, const at::Tensor& ids, double l2, const at::Tensor& out,
+          const at::Tensor& penalty) {
+  // The sum comes first: it streams the table into the cache that gather then reads at random.
+  *penalty.data_ptr<T>() = l2 == 0.0 ? T(0) : static_cast<T>(l2 * sum_of_squares<T>(table));
+  gather<T>(table, ids, out);
+}
+
+template <class T>
 void scatter(const at::Tensor& table, const at::Tensor& ids, const at::Tensor& grad, double factor,
              const at::Tensor& out) {
   const std::int64_t n = out.numel(), width = table.size(1);
@@ -91,12 +99,9 @@ class Embed : public torch::autograd::Function<Embed> {
     const at::Tensor out = at::empty({ids.size(0), ids.size(1), table.size(1)}, table.options());
     const at::Tensor penalty = at::empty({}, table.options());
     if (table.scalar_type() == at::kFloat) {
-      gather<float>(table, ids, out);
-      *penalty.data_ptr<float>() =
-          l2 == 0.0 ? 0.0f : static_cast<float>(l2 * sum_of_squares<float>(table));
+      fill<float>(table, ids, l2, out, penalty);
     } else {
-      gather<double>(table, ids, out);
-      *penalty.data_ptr<double>() = l2 == 0.0 ? 0.0 : l2 * sum_of_squares<double>(table);
+      fill<double>(table, ids, l2, out, penalty);
     }
     return {out, penalty};
   }

@@ -3,10 +3,13 @@
 // Mutations killed: philox round count, key schedule and word order; threshold off by a factor; scale 1 − p; streams of
 // layers, directions or sites shared; last partial block of a mask repeated; embedding gradient of a repeated id lost;
 // GRU gates r and z swapped, reset gate before the product, reverse direction started in the padding; second layer fed
-// from the first's forward half; orthogonal without the second projection (fails at 1e-12).
+// from the first's forward half; orthogonal without projection; cross-entropy without
+// max-subtraction, mean instead of sum of rows, penalty without gradient.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/gru.h>
@@ -23,6 +26,7 @@
 #include "attend/nn/dropout.h"
 #include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
+#include "attend/nn/loss.h"
 #include "attend/nn/recurrent.h"
 #include "attend/ops/gru.h"
 #include "support/compare.h"
@@ -136,6 +140,46 @@ TEST(Embed, ValuesPenaltyAndGradients) {
   EXPECT_NEAR(std::get<1>(embed(big, ids, 1)).item().toDouble(),
               big.to(at::kDouble).pow(2).sum().item().toDouble(), 0.01);
   EXPECT_THAT(usage_message([&] { embed(table.t(), ids); }), HasSubstr("contiguous"));
+}
+
+TEST(CrossEntropy, IsTorchsWithThePenaltyAndItsGradients) {
+  for (const std::int64_t classes : {1, 2, 5}) {
+    const at::Tensor logits = random_tensor({6, classes}, 3, 8), penalty = random_tensor({}, 4);
+    const at::Tensor labels =
+        at::tensor(std::vector<std::int64_t>{0, 1, 1, 0, classes == 5 ? 4 : 1, 0}, at::kLong);
+    const at::Tensor want = classes == 1 ? at::binary_cross_entropy_with_logits(
+                                               logits.squeeze(1), labels.to(at::kDouble))
+                                         : at::cross_entropy_loss(logits, labels);
+    EXPECT_NEAR(cross_entropy(logits, labels).item().toDouble(), want.item().toDouble(), 1e-12);
+    EXPECT_NEAR(cross_entropy(logits, labels, penalty).item().toDouble(),
+                (want + penalty).item().toDouble(), 1e-12);
+    expect_gradients(
+        [&](const std::vector<at::Tensor>& in) {
+          return std::vector<at::Tensor>{cross_entropy(in[0], labels, in[1])};
+        },
+        {{"logits", logits}, {"penalty", penalty}});
+  }
+}
+
+TEST(CrossEntropy, ExtremesStayFiniteAndBadLabelsAreNamed) {
+  const at::Tensor labels = at::tensor(std::vector<std::int64_t>{0, 1}, at::kLong);
+  const at::Tensor far = at::tensor(std::vector<float>{1e30f, -1e30f}).reshape({2, 1});
+  EXPECT_FLOAT_EQ(cross_entropy(far, labels).item().toFloat(), 1e30f);
+  const at::Tensor wide = at::tensor(std::vector<float>{1e4f, -1e4f, 0, 1e4f}).reshape({2, 2});
+  EXPECT_EQ(cross_entropy(wide, labels).item().toFloat(), 0.0f);
+  EXPECT_EQ(cross_entropy(wide.slice(0, 0, 0), labels.slice(0, 0, 0)).item().toFloat(), 0.0f);
+  const at::Tensor nan = at::tensor(std::vector<float>{std::nanf(""), 0}).reshape({2, 1});
+  EXPECT_TRUE(std::isnan(cross_entropy(nan, labels).item().toFloat()));  // training must notice
+  try {
+    cross_entropy(wide, at::tensor(std::vector<std::int64_t>{0, 2}, at::kLong));
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kBadInput);
+    EXPECT_THAT(e.what(), HasSubstr("label 2 in row 1 is outside [0, 2)"));
+  }
+  EXPECT_THAT(usage_message([&] { cross_entropy(wide, labels.to(at::kFloat)); }),
+              HasSubstr("labels must be [B] int64"));
+  EXPECT_THAT(usage_message([&] { cross_entropy(wide[0], labels); }), HasSubstr("[B,K]"));
 }
 
 /// torch's own GRU, from the same weights.
