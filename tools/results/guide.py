@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Every number of docs/guide.md: trains, evaluates and explains through the program alone, then renders the tables.
+"""Every number of docs/guide.md: trains, evaluates and explains through the program alone.
 
-  tools/results/guide.py            measure everything (minutes), write tools/results/guide.json, render docs/guide.md
+  tools/results/guide.py            measure all (minutes), write guide.json, render docs/guide.md
   tools/results/guide.py --render   render docs/guide.md again from that file
 
-What is measured: both of the guide's models on `uci-sentiment:amazon+yelp` and `hutto-reviews` (the last 20 %, and random
-splits) and on `sst` (its own test part); the same with padding masked; on `synthetic-reviews` where each explanation
-falls. Nothing is tuned: the recipes are the guide's. Models are paired by seed and split.
+Both of the guide's models on `uci-sentiment:amazon+yelp` and `hutto-reviews` (the last 20 %, and
+random splits) and on `sst` (its own test part); the same with padding masked; on
+`synthetic-reviews` where each explanation falls. Nothing is tuned: the recipes are the guide's.
+Models are paired by seed and split.
 """
 
 import argparse
@@ -156,7 +157,7 @@ def explain_cell(program, cell, trained, truth):
 
 
 def words_of(text):
-    """Keras' words of a text: lower case, punctuation to spaces. The program leaves apostrophes in, as Keras does."""
+    """Keras' words of a text: lower case, punctuation but the apostrophe to spaces."""
     filters = set(string.punctuation) - {"'"}
     return "".join(" " if c in filters else c for c in text.lower()).split()
 
@@ -187,8 +188,8 @@ def measures(row):
 
 
 def deciding_shares(rows, truth):
-    """method -> mean over sentences of Σ_deciding |m| / Σ |m|, and how often the largest |m| is on a deciding word.
-    `words` is the share of words that decide: what equal or random weights reach, in both measures.
+    """method -> mean over sentences of Σ_deciding |m| / Σ |m|, and how often the largest |m| decides.
+    `words` is the share of words that decide: what equal or random weights reach, in both.
     """
     totals = {}
     for row in rows:

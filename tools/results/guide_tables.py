@@ -1,5 +1,5 @@
-"""The generated parts of docs/guide.md, from the measurements of guide.py. No number here is typed by hand, but for the
-two that the guide itself reports."""
+"""The generated parts of docs/guide.md, from the measurements of guide.py. No number here is typed
+by hand, but for the two that the guide itself reports."""
 
 import math
 from statistics import fmean, median

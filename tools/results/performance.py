@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The tables of docs/performance.md, from a document of `attend_bench --json --peers` (bench/publish.sh makes it).
+"""The tables of docs/performance.md, from a document of `attend_bench --json --peers`, which
+bench/publish.sh makes.
 
-tools/results/performance.py MEASURED.json   keep it as tools/results/performance.json and render
-tools/results/performance.py                 render again from that file
+  tools/results/performance.py MEASURED.json   keep it as performance.json here, and render
+  tools/results/performance.py                 render again from that file
 """
 
 import json

@@ -1,4 +1,5 @@
-"""Generated parts of the documents: the text between `<!-- begin NAME -->` and `<!-- end NAME -->` is written by a script."""
+"""Generated parts of the documents: what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`
+is written by a script."""
 
 import datetime
 import json
