@@ -11,6 +11,7 @@ Models are paired by seed and split.
 """
 
 import argparse
+import concurrent.futures
 import json
 import pathlib
 import shutil
@@ -61,7 +62,8 @@ def parse_arguments():
     )
     parser.add_argument("--document", default=str(render.ROOT / "docs/guide.md"))
     parser.add_argument("--seeds", type=int, default=10, help="seeds, and random splits (10)")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of each training (1)")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (2)")
     parser.add_argument(
         "--keep",
         action="store_true",
@@ -76,8 +78,8 @@ def parse_arguments():
 class Program:
     """Calls `attend … --json`; a failure ends everything with the program's own message."""
 
-    def __init__(self, path, out, threads):
-        self.path, self.out, self.threads = path, pathlib.Path(out), threads
+    def __init__(self, path, out, threads, jobs):
+        self.path, self.out, self.threads, self.jobs = path, pathlib.Path(out), threads, jobs
 
     def __call__(self, *words):
         done = subprocess.run(
@@ -114,11 +116,15 @@ def train_cell(program, cell, recipe, seeds):
         "random": ["--set", "data.split=shuffled"],
         "last": [],
     }[split]
-    runs = []
-    for k in range(1, seeds + 1):
+
+    def one(k):
         here = ["--set", f"data.split_seed={k}"] if split == "random" else []
-        runs.append(program.train(f"{cell}/{recipe}/seed-{k}", *words, *here, "--seed", str(k)))
-        print(f"{cell} {recipe} {k}/{seeds}: {held_out(runs[-1])}", file=sys.stderr)
+        run = program.train(f"{cell}/{recipe}/seed-{k}", *words, *here, "--seed", str(k))
+        print(f"{cell} {recipe} {k}/{seeds}: {held_out(run)}", file=sys.stderr)
+        return run
+
+    with concurrent.futures.ThreadPoolExecutor(program.jobs) as pool:
+        runs = list(pool.map(one, range(1, seeds + 1)))
     return {
         "command": command(recipe, data, split, options, seeds, program.threads),
         "data": data,
@@ -140,8 +146,17 @@ def explain_cell(program, cell, trained, truth):
     """Of every run: which held-out rows it gets right, and where its explanations fall."""
     part = "test" if CELLS[cell][1] == "own" else "validation"
     right, on_padding, shares = [], [], []
-    for run, accuracy in zip(trained["runs"], trained["accuracy"], strict=True):
-        document = json.loads(program("explain", run, "--split", part, "--count", ALL_ROWS))
+
+    def explained(run):
+        return json.loads(
+            program("explain", run, "--split", part, "--count", ALL_ROWS, "--threads", "1")
+        )
+
+    with concurrent.futures.ThreadPoolExecutor(program.jobs) as pool:
+        documents = list(pool.map(explained, trained["runs"]))
+    for run, accuracy, document in zip(
+        trained["runs"], trained["accuracy"], documents, strict=True
+    ):
         rows = document["explanations"]
         right.append([int(row["truth"] == row["output"]["label"]) for row in rows])
         if abs(sum(right[-1]) / len(rows) - accuracy) > 1e-6:
@@ -220,7 +235,7 @@ def measure(arguments):
     out = pathlib.Path(arguments.out)
     if not arguments.keep:
         shutil.rmtree(out, ignore_errors=True)
-    program = Program(arguments.program, out, arguments.threads)
+    program = Program(arguments.program, out, arguments.threads, arguments.jobs)
     program("data", "make", SYNTHETIC, "--out", str(out / "truth"))
     truth = read_truth(out / "truth" / f"{SYNTHETIC}.truth.jsonl")
     cells = {}
