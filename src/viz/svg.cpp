@@ -70,10 +70,11 @@ class Drawing {
              (radius > 0 ? "\" rx=\"" + fixed(radius) : "") + "\" fill=\"" + colour(fill) +
              "\"/>\n";
   }
-  void line(double x1, double y, double x2, std::uint32_t stroke, double width = 1) {
+  void line(double x1, double y, double x2, std::uint32_t stroke, double width = 1,
+            bool dashed = false) {
     body_ += "<line x1=\"" + fixed(x1) + "\" y1=\"" + fixed(y) + "\" x2=\"" + fixed(x2) +
              "\" y2=\"" + fixed(y) + "\" stroke=\"" + colour(stroke) + "\" stroke-width=\"" +
-             fixed(width) + "\"/>\n";
+             fixed(width) + (dashed ? "\" stroke-dasharray=\"5 3" : "") + "\"/>\n";
   }
   void upright(double x, double y1, double y2, std::uint32_t stroke) {
     body_ += "<line x1=\"" + fixed(x) + "\" y1=\"" + fixed(y1) + "\" x2=\"" + fixed(x) +
@@ -96,8 +97,15 @@ class Drawing {
   std::string body_;
 };
 
+double magnitude_of(const std::vector<double>& values) {
+  double most = 0;
+  for (const double v : values) most = std::isnan(v) ? most : std::max(most, std::abs(v));
+  return most;
+}
+
 double words(Drawing& d, const Sentence& s, double y) {
   const double top = s.verdict == Verdict::kAllEqual ? 1.0 : largest_of(s.attention), size = 18;
+  const double effect = std::max(.1, magnitude_of(s.leave_one_out));
   double x = kMargin;
   for (std::size_t i = 0; i < s.words.size(); ++i) {
     const auto& w = s.words[i];
@@ -106,6 +114,10 @@ double words(Drawing& d, const Sentence& s, double y) {
     const bool weighed = i < s.attention.size() && !std::isnan(s.attention[i]);
     const int step = weighed ? shade(s.attention[i], top) : 0;
     if (step > 0) d.rect(x, y - 17, width + 6, 23, kRampLight[step], 2);
+    const double lost = i < s.leave_one_out.size() ? s.leave_one_out[i] : kMissing;
+    const double thick = std::isnan(lost) ? 0 : std::floor(4 * std::abs(lost) / effect + .5);
+    if (thick > 0)  // as on the page: thicker for more leave-one-out, dashed against the answer
+      d.line(x, y + 7.5 + thick / 2, x + width + 6, lost < 0 ? kAgainst : kFor, thick, lost < 0);
     const bool read = w.state == WordState::kSeen || w.state == WordState::kUnknown;
     const std::uint32_t ink = !read ? kSoft : step > kLastBlackTextLight ? 0xffffff : 0x000000;
     char more[96];

@@ -159,7 +159,7 @@ VerdictText overall_text(const SentimentReport& r) {
   if (!std::isnan(r.accuracy.value) && !std::isnan(r.uniform_accuracy.value))
     t.why += "With the learned weights the accuracy is " + points(r.accuracy.value) +
              " %, with attention held equal " + points(r.uniform_accuracy.value) + " %. ";
-  t.why += "What changed the answers stands under leave-one-out and gradient × input.";
+  t.why += "What changed the answers: the lines under the words, and the columns beside attention.";
   return t;
 }
 

@@ -110,6 +110,10 @@ def test_every_token_has_the_shade_of_its_weight(visit, name):
             shades = [c for c in classes.split() if c[0] == "w" and c[1:].isdigit()]
             expected = [] if weights[i] is None else [f"w{int(10 * weights[i] / top + .5)}"]
             assert shades == expected, (item["id"], i)
+            loo = item["attribution"]["leave_one_out"]
+            thick = int(4 * abs(loo[i] or 0) / max(.1, max(abs(x or 0) for x in loo)) + .5)
+            lines = [c for c in classes.split() if c in ("e1", "e2", "e3", "e4", "con")]
+            assert lines == ([f"e{thick}"] + (["con"] if loo[i] < 0 else []) if thick else []), (item["id"], i)
             assert ("unk" in classes.split()) == (item["seen"][i] in ("unknown", "dropped"))
 
 
@@ -304,7 +308,7 @@ def saved(page, figure, kind):
 
 def test_saved_pictures_hold_the_words_and_do_not_depend_on_the_scheme(visit):
     light, dark = visit("usual", "#s=14"), visit("usual", "#s=14", "dark")
-    for figure in ["word bars", "what-if row", "comparison of models"]:
+    for figure in ["sentence", "word bars", "what-if row", "comparison of models"]:
         bytes_light = saved(light, figure, "SVG")
         assert bytes_light == saved(dark, figure, "SVG"), figure
         root = xml.fromstring(bytes_light)

@@ -106,8 +106,8 @@ struct SentimentReport {
 /// length differs from its sentence's words, or a label is out of range. Cost: O(bytes).
 std::string html(const SentimentReport& report);
 
-/// One sentence as a stand-alone SVG: shaded words, the verdict, a row of bars a word. Always
-/// light; real text.
+/// One sentence as a stand-alone SVG: shaded words over a line for their effect, the verdict, a row
+/// of bars a word. Always light; real text.
 std::string svg(const Sentence& sentence, const std::vector<std::string>& label_names);
 
 /// What comparing models.front() with models.back() over seeds can show: a headline and its

@@ -14,10 +14,16 @@ const setting = key => (known[key].includes(state[key]) ? state[key] : known[key
 const find = id => D.items.find(d => String(d.id) === String(id));
 let at = find(state.s) || D.items[0];
 
+/* The line under a word: thicker for more leave-one-out, dashed when the word speaks against the answer. */
+function effect(d, i) {
+  const loo = d.attribution.leave_one_out,
+        k = Math.round(4 * Math.abs(loo[i] ?? 0) / Math.max(.1, magnitude(loo)));
+  return k === 0 ? '' : ` e${k}` + (loo[i] < 0 ? ' con' : '');
+}
 function word(d, i, top) {
   const w = weights(d), seen = d.seen[i], shade = w && w[i] != null ? ' w' + step(w[i], top) : '';
   const kind = {seen: '', unknown: ' unk', dropped: ' unk gone', cut: ' gone'}[seen];
-  return el('span', {class: 'tok' + shade + kind, 'data-i': i, text: d.input[i]});
+  return el('span', {class: 'tok' + shade + effect(d, i) + kind, 'data-i': i, text: d.input[i]});
 }
 function text(d, from = 0, to = d.input.length) {
   const n = el('div', {class: 'text' + (d.input.length > 60 ? ' long' : '')}),
@@ -81,7 +87,11 @@ function controls() {
           el('label', {}, 'Sort ', pick), el('label', {}, 'With the word ', search));
   clear($('#legend'));
   if (D.items.some(d => weights(d)))
-    $('#legend').append(ramp(1, 'share of the sentence’s largest weight'));
+    $('#legend').append(ramp(1, 'attention, share of the largest'));
+  if (D.items.some(d => magnitude(d.attribution.leave_one_out) > 0))
+    $('#legend').append(
+        el('span', {}, el('span', {class: 'tok e4', text: 'for'}),
+           el('span', {class: 'tok e4 con', text: 'against'}), 'leave-one-out'));
 }
 function option(d) {
   const p = d.output.probability;

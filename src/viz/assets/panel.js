@@ -149,6 +149,7 @@ function verdict(d) {
 function panel() {
   const d = at, box = clear($('#panel'));
   pinned = null;
+  const shown = el('figure', {'data-name': 'sentence'}, sentence(d));
   rest = 'Point at a word, or move through the sentence with the arrow keys.';
   box.append(
       el('a', {
@@ -161,8 +162,10 @@ function panel() {
           ($('#s' + d.id) || $('#list')).focus();
         }
       }),
-      sentence(d), facing(d), el('p', {class: 'readout', id: 'readout', 'aria-live': 'polite'}),
-      verdict(d));
+      shown,
+      el('div', {class: 'fig-head'}, facing(d),
+         saver(shown, `attend-sentence-${d.id}`, () => csv(d), () => d)),
+      el('p', {class: 'readout', id: 'readout', 'aria-live': 'polite'}), verdict(d));
   wordTable(d, box);
   whatIf(d, box);
   mark(null);

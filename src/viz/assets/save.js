@@ -45,7 +45,9 @@ function toSvg(fig) {
         x: X(r.left),
         y: Y(r.top),
         width: +r.width.toFixed(2),
-        height: +r.height.toFixed(2),
+        height:
+            +(r.height - (s.backgroundClip === 'padding-box' ? parseFloat(s.borderBottomWidth) : 0))
+                 .toFixed(2),
         rx: parseFloat(s.borderTopLeftRadius) || 0,
         fill: s.backgroundColor
       }));
@@ -56,9 +58,17 @@ function toSvg(fig) {
              ['left', r.left, r.top, r.left, r.bottom]]) {
       const w = parseFloat(s.getPropertyValue(`border-${side}-width`)),
             c = s.getPropertyValue(`border-${side}-color`);
-      if (w > 0 && !invisible(c))
-        root.append(svg(
-            'line', {x1: X(x1), y1: Y(y1), x2: X(x2), y2: Y(y2), stroke: c, 'stroke-width': w}));
+      if (!(w > 0) || invisible(c)) continue;
+      const dy = {top: w / 2, bottom: -w / 2}[side] || 0;  // a border lies inside its box
+      root.append(svg('line', {
+        x1: X(x1),
+        y1: Y(y1 + dy),
+        x2: X(x2),
+        y2: Y(y2 + dy),
+        stroke: c,
+        'stroke-width': w,
+        'stroke-dasharray': s.getPropertyValue(`border-${side}-style`) === 'dashed' ? '5 3' : null
+      }));
     }
   }
   function words(t, s) {
