@@ -1,8 +1,7 @@
-"""Our tokenizer beside Python's str.lower, Keras' rule spelled out in Python, and the `tokenizers` package.
+"""Our tokenizer beside Python's str.lower, Keras' rule spelled out in Python, and `tokenizers`.
 
-Killed mutations: lower-casing letter by letter (final sigma); leaving out the final-sigma step of tokenizer.json; a filter
-class without escapes; WhitespaceSplit instead of Split on ' ' (U+00A0, U+3000); dropping `num_words` from the vocabulary;
-stable order of equal counts lost; unknown words kept without an oov_token; [PAD] reachable from text.
+Killed mutations: Turkish lower-casing; leaving out the final-sigma step of tokenizer.json; a filter
+class without escapes; WhitespaceSplit instead of Split on ' '; [PAD] reachable from text.
 """
 import json
 import os
