@@ -1,9 +1,11 @@
 // attend explain RUN INPUT: what the model looked at, beside what changed its answer.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
@@ -40,38 +42,51 @@ std::vector<std::string> runs_of(const Options& o) {
   return runs;
 }
 
-Rows rows_of(const Options& o, const std::vector<System>& systems, std::size_t first_sentence) {
+Rows rows_of_words(const std::vector<std::string>& words, std::size_t first) {
   Rows rows;
-  if (first_sentence == o.words.size()) {
-    train::LabelledRows labelled = train::labelled_rows(systems.back().first(), o.data, o.split);
-    return {labelled.data, labelled.split, std::move(labelled.rows.examples)};
-  }
-  if (!o.data.empty() || !o.split.empty() || o.count)
-    fail_usage("give sentences, or --data, --split and --count to choose them, not both");
-  for (std::size_t i = first_sentence; i < o.words.size(); ++i) {
-    const std::string& text = o.words[i];
-    if (!data::is_utf8(text))
-      fail_input("sentence " + std::to_string(i - first_sentence + 1) + " is not valid UTF-8");
-    if (text.find_first_not_of(" \t\r\n\v\f") == std::string::npos)
-      fail_input("sentence " + std::to_string(i - first_sentence + 1) +
-                 " is empty: give at least one word");
+  for (std::size_t i = first; i < words.size(); ++i) {
+    const std::string name = "sentence " + std::to_string(i - first + 1);
+    if (!data::is_utf8(words[i])) fail_input(name + " is not valid UTF-8");
+    if (words[i].find_first_not_of(" \t\r\n\v\f") == std::string::npos)
+      fail_input(name + " is empty: give at least one word");
     data::Example example;
-    example.text = text;
+    example.text = words[i];
     example.label = -1;
     rows.examples.push_back(std::move(example));
   }
   return rows;
 }
 
+/// Sentences of the command line from place `first` on, or else of the run's or other data.
+Rows rows_of(const Options& o, const train::Run& run, std::size_t first) {
+  Rows rows;
+  if (first < o.words.size()) {
+    if (!o.data.empty() || !o.split.empty() || o.count)
+      fail_usage("give sentences, or --data, --split and --count to choose them, not both");
+    rows = rows_of_words(o.words, first);
+  } else {
+    train::LabelledRows labelled = train::labelled_rows(run, o.data, o.split);
+    rows.data = labelled.data;
+    rows.part = labelled.split;
+    rows.examples = std::move(labelled.rows.examples);
+  }
+  rows.ids.resize(rows.examples.size());
+  std::iota(rows.ids.begin(), rows.ids.end(), 1);
+  return rows;
+}
+
 /// Explaining costs a forward pass a word; a large part is thinned evenly, and that is said.
-void thin(Output& out, Rows& rows) {
-  constexpr std::size_t kMost = 2000;
-  const std::size_t n = rows.examples.size();
-  if (n <= kMost) return;
+void thin(Output& out, Rows& rows, std::size_t wanted) {
+  const std::size_t most = std::max<std::size_t>(2000, wanted), n = rows.examples.size();
+  if (n <= most) return;
   std::vector<data::Example> kept;
-  for (std::size_t i = 0; i < kMost; ++i) kept.push_back(std::move(rows.examples[i * n / kMost]));
+  for (std::size_t i = 0; i < most; ++i) {
+    kept.push_back(std::move(rows.examples[i * n / most]));
+    rows.ids[i] = rows.ids[i * n / most];
+  }
   rows.examples = std::move(kept);
-  out.note("every figure but accuracy over seeds is of " + std::to_string(kMost) + " of " +
+  rows.ids.resize(most);
+  out.note("every figure but accuracy over seeds is of " + std::to_string(most) + " of " +
            std::to_string(n) + " sentences, taken evenly");
 }
 
@@ -93,6 +108,21 @@ viz::TerminalOptions terminal_options(const Output& out) {
   return options;
 }
 
+/// Over every explained sentence, shown or not; null where not measured.
+json summary_of(const Explanations& explanations) {
+  const explain::Summary s = explain::summarise(explanations);
+  return {{"sentences", s.sentences},
+          {"median_tau", s.median_tau},
+          {"median_seed_agreement", s.median_seed_agreement},
+          {"mean_attention_on_padding", s.mean_attention_on_padding},
+          {"on_deciding_words",
+           {{"sentences", s.with_truth},
+            {"by_chance", s.words},
+            {"attention", s.attention},
+            {"leave_one_out", s.leave_one_out},
+            {"gradient_x_input", s.gradient_x_input}}}};
+}
+
 void print_document(Output& out, const train::Run& run, const Explanations& explanations,
                     const std::vector<std::size_t>& chosen, bool several) {
   std::string list;
@@ -101,7 +131,7 @@ void print_document(Output& out, const train::Run& run, const Explanations& expl
             explain::to_json(explanations[place], run.path, run.label_names);
   if (!several) return out.line(list);
   out.line("{\"schema\":\"attend.explain/1\",\"run\":" + json(run.path).dump() +
-           ",\"explanations\":[" + list + "]}");
+           ",\"summary\":" + summary_of(explanations).dump() + ",\"explanations\":[" + list + "]}");
 }
 
 void write_files(const Options& o, const std::vector<System>& systems, const Rows& rows,
@@ -109,8 +139,7 @@ void write_files(const Options& o, const std::vector<System>& systems, const Row
   if (!o.svg.empty()) {
     if (chosen.size() != 1)
       fail_usage("--svg: draws one sentence, and there are " + std::to_string(chosen.size()));
-    const viz::Sentence sentence =
-        sentence_of(explanations[chosen[0]], static_cast<std::int64_t>(chosen[0]) + 1);
+    const viz::Sentence sentence = sentence_of(explanations[chosen[0]], rows.ids[chosen[0]]);
     write_file_atomically(o.svg, viz::svg(sentence, systems.back().first().label_names));
   }
   if (!o.html.empty())
@@ -125,13 +154,13 @@ int explain_rows(Output& out, const Options& o) {
     fail_usage(
         "no input: give a sentence, or --split validation to take sentences from the run's data");
   const std::vector<System> systems = load_systems(folders);
-  Rows rows = rows_of(o, systems, folders.size());
-  thin(out, rows);
+  Rows rows = rows_of(o, systems.back().first(), folders.size());
+  const std::size_t fallback = o.html.empty() ? 5 : 100;  // a screen or two; a page
+  const std::size_t count = from_data ? o.count.value_or(fallback) : rows.examples.size();
+  thin(out, rows, count);
   const train::Run& run = systems.back().first();
   const Explanations explanations = explain::explain_sentences(
       systems.back().classifiers(), inputs_of(run, rows.examples), options_of(run));
-  const std::size_t fallback = o.html.empty() ? 5 : 100;  // a screen or two; a page
-  const std::size_t count = from_data ? o.count.value_or(fallback) : rows.examples.size();
   const auto chosen = choose(explanations, count);
   write_files(o, systems, rows, explanations, chosen);
   if (out.json()) {
@@ -146,9 +175,8 @@ int explain_rows(Output& out, const Options& o) {
   const viz::TerminalOptions options = terminal_options(out);
   for (std::size_t i = 0; i < chosen.size(); ++i)
     out.raw((i == 0 ? "" : "\n") +
-            viz::terminal(
-                sentence_of(explanations[chosen[i]], static_cast<std::int64_t>(chosen[i]) + 1),
-                run.label_names, options));
+            viz::terminal(sentence_of(explanations[chosen[i]], rows.ids[chosen[i]]),
+                          run.label_names, options));
   return 0;
 }
 

@@ -261,8 +261,7 @@ viz::SentimentReport report_of(const std::vector<System>& systems, const Rows& r
   report.test_size = static_cast<std::int64_t>(rows.examples.size());
   std::vector<data::Example> shown;
   for (const std::size_t place : chosen) {
-    report.sentences.push_back(
-        sentence_of(explanations[place], static_cast<std::int64_t>(place) + 1));
+    report.sentences.push_back(sentence_of(explanations[place], rows.ids[place]));
     shown.push_back(rows.examples[place]);
   }
   if (!rows.part.empty()) {

@@ -27,6 +27,7 @@ std::vector<System> load_systems(const std::vector<std::string>& folders);
 struct Rows {
   std::string data, part;  // as evaluate names them; empty for sentences of the command line
   std::vector<data::Example> examples;
+  std::vector<std::int64_t> ids;  // place of each in the data, from 1
 };
 
 std::vector<explain::Input> inputs_of(const train::Run& run,

@@ -8,6 +8,7 @@ import json
 import select
 
 import pytest
+from conftest import TINY
 
 
 def test_answers_are_right_and_sum(attend, trained):
@@ -126,10 +127,38 @@ def test_explain_chosen_sentences_of_several_runs(attend, copied):
     assert done.status == 0, done.err
     document = json.loads(done.out)
     assert len(document["explanations"]) == 6 and document["run"] == "attention"
+    assert document["summary"]["sentences"] == 40
+    wrong = sum(e["truth"] != e["output"]["label"] for e in document["explanations"])
+    in_all = round(40 * (1 - attend("eval", "attention", "--split", "validation", "--json").json["metrics"]["accuracy"]))
+    assert wrong == min(3, in_all)
     page = (attend.folder / "r.html").read_text()
     assert "LSTM 4, attention pooling" in page and "LSTM 4" in page
     shown = attend("explain", "attention", "--split", "validation")
     assert shown.status == 0 and shown.out.count("\n") > 20
+
+
+def test_explain_of_generated_reviews_says_what_falls_on_deciding_words(attend):
+    done = attend("train", "guide/sentiment-lstm-attention", "--data", "synthetic-reviews", "--out", "run", "--set",
+                  "model.mask_padding=true", "--set", "optim.lr=0.01", "--set", "model.hidden=8", "--set", "train.epochs=3")
+    assert done.status == 0, done.err
+    document = attend("explain", "run", "--split", "validation", "--count", "400", "--json").json
+    assert len(document["explanations"]) == document["summary"]["sentences"] == 400
+    share = document["summary"]["on_deciding_words"]
+    assert share["sentences"] == 400 and 0 < share["by_chance"] < share["leave_one_out"] <= 1
+    assert {"attention", "gradient_x_input"} <= set(share)
+    assert sum(e["truth"] != e["output"]["label"] for e in document["explanations"]) <= 200
+
+
+def test_three_labels(attend):
+    (attend.folder / "three.tsv").write_text("".join(
+        f"the film was {w}\t{w}\n" for w in "good bad dull".split() for _ in range(30)))
+    done = attend("train", "guide/sentiment-lstm-attention", "--data", "three.tsv", "--out", "run", "--set",
+                  "data.split=stratified", "--set", "optim.lr=0.05", "--set", "train.epochs=6", *TINY[:6])
+    assert done.status == 0, done.err
+    assert attend("predict", "run", "the film was dull", "--json").json["label"] == "dull"
+    document = attend("eval", "run", "--json").json
+    assert document["labels"] == ["bad", "dull", "good"] and len(document["confusion"]) == 3
+    assert len(attend("explain", "run", "the film was dull", "--json").json["output"]["probabilities"]) == 3
 
 
 def test_explain_usage(attend, trained):

@@ -11,7 +11,7 @@ import time
 import pytest
 from conftest import TINY, tree, write_reviews
 
-LONG = [*TINY, "--set", "train.epochs=8", "--set", "train.batch=2", "--set", "model.hidden=8", "--threads", "1"]
+LONG = [*TINY, "--set", "train.epochs=8", "--set", "train.batch=2", "--set", "model.hidden=8"]
 
 
 def weights(run):
