@@ -253,7 +253,7 @@ def test_a_stalled_server_is_left(run):
         request.end_headers()
         request.wfile.write(body[:1000])
         request.wfile.flush()
-        stall.wait(20)
+        stall.wait(90)   # longer than the client is given
 
     code, _, target, server = run(hang, serve())
     stall.set()
