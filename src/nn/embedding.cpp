@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "attend/base/error.h"
+#include "attend/base/threads.h"
 
 namespace attend::nn {
 namespace {
@@ -31,62 +33,90 @@ void check(const at::Tensor& table, const at::Tensor& ids) {
                  "): the vocabulary doesn't fit the model");
 }
 
+constexpr std::int64_t kBlock = 4096;
+constexpr std::int64_t kParallelFrom =
+    1 << 16;  // elements; below, waking a thread costs more than it does
+
+struct Range {
+  std::int64_t begin, end;
+};
+Range part(std::int64_t n, int i, int parts) { return {n * i / parts, n * (i + 1) / parts}; }
+
+/// How many workers share `elements`. Each result below is the same bits whatever this says.
+int parts_for(std::int64_t elements) { return elements < kParallelFrom ? 1 : threads(); }
+
 template <class T>
-void gather(const at::Tensor& table, const at::Tensor& ids, const at::Tensor& out) {
-  const std::int64_t n = ids.numel(), width = table.size(1);
-  const std::int64_t* id = ids.const_data_ptr<std::int64_t>();
-  const T* from = table.const_data_ptr<T>();
-  T* to = out.data_ptr<T>();
-  for (std::int64_t i = 0; i < n; ++i)
-    std::memcpy(to + i * width, from + id[i] * width, sizeof(T) * static_cast<std::size_t>(width));
+void gather(const T* table, std::int64_t width, const std::int64_t* ids, Range rows, T* out) {
+  const auto bytes = sizeof(T) * static_cast<std::size_t>(width);
+  for (std::int64_t i = rows.begin; i < rows.end; ++i)
+    std::memcpy(out + i * width, table + ids[i] * width, bytes);
 }
 
-/// Σ x²: partial sums of 4,096 in the tensor's dtype, in 16 fixed lanes, then in double.
+/// Σ x² of at most kBlock numbers, in 16 fixed lanes.
 template <class T>
-double sum_of_squares(const at::Tensor& x) {
-  const T* p = x.const_data_ptr<T>();
-  const std::int64_t n = x.numel();
+double sum_of_squares(const T* x, std::int64_t n) {
+  T lane[16] = {};
+  std::int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int l = 0; l < 16; ++l) lane[l] += x[i + l] * x[i + l];
   double total = 0;
-  for (std::int64_t block = 0; block < n; block += 4096) {
-    const std::int64_t end = std::min(n, block + 4096);
-    T lane[16] = {};
-    std::int64_t i = block;
-    for (; i + 16 <= end; i += 16)
-      for (int l = 0; l < 16; ++l) lane[l] += p[i + l] * p[i + l];
-    for (; i < end; ++i) total += static_cast<double>(p[i]) * static_cast<double>(p[i]);
-    for (const T part : lane) total += static_cast<double>(part);
-  }
+  for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (const T sum : lane) total += static_cast<double>(sum);
   return total;
 }
 
 template <class T>
-void fill(const at::Tensor& table, const at::Tensor& ids, double l2, const at::Tensor& out,
-          const at::Tensor& penalty) {
-  // The sum comes first: it streams the table into the cache that gather then reads at random.
-  *penalty.data_ptr<T>() = l2 == 0.0 ? T(0) : static_cast<T>(l2 * sum_of_squares<T>(table));
-  gather<T>(table, ids, out);
+void forward_values(const at::Tensor& table, const at::Tensor& ids, double l2,
+                    const at::Tensor& out, const at::Tensor& penalty) {
+  const T* from = table.const_data_ptr<T>();
+  const std::int64_t* id = ids.const_data_ptr<std::int64_t>();
+  T* to = out.data_ptr<T>();
+  const std::int64_t n = l2 == 0.0 ? 0 : table.numel();
+  std::vector<double> sums(static_cast<std::size_t>((n + kBlock - 1) / kBlock));
+  const int parts = parts_for(n + out.numel());
+  parallel_run(parts, [&](int i) {
+    // The sums come first: they stream the table into the cache that gather then reads at random.
+    const Range blocks = part(static_cast<std::int64_t>(sums.size()), i, parts);
+    for (std::int64_t b = blocks.begin; b < blocks.end; ++b)
+      sums[static_cast<std::size_t>(b)] =
+          sum_of_squares(from + b * kBlock, std::min(kBlock, n - b * kBlock));
+    gather(from, table.size(1), id, part(ids.numel(), i, parts), to);
+  });
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  *penalty.data_ptr<T>() = static_cast<T>(l2 * total);
+}
+
+/// Rows of the table's gradient: factor · table plus, in the order of the batch, what fell on them.
+template <class T>
+void gradient_rows(const T* table, double factor, const std::int64_t* ids, std::int64_t count,
+                   const T* grad, std::int64_t width, Range rows, T* __restrict to) {
+  const T f = static_cast<T>(factor);
+  if (factor == 0.0) {
+    std::fill(to + rows.begin * width, to + rows.end * width, T(0));
+  } else {
+    for (std::int64_t i = rows.begin * width; i < rows.end * width; ++i) to[i] = f * table[i];
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (ids[i] < rows.begin || ids[i] >= rows.end) continue;
+    T* __restrict row = to + ids[i] * width;
+    const T* __restrict add = grad + i * width;
+    for (std::int64_t e = 0; e < width; ++e) row[e] += add[e];
+  }
 }
 
 template <class T>
-void scatter(const at::Tensor& table, const at::Tensor& ids, const at::Tensor& grad, double factor,
-             const at::Tensor& out) {
-  const std::int64_t n = out.numel(), width = table.size(1);
-  T* __restrict to = out.data_ptr<T>();
-  if (factor == 0.0) {
-    std::fill(to, to + n, T(0));
-  } else {
-    const T f = static_cast<T>(factor);
-    const T* __restrict from = table.const_data_ptr<T>();
-    for (std::int64_t i = 0; i < n; ++i) to[i] = f * from[i];
-  }
-  if (!grad.defined()) return;
-  const T* g = grad.const_data_ptr<T>();
+void gradient(const at::Tensor& table, const at::Tensor& ids, const at::Tensor& grad, double factor,
+              const at::Tensor& out) {
+  const std::int64_t count = grad.defined() ? ids.numel() : 0;
+  const T* g = grad.defined() ? grad.const_data_ptr<T>() : nullptr;
+  const T* from = table.const_data_ptr<T>();
   const std::int64_t* id = ids.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < ids.numel(); ++i) {
-    T* __restrict row = to + id[i] * width;
-    const T* __restrict add = g + i * width;
-    for (std::int64_t e = 0; e < width; ++e) row[e] += add[e];
-  }
+  T* to = out.data_ptr<T>();
+  const int parts = parts_for(table.numel());
+  parallel_run(parts, [&](int i) {
+    gradient_rows(from, factor, id, count, g, table.size(1), part(table.size(0), i, parts), to);
+  });
 }
 
 class Embed : public torch::autograd::Function<Embed> {
@@ -99,9 +129,9 @@ class Embed : public torch::autograd::Function<Embed> {
     const at::Tensor out = at::empty({ids.size(0), ids.size(1), table.size(1)}, table.options());
     const at::Tensor penalty = at::empty({}, table.options());
     if (table.scalar_type() == at::kFloat) {
-      fill<float>(table, ids, l2, out, penalty);
+      forward_values<float>(table, ids, l2, out, penalty);
     } else {
-      fill<double>(table, ids, l2, out, penalty);
+      forward_values<double>(table, ids, l2, out, penalty);
     }
     return {out, penalty};
   }
@@ -115,9 +145,9 @@ class Embed : public torch::autograd::Function<Embed> {
     const double factor = grads[1].defined() ? 2.0 * l2 * grads[1].item().toDouble() : 0.0;
     const at::Tensor out = at::empty_like(table);
     if (table.scalar_type() == at::kFloat) {
-      scatter<float>(table, ids, grad, factor, out);
+      gradient<float>(table, ids, grad, factor, out);
     } else {
-      scatter<double>(table, ids, grad, factor, out);
+      gradient<double>(table, ids, grad, factor, out);
     }
     return {out, {}, {}};
   }

@@ -2,7 +2,7 @@
 // distributions, refusals. Parity with Keras is in keras_parity_test.cpp.
 // Mutations killed: lengths not handed to the second layer or to the pooling; penalty missing from the training
 // loss; penalty's gradient not doubled; mask drawn from step only (not seed, layer or direction); dropout left on
-// in evaluation; glorot fans of one gate; orthogonal over [4H,H] instead of Keras' [H,4H]; frozen table in the loss;
+// in evaluation; glorot fans of one gate; frozen table in the loss;
 // two probability columns swapped; a label or id out of range accepted.
 #include "attend/models/classifier.h"
 

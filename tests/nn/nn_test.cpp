@@ -23,6 +23,7 @@
 
 #include "attend/base/error.h"
 #include "attend/base/random.h"
+#include "attend/base/threads.h"
 #include "attend/nn/dropout.h"
 #include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
@@ -180,6 +181,31 @@ TEST(CrossEntropy, ExtremesStayFiniteAndBadLabelsAreNamed) {
   EXPECT_THAT(usage_message([&] { cross_entropy(wide, labels.to(at::kFloat)); }),
               HasSubstr("labels must be [B] int64"));
   EXPECT_THAT(usage_message([&] { cross_entropy(wide[0], labels); }), HasSubstr("[B,K]"));
+}
+
+TEST(Embed, SameBitsForEveryNumberOfThreads) {
+  Random random(3, Purpose::kGenerate);
+  std::vector<std::int64_t> list(2000);
+  for (auto& id : list) id = static_cast<std::int64_t>(random.below(3001));
+  const at::Tensor ids = at::tensor(list, at::kLong).reshape({40, 50});
+  const at::Tensor table = random_tensor({3001, 37}, 5, 1, at::kFloat);
+  const at::Tensor cotangent = random_tensor({40, 50, 37}, 6, 1, at::kFloat);
+  const auto run = [&](int count) {
+    set_threads(count);
+    const at::Tensor leaf = table.clone().set_requires_grad(true);
+    const auto [out, penalty] = embed(leaf, ids, 0.01);
+    ((out * cotangent).sum() + penalty).backward();
+    return std::vector<at::Tensor>{out.detach(), penalty.detach(), leaf.grad()};
+  };
+  const std::vector<at::Tensor> one = run(1);
+  for (const int count : {2, 3, 7}) {
+    const std::vector<at::Tensor> more = run(count);
+    for (std::size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], more[i])) << count;
+  }
+  set_threads(0);
+  const at::Tensor want =
+      (0.02 * table).index_add(0, ids.reshape({-1}), cotangent.reshape({-1, 37}));
+  EXPECT_LT(test::relative_error(one[2], want), 1e-6);
 }
 
 /// torch's own GRU, from the same weights.
