@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -82,7 +83,8 @@ void fill_avx2(const Stream& s, std::uint32_t threshold, T keep, T* out, std::in
 
 template <class T>
 void fill(const Stream& s, double rate, T* out, std::int64_t n) {
-  const auto threshold = static_cast<std::uint32_t>(std::lround(rate * 0x1p32));
+  // The smallest integer that no dropped word reaches; a rate just below 1 must not wrap to 0.
+  const auto threshold = static_cast<std::uint32_t>(std::min(std::ceil(rate * 0x1p32), 0x1p32 - 1));
   const T keep = static_cast<T>(1.0 / (1.0 - rate));
 #ifdef ATTEND_TARGET
   if (__builtin_cpu_supports("avx2")) return fill_avx2(s, threshold, keep, out, n);

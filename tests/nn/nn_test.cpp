@@ -115,6 +115,8 @@ TEST(Dropout, ShareMeanAndIndependence) {
   EXPECT_THAT(usage_message([&] { dropout_mask(1, 1, std::nan(""), pass, {}); }),
               HasSubstr("[0, 1)"));
   EXPECT_EQ(dropout_mask(0, 5, 0.5, pass, {}).numel(), 0);
+  const at::Tensor all = dropout_mask(1, 1000, std::nextafter(1.0, 0.0), pass, {});
+  EXPECT_EQ((all != 0).sum().item().toLong(), 0);  // the threshold doesn't wrap around
 }
 
 TEST(Embed, ValuesPenaltyAndGradients) {
