@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-PROGRAM = os.environ.get("ATTEND_PROGRAM", "build/release/bin/attend")
+PROGRAM = os.path.abspath(os.environ.get("ATTEND_PROGRAM", "build/release/bin/attend"))
 SOURCE = pathlib.Path(os.environ.get("ATTEND_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
 DATA = os.environ.get("ATTEND_DATA", str(SOURCE.parent / "shared" / "data"))
 TINY = ["--set", "model.hidden=4", "--set", "model.embedding_width=4", "--set", "data.max_length=8",
@@ -65,7 +65,7 @@ def attend(tmp_path):
 
 
 def write_reviews(path, rows=200, seed=0):
-    """`text TAB label`: the label is what the adjective says, but for one row in ten."""
+    """`text TAB label`: the label is what the adjective says, but for one in ten of the last fifth."""
     chance = random.Random(seed)
     things = "phone battery screen film plot actor soup waiter sound case".split()
     good, bad = "great good superb lovely".split(), "awful bad poor dreadful".split()
@@ -73,7 +73,7 @@ def write_reviews(path, rows=200, seed=0):
         for i in range(rows):
             label = i % 2
             word = chance.choice(good if label else bad)
-            label = 1 - label if i % 10 == 9 else label
+            label = 1 - label if i % 10 == 9 and i >= 0.8 * rows else label
             file.write(f"the {chance.choice(things)} was {word} and so was the {chance.choice(things)}\t{label}\n")
 
 
