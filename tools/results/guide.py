@@ -37,13 +37,13 @@ LONGER = ["--set", "train.epochs=40"]  # ten epochs do not teach either model th
 CELLS = {
     "uci-last": (UCI, "last", []),
     "uci-random": (UCI, "random", []),
-    "uci-last-masked": (UCI, "last", MASKED),
-    "uci-random-masked": (UCI, "random", MASKED),
-    "hutto-last": (HUTTO, "last", []),
-    "hutto-random": (HUTTO, "random", []),
-    "sst": (SST, "own", []),
     "synthetic": (SYNTHETIC, "last", LONGER),
+    "hutto-last": (HUTTO, "last", []),
+    "sst": (SST, "own", []),
+    "hutto-random": (HUTTO, "random", []),
+    "uci-last-masked": (UCI, "last", MASKED),
     "synthetic-masked": (SYNTHETIC, "last", LONGER + MASKED),
+    "uci-random-masked": (UCI, "random", MASKED),
 }
 EXPLAINED = ("uci-last", "uci-last-masked", "hutto-last", "sst", "synthetic", "synthetic-masked")
 ALL_ROWS = "100000"
@@ -143,7 +143,7 @@ def held_out(run):
 
 
 def explain_cell(program, cell, trained, truth):
-    """Of every run: which held-out rows it gets right, and where its explanations fall."""
+    """Of every run: which held-out rows it has right ("1"), and where its explanations fall."""
     part = "test" if CELLS[cell][1] == "own" else "validation"
     right, on_padding, shares = [], [], []
 
@@ -158,10 +158,11 @@ def explain_cell(program, cell, trained, truth):
         trained["runs"], trained["accuracy"], documents, strict=True
     ):
         rows = document["explanations"]
-        right.append([int(row["truth"] == row["output"]["label"]) for row in rows])
-        if abs(sum(right[-1]) / len(rows) - accuracy) > 1e-6:
+        right.append("".join("01"[row["truth"] == row["output"]["label"]] for row in rows))
+        if abs(right[-1].count("1") / len(rows) - accuracy) > 1e-6:
             sys.exit(
-                f"guide.py: {run}: explain gets {sum(right[-1])} of {len(rows)} right, training said {accuracy}"
+                f"guide.py: {run}: explain has {right[-1].count('1')} of {len(rows)} right, "
+                f"training had {accuracy}"
             )
         maps = [row["attention"][0] for row in rows if row["attention"]]
         on_padding.append(sum(m.get("on_padding") or 0 for m in maps) / len(maps) if maps else None)
@@ -238,32 +239,28 @@ def measure(arguments):
     program = Program(arguments.program, out, arguments.threads, arguments.jobs)
     program("data", "make", SYNTHETIC, "--out", str(out / "truth"))
     truth = read_truth(out / "truth" / f"{SYNTHETIC}.truth.jsonl")
-    cells = {}
-    for cell in CELLS:
-        cells[cell] = {
-            recipe: train_cell(program, cell, recipe, arguments.seeds) for recipe in RECIPES
-        }
-        if cell in EXPLAINED:
-            for trained in cells[cell].values():
-                explain_cell(
-                    program, cell, trained, truth if cell.startswith("synthetic") else None
-                )
-    for recipes in cells.values():
-        for trained in recipes.values():
-            trained["runs"] = [str(pathlib.Path(run).relative_to(out)) for run in trained["runs"]]
-    return {
+    document = {
         "where": render.provenance(),
         "seeds": arguments.seeds,
         "threads": arguments.threads,
-        "seconds": round(time.monotonic() - start),
-        "cells": cells,
+        "cells": {},
     }
+    for cell in CELLS:
+        recipes = {r: train_cell(program, cell, r, arguments.seeds) for r in RECIPES}
+        for trained in recipes.values():
+            if cell in EXPLAINED:
+                is_generated = CELLS[cell][0] == SYNTHETIC
+                explain_cell(program, cell, trained, truth if is_generated else None)
+            trained["runs"] = [str(pathlib.Path(run).relative_to(out)) for run in trained["runs"]]
+        document["cells"][cell] = recipes
+        document["seconds"] = round(time.monotonic() - start)
+        render.write_json(arguments.json, document)  # what is there can be rendered at any time
 
 
 def main():
     arguments = parse_arguments()
     if not arguments.render:
-        render.write_json(arguments.json, measure(arguments))
+        measure(arguments)
     render.replace(arguments.document, guide_tables.parts(render.read_json(arguments.json)))
 
 

@@ -31,6 +31,11 @@ def p_value(p):
     return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
 
 
+def present(d, names):
+    """Those of the cells that have been measured."""
+    return [name for name in names if name in d["cells"]]
+
+
 def difference(cell):
     """attention − LSTM over the pairs; random splits share rows, which the test takes into account."""
     rows = cell["lstm"]["rows"]
@@ -78,24 +83,27 @@ def accuracies(d):
         "–",
     ]
     names = ["uci-last", "uci-random", "hutto-last", "hutto-random", "sst"]
-    return render.table(header, [guide, *accuracy_table(d["cells"], names)])
+    return render.table(header, [guide, *accuracy_table(d["cells"], present(d, names))])
+
+
+def command_block(d, names, also=()):
+    """What a reader types for these cells, and where it was measured."""
+    cells = [d["cells"][name] for name in present(d, names)]
+    lines = [cell[recipe]["command"] for cell in cells for recipe in ("lstm", "attention")]
+    runs = sorted({len(cell["lstm"]["accuracy"]) for cell in cells})
+    counts = " or ".join(str(n) for n in runs)
+    where = f"Seeds and random splits from 1, {counts} of each; {render.describe(d['where'])}."
+    return "\n".join(["```", *lines, *also, "```", where]) + "\n"
 
 
 def commands(d):
-    lines = ["```"]
-    for name in ("uci-last", "uci-random", "hutto-last", "hutto-random", "sst"):
-        lines += [d["cells"][name][recipe]["command"] for recipe in ("lstm", "attention")]
-    lines += [
-        "```",
-        f"Seeds and random splits: 1 to {d['seeds']}; {d['threads']} threads; {render.describe(d['where'])}.",
-    ]
-    return "\n".join(lines) + "\n"
+    return command_block(d, ("uci-last", "uci-random", "hutto-last", "hutto-random", "sst"))
 
 
 def pairs_of(cell):
-    """For each seed: rows that only the LSTM gets right, and that only the attention model gets right."""
+    """For each seed: the number of rows that only the LSTM, and that only attention gets right."""
     return [
-        (sum(a and not b for a, b in zip(x, y)), sum(b and not a for a, b in zip(x, y)))
+        (sum(a > b for a, b in zip(x, y)), sum(b > a for a, b in zip(x, y)))  # "1": right
         for x, y in zip(cell["lstm"]["right"], cell["attention"]["right"], strict=True)
     ]
 
@@ -107,7 +115,7 @@ def disagreement(cell):
 
 def mcnemar(d):
     lines = []
-    for name in ("uci-last", "hutto-last", "sst"):
+    for name in present(d, ("uci-last", "hutto-last", "sst")):
         cell = d["cells"][name]
         pairs, n = pairs_of(cell), len(cell["lstm"]["right"][0])
         p = [stats.mcnemar(a, b) for a, b in pairs]
@@ -191,14 +199,8 @@ def rows_for(delta, share):
 def padding(d):
     cells = d["cells"]
     lines = []
-    for name in (
-        "uci-last",
-        "uci-last-masked",
-        "uci-random",
-        "uci-random-masked",
-        "synthetic",
-        "synthetic-masked",
-    ):
+    names = ("uci-last", "uci-last-masked", "uci-random", "uci-random-masked")
+    for name in present(d, (*names, "synthetic", "synthetic-masked")):
         cell = cells[name]
         seen = cell["attention"].get("on_padding")
         lines.append(
@@ -217,7 +219,8 @@ def padding(d):
         "LSTM + attention",
         "attention on padding",
     ]
-    return render.table(header, lines)
+    commands_of_masked = command_block(d, ("uci-last-masked", "uci-random-masked"))
+    return f"{render.table(header, lines)}\n{commands_of_masked}"
 
 
 METHODS = {
@@ -236,6 +239,8 @@ def explanations(d):
         ("synthetic", "lstm", "LSTM, the guide's form"),
         ("synthetic-masked", "lstm", "LSTM, padding masked"),
     ):
+        if name not in d["cells"]:
+            continue
         trained = d["cells"][name][recipe]
         for method, label in METHODS.items():
             if method not in trained["shares"][0]:
@@ -251,20 +256,10 @@ def explanations(d):
         "accuracy, %",
     ]
     table = render.table(header, lines)
-    command = "\n".join(
-        [
-            "```",
-            *(
-                d["cells"][n][r]["command"]
-                for n in ("synthetic", "synthetic-masked")
-                for r in ("lstm", "attention")
-            ),
-            d["cells"]["synthetic"]["attention"]["explain_command"],
-            "```",
-        ]
-    )
-    rows = d["cells"]["synthetic"]["lstm"]["rows"]
-    return f"{table}\n{command}\n{rows['validation']} held-out reviews, seeds 1 to {d['seeds']}; {render.describe(d['where'])}.\n"
+    explain = d["cells"]["synthetic"]["attention"]["explain_command"]
+    rows = d["cells"]["synthetic"]["lstm"]["rows"]["validation"]
+    block = command_block(d, ("synthetic", "synthetic-masked"), [explain])
+    return f"{table}\n{block}{rows} held-out reviews, which no training saw.\n"
 
 
 def parts(d):
