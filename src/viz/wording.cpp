@@ -33,7 +33,7 @@ std::string doubt(const SentimentReport& r, double accuracy) {
   const double half =
       1.96 * std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(r.test_size));
   return "All runs are judged on the same " + thousands(r.test_size) +
-         " test sentences, on which one accuracy alone is " + "uncertain by ±" + points(half) +
+         " sentences, on which one accuracy alone is " + "uncertain by ±" + points(half) +
          " points";
 }
 

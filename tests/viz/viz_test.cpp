@@ -253,8 +253,7 @@ TEST(Comparison, SaysWhatItCanShow) {
                         "−5.0 to +8.0, holds zero."));
   EXPECT_THAT(
       comparison_text(r).why,
-      HasSubstr(
-          "the same 400 test sentences, on which one accuracy alone is uncertain by ±3.8 points"));
+      HasSubstr("the same 400 sentences, on which one accuracy alone is uncertain by ±3.8 points"));
   r.difference = {.015, .005, .025};
   EXPECT_EQ(comparison_text(r).lead, "LSTM with attention is better here, by 1.5 points.");
   r.difference = {-.015, -.025, -.005};

@@ -75,7 +75,7 @@ struct Sentence {
 struct ModelRuns {
   std::string name;                // "LSTM", "LSTM with attention"
   std::string about;               // a few words: "17,345 weights"
-  std::vector<double> accuracies;  // on the test set, 0…1; every model in the same order of seeds
+  std::vector<double> accuracies;  // on that split, 0…1; every model in the same order of seeds
 };
 
 struct SentimentReport {
@@ -86,11 +86,11 @@ struct SentimentReport {
   bool sample = false;              // says at the top that everything is invented
   std::int64_t seed = 0;            // of the model whose sentences are shown
   std::vector<std::int64_t> seeds;  // of the attention ranges and the comparison
-  std::int64_t test_size = 0;       // sentences in the test set (the report may hold fewer)
+  std::int64_t test_size = 0;  // sentences of the split that was judged (the report may hold fewer)
   Interval accuracy;
   Interval uniform_accuracy;     // with attention held equal
-  double majority = kMissing;    // share of the commoner label in the test set
-  double median_tau = kMissing;  // attention with |leave-one-out| over the test set
+  double majority = kMissing;    // share of the commoner label in that split
+  double median_tau = kMissing;  // attention with |leave-one-out| over that split
   double median_seed_agreement = kMissing;
   double mean_attention_on_padding = kMissing;
   std::vector<std::string> label_names;  // {"negative","positive"}

@@ -121,7 +121,7 @@ function list() {
   const box = clear($('#list'));
   $('#count').textContent =
       `${rows.length} of the ${count(D.items.length, 'sentence', 'sentences')} in this file` +
-      (R.test_size > 0 ? `; the test set has ${R.test_size.toLocaleString('en')}.` : '.');
+      (R.test_size > 0 ? `; the split has ${R.test_size.toLocaleString('en')}.` : '.');
   if (!rows.length)
     box.append(el('p', {class: 'small', text: 'None. Show all, or clear the word.'}));
   for (const d of rows) box.append(option(d));

@@ -136,7 +136,7 @@ function verdict(d) {
            class: 'small',
            text: `Over all ${
                R.test_size.toLocaleString(
-                   'en')} test sentences the median agreement is ${signed(R.median_tau)}.`
+                   'en')} sentences of the split the median agreement is ${signed(R.median_tau)}.`
          })),
       el('div', {},
          el('table', {class: 'taus'}, el('caption', {
