@@ -108,7 +108,7 @@ void print_header(std::ostream& out) {
   out << std::left << std::setw(16) << "op" << std::setw(18) << "direction" << std::setw(36)
       << "shape" << std::setw(9) << "dtype" << std::right << std::setw(8) << "threads"
       << std::setw(12) << "ours ms" << std::setw(12) << "peer ms" << std::setw(8) << "ratio"
-      << std::setw(10) << "GFLOP/s" << std::setw(8) << "peak"
+      << std::setw(10) << "GFLOP/s" << std::setw(8) << "peak" << std::setw(10) << "limit ms"
       << "  peer\n";
 }
 
