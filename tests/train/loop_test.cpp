@@ -1,5 +1,5 @@
 // The loop, run folders and evaluation. Mutations that these tests kill: validation with dropout on; the best epoch's weights not
-// restored, or those of the epoch after; patience off by one; shuffle ignored; the last short batch dropped; NaN not noticed;
+// restored, or those of the epoch after; patience off by one; the same dropout in every epoch; shuffle ignored; the last short batch dropped; NaN not noticed;
 // the sums not checked, or a file left out of them; the split that Keras doesn't make; extra rows in the validation part.
 #include <ATen/ops/isfinite.h>
 #include <gmock/gmock.h>
@@ -105,6 +105,21 @@ TEST(Loop, ShuffleChangesTheOrderOnly) {
   recipe.train.shuffle = true;
   const TrainResult other = train_small(recipe, folder / "d");
   EXPECT_NEAR(one.validation.at("loss"), other.validation.at("loss"), 1e-4);
+}
+
+TEST(Loop, EpochsDifferInTheirDropout) {
+  Folder folder;
+  Recipe recipe = small_recipe(folder);
+  recipe.optim.lr = 0;
+  recipe.train.shuffle = false;
+  train_small(recipe, folder / "dropped");
+  const auto history = load_run(folder / "dropped").history;
+  EXPECT_NE(history[0].train.at("loss"), history[1].train.at("loss"));
+  EXPECT_EQ(history[0].validation.at("loss"), history[1].validation.at("loss"));
+  recipe.model.dropout = recipe.model.recurrent_dropout = 0;
+  train_small(recipe, folder / "whole");
+  const auto whole = load_run(folder / "whole").history;
+  EXPECT_EQ(whole[0].train.at("loss"), whole[1].train.at("loss"));
 }
 
 TEST(Loop, EarlyStoppingKeepsTheBestWeights) {

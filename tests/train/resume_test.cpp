@@ -175,6 +175,8 @@ void expect_sound_after(const std::string& run, const std::string& reference, lo
   if (!fs::exists(run)) return;  // failed before anything was made
   ASSERT_TRUE(fs::exists(run + "/recipe.toml")) << n;
   EXPECT_THROW(load_run(run), Error) << n;
+  for (const char* last : {"model.safetensors", "config.json", "README.md", "results.json"})
+    EXPECT_FALSE(fs::exists(run + "/" + last)) << n << last;
   if (fs::exists(run + "/metrics.jsonl")) {
     const std::string lines = read_file(run + "/metrics.jsonl");
     EXPECT_TRUE(lines.empty() || lines.back() == '\n') << n;
@@ -236,6 +238,25 @@ TEST(Faults, CheckpointsSurviveAFailedOne) {
   }
   resume_small(folder / "run");
   EXPECT_EQ(weights_of(folder / "run"), reference);
+}
+
+TEST(Resume, KeepsAsManyCheckpointsAsAsked) {
+  Folder folder;
+  Recipe recipe = small_recipe(folder);
+  recipe.train.epochs = 6;  // 5 checkpoints: the last epoch is in the run itself
+  for (const std::int64_t keep : {1, 3}) {
+    recipe.train.keep = keep;
+    const std::string run = train_small(recipe, folder / std::to_string(keep)).run;
+    std::vector<std::string> names;
+    for (const auto& file : fs::directory_iterator(run + "/checkpoints"))
+      names.push_back(file.path().filename());
+    std::vector<std::string> expected{"latest"};
+    for (std::int64_t epoch = 5; epoch > 5 - keep; --epoch)
+      expected.push_back("step-0000000" + std::to_string(7 * epoch) + ".safetensors");
+    EXPECT_THAT(names, ::testing::UnorderedElementsAreArray(expected));
+    EXPECT_THAT(read_file(run + "/checkpoints/latest"),
+                ::testing::StartsWith("step-000000035.safetensors "));
+  }
 }
 
 TEST(Faults, ATornCheckpointIsSeen) {
