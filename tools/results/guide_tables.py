@@ -27,6 +27,10 @@ def spread(values, digits=1):
     return f"{percent(mean, digits)} ± {percent(sd, digits)}"
 
 
+def spread_and_median(values):
+    return f"{spread(values)} ({percent(median(values))})"
+
+
 def p_value(p):
     return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
 
@@ -54,8 +58,8 @@ def accuracy_table(cells, names):
             [
                 f"{DATA[cell['lstm']['data']]}: {SPLITS[cell['lstm']['split']]}",
                 held_out,
-                spread(cell["lstm"]["accuracy"]),
-                spread(cell["attention"]["accuracy"]),
+                spread_and_median(cell["lstm"]["accuracy"]),
+                spread_and_median(cell["attention"]["accuracy"]),
                 f"{100 * t['mean']:+.1f} [{100 * t['low']:+.1f}, {100 * t['high']:+.1f}]",
                 p_value(t["p"]),
                 p_value(w["p"]),
@@ -66,7 +70,7 @@ def accuracy_table(cells, names):
 
 def accuracies(d):
     header = [
-        "accuracy, % (mean ± sd)",
+        "accuracy, % (mean ± sd, median)",
         "held-out rows",
         "LSTM",
         "LSTM + attention",
@@ -89,6 +93,8 @@ def accuracies(d):
 def command_block(d, names, also=()):
     """What a reader types for these cells, and where it was measured."""
     cells = [d["cells"][name] for name in present(d, names)]
+    if not cells:
+        return ""
     lines = [cell[recipe]["command"] for cell in cells for recipe in ("lstm", "attention")]
     runs = sorted({len(cell["lstm"]["accuracy"]) for cell in cells})
     counts = " or ".join(str(n) for n in runs)
@@ -115,7 +121,7 @@ def disagreement(cell):
 
 def mcnemar(d):
     lines = []
-    for name in present(d, ("uci-last", "hutto-last", "sst")):
+    for name in present(d, ("uci-last", "hutto-last")):
         cell = d["cells"][name]
         pairs, n = pairs_of(cell), len(cell["lstm"]["right"][0])
         p = [stats.mcnemar(a, b) for a, b in pairs]
