@@ -296,6 +296,23 @@ TEST(Gru, GradientsWithMasksLengthsAndReverse) {
          {"h0", random_tensor({3, 2}, 8)}});
 }
 
+TEST(Gru, NanInThePaddingReachesNoGradient) {
+  const at::Tensor lengths = at::tensor(std::vector<std::int64_t>{3, 1}, at::kLong);
+  const auto gradients = [&](double padding) {
+    at::Tensor x = random_tensor({2, 3, 2}, 1);
+    x.select(0, 1).slice(0, 1).fill_(padding);
+    std::vector<at::Tensor> leaves{x, random_tensor({6, 2}, 2), random_tensor({6, 2}, 3)};
+    for (at::Tensor& leaf : leaves) leaf.set_requires_grad(true);
+    GruOptions o;
+    o.lengths = lengths;
+    const auto [output, h] = gru(leaves[0], leaves[1], leaves[2], {}, {}, o);
+    (output.sum() + h.sum()).backward();
+    return std::vector<at::Tensor>{leaves[0].grad(), leaves[1].grad(), leaves[2].grad()};
+  };
+  const auto zero = gradients(0), nan = gradients(std::numeric_limits<double>::quiet_NaN());
+  for (std::size_t i = 0; i < zero.size(); ++i) EXPECT_TRUE(at::equal(zero[i], nan[i])) << i;
+}
+
 TEST(Gru, ChecksNameTheArgument) {
   const at::Tensor x = random_tensor({2, 3, 4}, 1), wi = random_tensor({6, 4}, 2),
                    wh = random_tensor({6, 2}, 3);
