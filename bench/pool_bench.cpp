@@ -54,7 +54,8 @@ Case make_case(const PoolCase& c, Direction direction, Dtype dtype) {
   row.shape = {{"B", c.batch}, {"T", c.time}, {"C", c.channels}};
   row.dtype = dtype;
   row.peer = "composition";
-  // Forward reads value; backward reads it and writes its gradient. Nothing of the size of value is kept between them.
+  // Forward reads value; backward reads it and writes its gradient. Nothing of the size of value is
+  // kept between them.
   const bool forward = direction != Direction::kBackward,
              backward = direction != Direction::kForward;
   row.flops = elements * ((forward ? 4 : 0) + (backward ? 10 : 0));

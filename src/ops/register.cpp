@@ -1,6 +1,7 @@
-// Every op as torch.ops.attend.NAME. Loading libattend.so (linking it, or torch.ops.load_library) registers them.
-// An op has four kernels: Autograd (saves and differentiates), CPU (fused), Meta (shapes, for tracing and FakeTensor) and
-// CompositeExplicitAutograd (the definition, for every other device). One file, because torch/library.h is slow to compile.
+// Every op as torch.ops.attend.NAME. Loading libattend.so (linking it, or torch.ops.load_library)
+// registers them. An op has four kernels: Autograd (saves and differentiates), CPU (fused), Meta
+// (shapes, for tracing and FakeTensor) and CompositeExplicitAutograd (the definition, for every
+// other device). One file, because torch/library.h is slow to compile.
 #include <torch/library.h>
 
 #include "ops/lstm.h"

@@ -14,10 +14,10 @@ namespace attend {
 ///   n("q", q, {"B", "H", "Lq", "D"})("k", k, {"B", "Hkv", "Lk", "D"});
 ///   // error: attend::sdpa: k has D=16 (shape [2, 2, 5, 16]) but q set D=8
 ///
-/// A letter is bound by its first use. "4H" is four times H; "3" is the number itself. Every tensor given to operator()
-/// must have the floating dtype and the device of the first. Throws Error(kUsage), one line that names op, argument,
-/// shape and rule. `op`, names and letters must be string literals (they are kept by pointer); no allocation unless
-/// something is wrong.
+/// A letter is bound by its first use. "4H" is four times H; "3" is the number itself. Every tensor
+/// given to operator() must have the floating dtype and the device of the first. Throws
+/// Error(kUsage), one line that names op, argument, shape and rule. `op`, names and letters must be
+/// string literals (they are kept by pointer); no allocation unless something is wrong.
 class ShapeCheck {
  public:
   using Letters = std::initializer_list<const char*>;
@@ -28,9 +28,11 @@ class ShapeCheck {
   ShapeCheck& operator()(const char* name, const at::Tensor& t, Letters letters);
   /// The same; an undefined tensor passes.
   ShapeCheck& optional(const char* name, const at::Tensor& t, Letters letters);
-  /// An int64 tensor (ids, labels), on the device of the first tensor if one was given; undefined passes.
+  /// An int64 tensor (ids, labels), on the device of the first tensor if one was given; undefined
+  /// passes.
   ShapeCheck& index(const char* name, const at::Tensor& t, Letters letters);
-  /// index of shape [B] with every value in [0, size(limit)]; on the CPU only (elsewhere the values are not read).
+  /// index of shape [B] with every value in [0, size(limit)]; on the CPU only (elsewhere the values
+  /// are not read).
   ShapeCheck& lengths(const char* name, const at::Tensor& t, const char* limit);
 
   ShapeCheck& finite(const char* name, double x);        ///< neither NaN nor infinite
@@ -65,8 +67,8 @@ class ShapeCheck {
   std::size_t bound_ = 0;
 };
 
-/// t itself when its last dimension has stride 1 (or at most one element), else a contiguous copy. Kernels take any
-/// other stride.
+/// t itself when its last dimension has stride 1 (or at most one element), else a contiguous copy.
+/// Kernels take any other stride.
 at::Tensor with_unit_last_stride(const at::Tensor& t);
 
 /// t itself when contiguous, else a contiguous copy; undefined stays undefined.

@@ -1,6 +1,7 @@
-// Mutations planted and caught: writing straight to the target (old file lost on failure); no unlink after a failed write;
-// rename left out; a short write taken for a whole one (RLIMIT_FSIZE test); SHA-256 of the first block only; read_file that
-// stops at a NUL; a folder accepted as a file.
+// Mutations planted and caught: writing straight to the target (old file lost on failure); no
+// unlink after a failed write; rename left out; a short write taken for a whole one (RLIMIT_FSIZE
+// test); SHA-256 of the first block only; read_file that stops at a NUL; a folder accepted as a
+// file.
 #include "attend/base/file.h"
 
 #include <gmock/gmock.h>

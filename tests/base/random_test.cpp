@@ -1,6 +1,7 @@
-// Mutations planted and caught: 9 rounds; the two key increments swapped; multipliers swapped; counter word for the index
-// left out (streams meet); purpose left out; uniform() from 32 bits (resolution test); below() by plain modulo (bias test);
-// normal() without the factor 2; Box–Muller with log(u) (u = 0 gives inf: not reachable by a test of this size, reviewed).
+// Mutations planted and caught: 9 rounds; the two key increments swapped; multipliers swapped;
+// counter word for the index left out (streams meet); purpose left out; uniform() from 32 bits
+// (resolution test); below() by plain modulo (bias test); normal() without the factor 2; Box–Muller
+// with log(u) (u = 0 gives inf: not reachable by a test of this size, reviewed).
 #include "attend/base/random.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +16,8 @@ namespace {
 using Counter = std::array<std::uint32_t, 4>;
 
 TEST(Philox, KnownAnswersOfRandom123) {
-  // tests/kat_vectors of the Random123 distribution, philox4x32 with 10 rounds: counter, key, result.
+  // tests/kat_vectors of the Random123 distribution, philox4x32 with 10 rounds: counter, key,
+  // result.
   EXPECT_EQ(philox({0, 0, 0, 0}, {0, 0}),
             (Counter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(philox({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}),
@@ -53,7 +55,8 @@ double chi_square(const std::vector<int>& counts, double total) {
   return sum;
 }
 
-/// Whether x is a plausible draw from chi-square with k degrees of freedom: within 4 standard deviations.
+/// Whether x is a plausible draw from chi-square with k degrees of freedom: within 4 standard
+/// deviations.
 void expect_plausible(double x, double k) {
   EXPECT_GT(x, k - 4 * std::sqrt(2 * k));
   EXPECT_LT(x, k + 4 * std::sqrt(2 * k));

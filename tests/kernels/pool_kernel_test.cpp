@@ -1,6 +1,8 @@
-// The pooling kernel without torch: against the equations in long double, on every SIMD target, inside NaN bands.
+// The pooling kernel without torch: against the equations in long double, on every SIMD target,
+// inside NaN bands.
 //
-// Mutations that were planted and caught are listed in tests/ops/pool_op_test.cpp, which drives the same kernel.
+// Mutations that were planted and caught are listed in tests/ops/pool_op_test.cpp, which drives the
+// same kernel.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -23,7 +25,8 @@ struct Case {
   bool bias, lengths, grad_output, grad_weights;
 };
 
-// All sizes 1; one off the vector lengths 4, 8, 16 and the blocks of 4 vectors and 4 steps; the guide's shape.
+// All sizes 1; one off the vector lengths 4, 8, 16 and the blocks of 4 vectors and 4 steps; the
+// guide's shape.
 const Case kCases[] = {
     {1, 1, 1, 0, true, false, true, true},     {1, 4, 16, 0, false, false, true, false},
     {2, 3, 5, 1, true, true, true, true},      {3, 5, 17, 3, true, true, true, true},

@@ -1,9 +1,10 @@
-// The vector mathematics of src/kernels/simd/math-inl.h against 80-bit libm, on every SIMD target of this CPU.
+// The vector mathematics of src/kernels/simd/math-inl.h against 80-bit libm, on every SIMD target
+// of this CPU.
 //
-// Mutations that were planted and caught: the last coefficient of kExp (float and double) dropped; kLn2Low set to 0;
-// kTanhHigh 9.02 → 8; tanh as 1 − 2/(e^2x + 1); exponent halves swapped for one shift (overflow at 88.5); load_n reading a
-// full vector; store_n writing a full vector; clamp written with Min (NaN lost on some targets); log without the denormal
-// branch.
+// Mutations that were planted and caught: the last coefficient of kExp (float and double) dropped;
+// kLn2Low set to 0; kTanhHigh 9.02 → 8; tanh as 1 − 2/(e^2x + 1); exponent halves swapped for one
+// shift (overflow at 88.5); load_n reading a full vector; store_n writing a full vector; clamp
+// written with Min (NaN lost on some targets); log without the denormal branch.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd_math_test.cpp"
 #include <hwy/foreach_target.h>
@@ -15,7 +16,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 
-/// y[i] = f(x[i]) by vectors, the end by load_n and store_n. which: 0 exp, 1 exp2, 2 tanh, 3 sigmoid, 4 log, 5 expm1.
+/// y[i] = f(x[i]) by vectors, the end by load_n and store_n. which: 0 exp, 1 exp2, 2 tanh, 3
+/// sigmoid, 4 log, 5 expm1.
 template <class T>
 void apply_all(int which, const T* x, T* y, std::size_t n) {
   note_simd_target(HWY_TARGET);

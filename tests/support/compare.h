@@ -38,10 +38,10 @@ inline double epsilon_of(at::ScalarType dtype) {
                               : std::numeric_limits<float>::epsilon();
 }
 
-/// The house's rule for a value or a gradient, in relative norms and never a bare 1e-3: our error against the composition
-/// in float64 is at most twice the composition's own error in our dtype, plus 4 eps.
-/// For float64 results there is no finer truth; give the composition in float32 then. Its error is scaled by the ratio of
-/// the two eps and allowed once more, for the truth has it too.
+/// The house's rule for a value or a gradient, in relative norms and never a bare 1e-3: our error
+/// against the composition in float64 is at most twice the composition's own error in our dtype,
+/// plus 4 eps. For float64 results there is no finer truth; give the composition in float32 then.
+/// Its error is scaled by the ratio of the two eps and allowed once more, for the truth has it too.
 inline ::testing::AssertionResult as_good_as(const at::Tensor& ours, const at::Tensor& composition,
                                              const at::Tensor& truth) {
   if (!ours.defined()) return ::testing::AssertionFailure() << "ours is undefined";

@@ -7,8 +7,8 @@
 
 namespace attend::test {
 
-/// The path of a file or folder of the shared data, looked for under every folder of ATTEND_DATA (a ':' list), then under
-/// ${ATTEND_SOURCE}/../shared/data; "" when it is nowhere.
+/// The path of a file or folder of the shared data, looked for under every folder of ATTEND_DATA (a
+/// ':' list), then under ${ATTEND_SOURCE}/../shared/data; "" when it is nowhere.
 inline std::string find_data(const std::string& name) {
   std::string list;
   if (const char* data = std::getenv("ATTEND_DATA")) list = data;

@@ -33,9 +33,9 @@ inline at::Tensor contract(const std::vector<at::Tensor>& outputs, std::uint64_t
   return sum;
 }
 
-/// Compares autograd's gradient of f, contracted with a random cotangent, with central differences in float64, for every
-/// element of every input. Cost: two evaluations of f per element. An input that f ignores must have an undefined or zero
-/// gradient, which is compared too.
+/// Compares autograd's gradient of f, contracted with a random cotangent, with central differences
+/// in float64, for every element of every input. Cost: two evaluations of f per element. An input
+/// that f ignores must have an undefined or zero gradient, which is compared too.
 inline void expect_gradients(const Differentiable& f, const std::vector<Named>& inputs,
                              std::uint64_t seed = 7, double step = 1e-5, double tolerance = 1e-7) {
   std::vector<at::Tensor> leaves;

@@ -8,8 +8,9 @@
 
 namespace attend::test {
 
-/// An array of n elements of T between two bands of NaN, its first element `offset` elements after a 64-byte boundary:
-/// a kernel that writes outside is caught by intact(), one that reads outside by the NaN in its result.
+/// An array of n elements of T between two bands of NaN, its first element `offset` elements after
+/// a 64-byte boundary: a kernel that writes outside is caught by intact(), one that reads outside
+/// by the NaN in its result.
 template <class T>
 class Guarded {
  public:

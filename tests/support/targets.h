@@ -28,8 +28,8 @@ class ForcedTarget {
 /// The targets that were compiled and that this CPU has, best first.
 inline std::vector<std::int64_t> available_targets() { return hwy::SupportedAndGeneratedTargets(); }
 
-/// Runs check() once per available target and proves that a kernel of that very target ran in it: check() must call at
-/// least one kernel on this thread.
+/// Runs check() once per available target and proves that a kernel of that very target ran in it:
+/// check() must call at least one kernel on this thread.
 template <class F>
 void for_each_target(F&& check) {
   const auto targets = available_targets();

@@ -1,8 +1,9 @@
 // Attention pooling, forward and backward: include/attend/kernels/pool.h has the equations.
 //
-// A row [T,C] of the guide's sizes (32 × 100 floats) is 12.5 KB: it is read from L2 or memory once, for the scores, and from
-// L1 the second time, for the weighted sum. Scores are horizontal sums over channels, four time steps at a time so that a
-// load of w serves four; everything over time (tanh, exp, the softmax sums) runs in vectors over t.
+// A row [T,C] of the guide's sizes (32 × 100 floats) is 12.5 KB: it is read from L2 or memory once,
+// for the scores, and from L1 the second time, for the weighted sum. Scores are horizontal sums
+// over channels, four time steps at a time so that a load of w serves four; everything over time
+// (tanh, exp, the softmax sums) runs in vectors over t.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/pool/pool.cpp"
 #include <hwy/foreach_target.h>
@@ -52,10 +53,12 @@ HWY_EXPORT(pool_forward_double);
 HWY_EXPORT(pool_backward_float);
 HWY_EXPORT(pool_backward_double);
 
-// Rows are dealt out in this many parts whatever the number of threads, so that sums over the batch have the same bits.
+// Rows are dealt out in this many parts whatever the number of threads, so that sums over the batch
+// have the same bits.
 constexpr std::int64_t kParts = 16;
 
-// Below this many elements of value a parallel region costs more than it saves (measured: 1 µs against 0.05 ns an element).
+// Below this many elements of value a parallel region costs more than it saves (measured: 1 µs
+// against 0.05 ns an element).
 constexpr std::int64_t kParallelElements = 16384;
 
 std::int64_t parts(std::int64_t batch) { return std::clamp<std::int64_t>(batch, 1, kParts); }

@@ -116,7 +116,8 @@ HWY_INLINE void over_time(std::int64_t length, F f) {
     f(t, static_cast<std::size_t>(length - t < lanes ? length - t : lanes));
 }
 
-/// a ← s = tanh(a + bias) and weights ← softmax(s), both over [0, length). a and weights may be one array.
+/// a ← s = tanh(a + bias) and weights ← softmax(s), both over [0, length). a and weights may be one
+/// array.
 template <class T>
 void scores_to_weights(T* a, const T* HWY_RESTRICT bias, std::int64_t length, T* weights) {
   const hn::ScalableTag<T> d;
@@ -157,8 +158,9 @@ struct Columns {
   }
 };
 
-/// Walks over channels in blocks of kColumns vectors, then one block of as many as are left, so that N sums run side by
-/// side: a single chain of additions would wait 4 cycles for each. f(columns, c).
+/// Walks over channels in blocks of kColumns vectors, then one block of as many as are left, so
+/// that N sums run side by side: a single chain of additions would wait 4 cycles for each.
+/// f(columns, c).
 template <class T, class F, int N = kColumns>
 HWY_INLINE void last_channels(std::int64_t left, std::int64_t c, F f) {
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
@@ -202,8 +204,9 @@ void forward_dots(const PoolForward<T>& p, std::int64_t b) {
                      nullptr, p.channels, length_of(p, b), p.weights + b * p.time, nullptr);
 }
 
-/// Rows [first, last). The products of row b + 1 are computed between the softmax of row b and its use: a softmax over a
-/// few dozen steps is one long chain of latencies, which independent multiplications fill.
+/// Rows [first, last). The products of row b + 1 are computed between the softmax of row b and its
+/// use: a softmax over a few dozen steps is one long chain of latencies, which independent
+/// multiplications fill.
 template <class T>
 void forward_rows(const PoolForward<T>& p, std::int64_t first, std::int64_t last) {
   if (first < last) forward_dots(p, first);
@@ -291,7 +294,8 @@ void backward_dots(const PoolBackward<T>& q, std::int64_t b, T* s, T* p) {
   }
 }
 
-/// Rows [first, last), in the order of forward_rows. scratch: [sum_w C | sum_bias T | alpha T | s, p T each, for two rows].
+/// Rows [first, last), in the order of forward_rows. scratch: [sum_w C | sum_bias T | alpha T | s,
+/// p T each, for two rows].
 template <class T>
 void backward_rows(const PoolBackward<T>& q, std::int64_t first, std::int64_t last, T* scratch) {
   const PoolForward<T>& f = q.forward;

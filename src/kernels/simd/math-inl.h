@@ -1,16 +1,19 @@
-// Vector mathematics shared by the kernels: exp2, exp, expm1, tanh, sigmoid, log, and loads and stores of a tail.
-// Included once per Highway target (after hwy/foreach_target.h and hwy/highway.h), hence the guard that toggles.
+// Vector mathematics shared by the kernels: exp2, exp, expm1, tanh, sigmoid, log, and loads and
+// stores of a tail. Included once per Highway target (after hwy/foreach_target.h and
+// hwy/highway.h), hence the guard that toggles.
 //
-// Largest error that tests/kernels/simd_math_test.cpp allows, in units in the last place of the result, against 80-bit
-// libm on 200,000 floats and 80,000 doubles per function and target (measured: 1.1, 1.1, 1.8, 2.5, 2.2, 1.6):
+// Largest error that tests/kernels/simd_math_test.cpp allows, in units in the last place of the
+// result, against 80-bit libm on 200,000 floats and 80,000 doubles per function and target
+// (measured: 1.1, 1.1, 1.8, 2.5, 2.2, 1.6):
 //   exp2 1.5, exp 1.5, expm1 2, tanh 3, sigmoid 3, log 2
-// All take NaN to NaN, ±inf to the limit, overflow to +inf. Results below the smallest normal number may lose bits or
-// become 0.
+// All take NaN to NaN, ±inf to the limit, overflow to +inf. Results below the smallest normal
+// number may lose bits or become 0.
 //
-// exp: Cody and Waite's reduction x = n ln 2 + r, then e^r = 1 + r + r² p(r) with p of degree 4 (float) or 10 (double)
-// interpolated at Chebyshev nodes on |r| ≤ ln 2 / 2, then the exponent is put in by a multiplication (AVX-512: scalef).
-// tanh(x) = m / (m + 2) with m = expm1(2x): one division and full relative accuracy around 0, where 1 − 2/(e^{2x} + 1)
-// has none and a network with small weights lives.
+// exp: Cody and Waite's reduction x = n ln 2 + r, then e^r = 1 + r + r² p(r) with p of degree 4
+// (float) or 10 (double) interpolated at Chebyshev nodes on |r| ≤ ln 2 / 2, then the exponent is
+// put in by a multiplication (AVX-512: scalef). tanh(x) = m / (m + 2) with m = expm1(2x): one
+// division and full relative accuracy around 0, where 1 − 2/(e^{2x} + 1) has none and a network
+// with small weights lives.
 #if defined(ATTEND_KERNELS_SIMD_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTEND_KERNELS_SIMD_MATH_INL_H_
 #undef ATTEND_KERNELS_SIMD_MATH_INL_H_
@@ -28,8 +31,8 @@ HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Masked loads fault on the unmapped page after the data, and read its neighbours, on targets below AVX2; there the tail
-// goes through a buffer.
+// Masked loads fault on the unmapped page after the data, and read its neighbours, on targets below
+// AVX2; there the tail goes through a buffer.
 #define ATTEND_MASKED_MEMORY (HWY_TARGET <= HWY_AVX2)
 
 /// Lanes [0, n) from p, the others 0; nothing beyond p[n−1] is read. 0 ≤ n ≤ Lanes(d).
@@ -119,8 +122,8 @@ HWY_INLINE V power_of_two(D d, hn::Vec<hn::RebindToSigned<D>> n) {
   return hn::BitCast(d, hn::ShiftLeft<M::kMantissaBits>(hn::Add(n, hn::Set(di, M::kBias))));
 }
 
-/// round(x) as integers of the lane's width. Not ConvertTo, which is missing for double on some targets: adding 1.5 · 2^m
-/// leaves the integer in the low mantissa bits.
+/// round(x) as integers of the lane's width. Not ConvertTo, which is missing for double on some
+/// targets: adding 1.5 · 2^m leaves the integer in the low mantissa bits.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE hn::Vec<hn::RebindToSigned<D>> to_integer(D d, V x) {
   using M = MathConstants<hn::TFromD<D>>;
@@ -194,7 +197,8 @@ HWY_INLINE V exp2(D d, V x) {
   return scale_by_power(d, hn::Add(expm1_reduced(d, r), hn::Set(d, 1)), n);
 }
 
-/// e^x − 1 for x ≤ 80, below which 2^n stays a normal number (kernels need no more; tanh is its caller).
+/// e^x − 1 for x ≤ 80, below which 2^n stays a normal number (kernels need no more; tanh is its
+/// caller).
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V expm1_bounded(D d, V x) {
   V n, r;
@@ -218,7 +222,8 @@ HWY_INLINE V sigmoid(D d, V x) {
   return hn::Div(one, hn::Add(one, exp(d, hn::Neg(x))));
 }
 
-/// Natural logarithm; log(0) = −inf, log(negative) = NaN, log(+inf) = +inf. Denormals are taken as they are.
+/// Natural logarithm; log(0) = −inf, log(negative) = NaN, log(+inf) = +inf. Denormals are taken as
+/// they are.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V log(D d, V x) {
   using T = hn::TFromD<D>;
@@ -235,7 +240,8 @@ HWY_INLINE V log(D d, V x) {
   const V magic = hn::Set(d, static_cast<T>(3ll << (M::kMantissaBits - 1)));
   V kf = hn::Sub(hn::BitCast(d, hn::Add(k, hn::BitCast(di, magic))), magic);
   kf = hn::IfThenElse(tiny, hn::Sub(kf, hn::Set(d, T(M::kMantissaBits + 2))), kf);
-  // log m = 2s + s³ R(s²) with s = (m − 1)/(m + 1); written as f − s (f − s² R) it keeps the bits of f = m − 1.
+  // log m = 2s + s³ R(s²) with s = (m − 1)/(m + 1); written as f − s (f − s² R) it keeps the bits
+  // of f = m − 1.
   const V f = hn::Sub(m, hn::Set(d, 1));
   const V s = hn::Div(f, hn::Add(f, hn::Set(d, 2)));
   const V z = hn::Mul(s, s);

@@ -5,8 +5,9 @@
 
 namespace attend::kernels {
 
-/// The Highway target (HWY_AVX3, …) of the kernel that ran last on this thread; 0 before the first. Every kernel entry
-/// notes it, so that a test can prove which code ran and last_dispatch() can say so.
+/// The Highway target (HWY_AVX3, …) of the kernel that ran last on this thread; 0 before the first.
+/// Every kernel entry notes it, so that a test can prove which code ran and last_dispatch() can say
+/// so.
 std::int64_t last_simd_target();
 
 /// Its name ("AVX3", "AVX2", "SSE4", "EMU128" …); "none" before the first kernel.

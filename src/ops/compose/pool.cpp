@@ -12,8 +12,9 @@ namespace attend::compose {
 std::tuple<at::Tensor, at::Tensor> pool(const at::Tensor& value, const at::Tensor& score_weight,
                                         const at::Tensor& bias, const at::Tensor& lengths) {
   check_pool(value, score_weight, bias, lengths);
-  // Without lengths this is the formula itself. With them, what lies in the padding is replaced before it is used, so
-  // that a NaN there reaches neither the result nor a gradient (0 · NaN is NaN).
+  // Without lengths this is the formula itself. With them, what lies in the padding is replaced
+  // before it is used, so that a NaN there reaches neither the result nor a gradient (0 · NaN is
+  // NaN).
   at::Tensor padding;  // [B,T]
   if (lengths.defined())
     padding = at::arange(value.size(1), lengths.options()) >= lengths.unsqueeze(1);
