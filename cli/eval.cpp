@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-struct Options {
+struct EvalOptions {
   std::string run, data, split;
   std::optional<std::uint64_t> threads;
 };
@@ -73,7 +73,7 @@ void print_calibration(Output& out, const train::ClassificationReport& r) {
   out.line("expected calibration error " + fixed(r.calibration_error, 4));
 }
 
-int evaluate(Output& out, const Options& o) {
+int evaluate(Output& out, const EvalOptions& o) {
   use_threads(static_cast<int>(o.threads.value_or(0)));
   const train::Run run = train::load_run(o.run);
   const train::Evaluation e = train::evaluate(run, o.data, o.split);
@@ -96,7 +96,7 @@ int evaluate(Output& out, const Options& o) {
 }  // namespace
 
 void add_eval(Program& program) {
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<EvalOptions>();
   const Verb verb = program.verb(
       "eval", "Measure a run on labelled data: accuracy, F1, confusion matrix, calibration");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");

@@ -23,7 +23,7 @@ namespace {
 using nlohmann::json;
 using Explanations = std::vector<explain::SentenceExplanation>;
 
-struct Options {
+struct ExplainOptions {
   std::vector<std::string> words;  // runs, then sentences
   std::string data, split, html, svg;
   std::optional<std::uint64_t> count, threads;
@@ -35,7 +35,7 @@ bool is_folder(const std::string& path) {
 }
 
 /// The first argument is a run; further ones are runs as long as they are folders.
-std::vector<std::string> runs_of(const Options& o) {
+std::vector<std::string> runs_of(const ExplainOptions& o) {
   std::vector<std::string> runs = {o.words.front()};
   while (runs.size() < o.words.size() && is_folder(o.words[runs.size()]))
     runs.push_back(o.words[runs.size()]);
@@ -58,7 +58,7 @@ Rows rows_of_words(const std::vector<std::string>& words, std::size_t first) {
 }
 
 /// Sentences of the command line from place `first` on, or else of the run's or other data.
-Rows rows_of(const Options& o, const train::Run& run, std::size_t first) {
+Rows rows_of(const ExplainOptions& o, const train::Run& run, std::size_t first) {
   Rows rows;
   if (first < o.words.size()) {
     if (!o.data.empty() || !o.split.empty() || o.count)
@@ -134,7 +134,7 @@ void print_document(Output& out, const train::Run& run, const Explanations& expl
            ",\"summary\":" + summary_of(explanations).dump() + ",\"explanations\":[" + list + "]}");
 }
 
-void write_files(const Options& o, const std::vector<System>& systems, const Rows& rows,
+void write_files(const ExplainOptions& o, const std::vector<System>& systems, const Rows& rows,
                  const Explanations& explanations, const std::vector<std::size_t>& chosen) {
   if (!o.svg.empty()) {
     if (chosen.size() != 1)
@@ -146,7 +146,7 @@ void write_files(const Options& o, const std::vector<System>& systems, const Row
     write_file_atomically(o.html, viz::html(report_of(systems, rows, explanations, chosen)));
 }
 
-int explain_rows(Output& out, const Options& o) {
+int explain_rows(Output& out, const ExplainOptions& o) {
   use_threads(static_cast<int>(o.threads.value_or(0)));
   const std::vector<std::string> folders = runs_of(o);
   const bool from_data = folders.size() == o.words.size();
@@ -183,7 +183,7 @@ int explain_rows(Output& out, const Options& o) {
 }  // namespace
 
 void add_explain(Program& program) {
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<ExplainOptions>();
   const Verb verb =
       program.verb("explain", "Show what a run looked at, beside what changed its answer");
   verb.positionals(

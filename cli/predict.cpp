@@ -19,7 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-struct Options {
+struct PredictOptions {
   std::string run, file;
   std::optional<std::string> input;
   std::optional<std::uint64_t> threads;
@@ -114,7 +114,7 @@ void predict_lines(Predictor& predictor, const std::string& path) {
 }
 
 /// The sentence on the command line, if there is one.
-std::optional<std::string> sentence_of(const Options& o) {
+std::optional<std::string> sentence_of(const PredictOptions& o) {
   if (o.input && !o.file.empty()) fail_usage("give a sentence or --input FILE, not both");
   if (!o.input && o.file.empty() && ::isatty(STDIN_FILENO) == 1)
     fail_usage("no input: give a sentence, --input FILE, or '-' to type lines");
@@ -124,7 +124,7 @@ std::optional<std::string> sentence_of(const Options& o) {
   return o.input;
 }
 
-int predict(Output& out, const Options& o) {
+int predict(Output& out, const PredictOptions& o) {
   const auto sentence = sentence_of(o);
   const std::string path = o.file.empty() ? "-" : o.file;
   use_threads(static_cast<int>(o.threads.value_or(0)));
@@ -142,7 +142,7 @@ int predict(Output& out, const Options& o) {
 }  // namespace
 
 void add_predict(Program& program) {
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<PredictOptions>();
   const Verb verb =
       program.verb("predict", "Label a sentence, or each line of a file or of standard input");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-struct Options {
+struct SummaryOptions {
   std::string target;
   std::vector<std::string> settings;
   std::optional<std::uint64_t> vocabulary, classes;
@@ -27,7 +27,7 @@ bool is_folder(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-models::ClassifierConfig config_of(const Options& o) {
+models::ClassifierConfig config_of(const SummaryOptions& o) {
   if (is_folder(o.target)) {
     if (!o.settings.empty() || o.vocabulary || o.classes)
       fail_usage("'" + o.target +
@@ -51,7 +51,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + ")";
 }
 
-int summary(Output& out, const Options& o) {
+int summary(Output& out, const SummaryOptions& o) {
   const models::ClassifierConfig config = config_of(o);
   const auto layers = models::summarize(config);
   std::int64_t total = 0, trainable = 0;
@@ -94,7 +94,7 @@ int summary(Output& out, const Options& o) {
 }  // namespace
 
 void add_summary(Program& program) {
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<SummaryOptions>();
   const Verb verb =
       program.verb("summary", "Show layers, output shapes and parameters of a recipe or a run");
   verb.positional("RECIPE|RUN", Kind::kRecipeOrRun, o->target, Need::kRequired,

@@ -20,7 +20,7 @@ namespace {
 
 using nlohmann::json;
 
-struct Options {
+struct SweepArguments {
   std::string recipe, data, out, metric = "accuracy";
   std::vector<std::string> settings, grid;
   std::optional<std::uint64_t> samples, search_seed, seeds, jobs, threads, outer, inner;
@@ -35,7 +35,7 @@ std::string own_path() {
   return std::string(path.data(), static_cast<std::size_t>(n));
 }
 
-train::SweepOptions options_of(const Options& o) {
+train::SweepOptions options_of(const SweepArguments& o) {
   train::SweepOptions options;
   options.recipe = train::load_recipe(o.recipe);
   for (const std::string& setting : o.settings) train::set_recipe_value(options.recipe, setting);
@@ -135,7 +135,7 @@ int nested(Output& out, train::NestedOptions options) {
   return 0;
 }
 
-int sweep(Output& out, const Options& o, const std::atomic<int>& stop) {
+int sweep(Output& out, const SweepArguments& o, const std::atomic<int>& stop) {
   train::SweepOptions options = options_of(o);
   options.stop = &stop;
   use_threads(options.threads);
@@ -153,7 +153,7 @@ int sweep(Output& out, const Options& o, const std::atomic<int>& stop) {
 }  // namespace
 
 void add_sweep(Program& program) {
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<SweepArguments>();
   const Verb verb =
       program.verb("sweep", "Train a recipe at many settings and rank them by validation");
   verb.positional("RECIPE", Kind::kRecipe, o->recipe, Need::kRequired,

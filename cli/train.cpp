@@ -14,13 +14,13 @@
 namespace attend::cli {
 namespace {
 
-struct Options {
+struct TrainArguments {
   std::string recipe, data, out, resume;
   std::vector<std::string> settings;
   std::optional<std::uint64_t> seed, seeds, threads;
 };
 
-train::TrainOptions options_of(const Options& o) {
+train::TrainOptions options_of(const TrainArguments& o) {
   train::TrainOptions options;
   if (!o.resume.empty()) {
     if (!o.recipe.empty() || !o.data.empty() || !o.settings.empty() || !o.out.empty() || o.seed ||
@@ -83,7 +83,7 @@ int train_several(Output& out, const train::TrainOptions& options, std::int64_t 
 }  // namespace
 
 void add_train(Program& program) {
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<TrainArguments>();
   const Verb verb = program.verb("train", "Train a recipe and write a run");
   verb.positional("RECIPE", Kind::kRecipe, o->recipe, Need::kOptional,
                   "a recipe's name, or the path of a .toml file");

@@ -8,11 +8,11 @@
 
 #include "attend/base/error.h"
 #include "attend/base/random.h"
+#include "explain/none.h"
 
 namespace attend::explain {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 std::int64_t pairs(std::int64_t n) { return n * (n - 1) / 2; }
 

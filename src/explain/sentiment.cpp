@@ -7,11 +7,11 @@
 
 #include "attend/base/error.h"
 #include "explain/measures.h"
+#include "explain/none.h"
 
 namespace attend::explain {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 void check_models(const std::vector<models::Classifier*>& models) {
   if (models.empty()) fail_usage("attend::explain: no model given; give at least one");

@@ -5,11 +5,11 @@
 
 #include "attend/base/error.h"
 #include "attend/explain/agreement.h"
+#include "explain/none.h"
 
 namespace attend::explain {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kNormal975 = 1.959963984540054;  // 97.5 % quantile of the normal distribution
 
 // 97.5 % quantile of Student's t: exact for few degrees of freedom, then the Cornish–Fisher

@@ -3,11 +3,11 @@
 #include <limits>
 
 #include "attend/explain/sentiment.h"
+#include "explain/none.h"
 
 namespace attend::explain {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 double median(std::vector<double> v) {
   v.erase(std::remove_if(v.begin(), v.end(), [](double x) { return std::isnan(x); }), v.end());

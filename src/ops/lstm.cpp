@@ -22,9 +22,6 @@ using torch::autograd::variable_list;
 
 constexpr std::int64_t kInput = 1, kWeightIh = 2, kWeightHh = 4;   // bits of `wanted`
 
-at::Tensor or_undefined(const OptionalTensor& t) { return t ? *t : at::Tensor(); }
-OptionalTensor or_none(const at::Tensor& t) { return t.defined() ? OptionalTensor(t) : std::nullopt; }
-
 LstmOptions options_of(const OptionalTensor& h0, const OptionalTensor& c0, const OptionalTensor& lengths,
                        const OptionalTensor& input_mask, const OptionalTensor& recurrent_mask, bool reverse) {
   return {or_undefined(h0), or_undefined(c0), or_undefined(lengths), or_undefined(input_mask),

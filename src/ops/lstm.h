@@ -2,15 +2,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <optional>
 #include <tuple>
 
 #include "attend/ops/lstm.h"
+#include "ops/dispatch.h"
 
 // What register.cpp binds to torch.ops.attend.lstm, .lstm_training and .lstm_backward, one function per dispatch key.
 namespace attend {
 
-using OptionalTensor = std::optional<at::Tensor>;
 using LstmResult = std::tuple<at::Tensor, at::Tensor, at::Tensor>;                 // output, h_n, c_n
 using LstmTrained = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;    // and what backward needs
 using LstmGradients =

@@ -2,12 +2,12 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "attend/kernels/pool.h"
 #include "ops/dispatch.h"
 #include "ops/pool.h"
+#include "ops/recompose.h"
 #include "ops/shape_check.h"
 
 namespace attend {
@@ -18,12 +18,8 @@ using Triple = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor or_undefined(const OptionalTensor& t) { return t ? *t : at::Tensor(); }
-OptionalTensor or_none(const at::Tensor& t) {
-  return t.defined() ? OptionalTensor(t) : std::nullopt;
-}
-
-/// Calls through torch's dispatcher, so that tracing, FakeTensor and vmap see one op and not its insides.
+/// Calls through torch's dispatcher, so that tracing, FakeTensor and vmap see one op and not its
+/// insides.
 Pair call_pool(const at::Tensor& value, const at::Tensor& score_weight, const OptionalTensor& bias,
                const OptionalTensor& lengths) {
   static const auto op = c10::Dispatcher::singleton()
@@ -41,30 +37,6 @@ Triple call_pool_backward(const OptionalTensor& grad_output, const OptionalTenso
   return op.call(grad_output, grad_weights, value, score_weight, bias, lengths);
 }
 
-/// The gradient as a differentiable expression, through the definition: for second derivatives only.
-variable_list differentiable_backward(const at::Tensor& value, const at::Tensor& score_weight,
-                                      const at::Tensor& bias, const at::Tensor& lengths,
-                                      const variable_list& grads) {
-  const auto [output, weights] = compose::pool(value, score_weight, bias, lengths);
-  variable_list outputs, cotangents, inputs;
-  if (grads[0].defined()) outputs.push_back(output), cotangents.push_back(grads[0]);
-  if (grads[1].defined()) outputs.push_back(weights), cotangents.push_back(grads[1]);
-  std::array<int, 3> place{-1, -1, -1};
-  int i = 0;
-  for (const at::Tensor* t : {&value, &score_weight, &bias}) {
-    if (t->defined() && t->requires_grad()) {
-      place[i] = static_cast<int>(inputs.size());
-      inputs.push_back(*t);
-    }
-    ++i;
-  }
-  const auto found = torch::autograd::grad(outputs, inputs, cotangents, true, true, true);
-  variable_list all(4);
-  for (i = 0; i < 3; ++i)
-    if (place[i] >= 0) all[i] = found[place[i]];
-  return all;
-}
-
 struct PoolFunction : torch::autograd::Function<PoolFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& value,
                                const at::Tensor& score_weight, const OptionalTensor& bias,
@@ -79,8 +51,11 @@ struct PoolFunction : torch::autograd::Function<PoolFunction> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
     if (!grads[0].defined() && !grads[1].defined()) return variable_list(4);
-    if (at::GradMode::is_enabled())
-      return differentiable_backward(saved[0], saved[1], saved[2], saved[3], grads);
+    if (at::GradMode::is_enabled())  // a second derivative: through the definition
+      return gradients_by_recomposing(saved, grads, [](const TensorList& in) {
+        const auto [output, weights] = compose::pool(in[0], in[1], in[2], in[3]);
+        return TensorList{output, weights};
+      });
     const auto [value, score_weight, bias] =
         call_pool_backward(or_none(grads[0]), or_none(grads[1]), saved[0], saved[1],
                            or_none(saved[2]), or_none(saved[3]));

@@ -1,13 +1,14 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <optional>
 #include <tuple>
 
-// What register.cpp binds to torch.ops.attend.pool and .pool_backward, one function per dispatch key.
+#include "ops/dispatch.h"
+
+// What register.cpp binds to torch.ops.attend.pool and .pool_backward, one function per dispatch
+// key.
 namespace attend {
 
-using OptionalTensor = std::optional<at::Tensor>;
 
 std::tuple<at::Tensor, at::Tensor> pool_autograd(const at::Tensor& value,
                                                  const at::Tensor& score_weight,

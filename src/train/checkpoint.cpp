@@ -9,6 +9,7 @@
 #include "attend/base/file.h"
 #include "attend/interop/safetensors.h"
 #include "data/json.h"
+#include "train/metrics_json.h"
 
 namespace attend::train {
 namespace {
@@ -17,13 +18,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr int kFormatVersion = 1;
-
-ordered_json metrics_json(const Metrics& metrics) {
-  ordered_json out = ordered_json::object();
-  for (const auto& [name, value] : metrics) out[name] = value;
-  return out;
-}
+constexpr int kCheckpointVersion = 1;
 
 Metrics metrics_of(const json& object) {
   Metrics out;
@@ -55,7 +50,7 @@ EpochRecord record_of(const json& line) {
 std::string state_json(const Checkpoint& c) {
   const TrainState& s = c.state;
   ordered_json out;
-  out["version"] = kFormatVersion;
+  out["version"] = kCheckpointVersion;
   out["recipe_hash"] = c.recipe_hash;
   out["fingerprint"] = c.fingerprint;
   out["threads"] = c.threads;
@@ -76,7 +71,7 @@ std::string state_json(const Checkpoint& c) {
 void read_state(const std::string& text, const std::string& path, Checkpoint& c) {
   const json in = data::parse_json(text, path);
   try {
-    if (in.at("version").get<int>() != kFormatVersion)
+    if (in.at("version").get<int>() != kCheckpointVersion)
       fail_input(path + ": written by another version");
     c.recipe_hash = in.at("recipe_hash").get<std::string>();
     c.fingerprint = in.at("fingerprint").get<std::string>();

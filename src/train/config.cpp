@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::int64_t kFormatVersion = 1;
+constexpr std::int64_t kRunFormatVersion = 1;
 constexpr char kModelType[] = "attend-classifier";
 
 /// Takes checked fields out of an object; what is left over at the end is unknown.
@@ -85,7 +85,7 @@ std::string to_config_json(const RunConfig& config) {
   ordered_json json;
   json["model_type"] = kModelType;
   json["architectures"] = {"Classifier"};
-  json["attend_format_version"] = kFormatVersion;
+  json["attend_format_version"] = kRunFormatVersion;
   json["vocabulary"] = m.vocabulary;
   json["max_length"] = m.max_length;
   json["embedding_width"] = m.embedding_width;
@@ -108,9 +108,9 @@ RunConfig from_config_json(const std::string& text, const std::string& name) {
   Fields fields(data::parse_json(text, name), name);
   if (const std::string type = fields.text("model_type"); type != kModelType)
     fail_input(name + ": model_type is '" + type + "', this version reads '" + kModelType + "'");
-  if (const auto version = fields.whole("attend_format_version"); version != kFormatVersion)
+  if (const auto version = fields.whole("attend_format_version"); version != kRunFormatVersion)
     fail_input(name + ": attend_format_version is " + std::to_string(version) +
-               ", this version reads " + std::to_string(kFormatVersion));
+               ", this version reads " + std::to_string(kRunFormatVersion));
   fields.texts("architectures");
   RunConfig out;
   models::ClassifierConfig& m = out.model;

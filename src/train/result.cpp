@@ -5,18 +5,13 @@
 #include "attend/base/file.h"
 #include "data/json.h"
 #include "train/run_folder.h"
+#include "train/metrics_json.h"
 
 namespace attend::train {
 namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
-
-ordered_json metrics_json(const Metrics& metrics) {
-  ordered_json out = ordered_json::object();
-  for (const auto& [name, value] : metrics) out[name] = value;  // NaN is written as null
-  return out;
-}
 
 Metrics metrics_of(const json& parent, const char* key) {
   Metrics out;

@@ -6,6 +6,7 @@
 #include "attend/viz/terminal.h"
 #include "viz/assets.h"
 #include "viz/json.h"
+#include "viz/markup.h"
 
 namespace attend::viz {
 namespace {
@@ -29,23 +30,6 @@ std::string source_hash(const std::string& text) {  // as content security polic
   for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
     bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
   return "'sha256-" + base64(bytes) + "'";
-}
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : safe(text)) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out.push_back(c);
-  }
-  return out;
 }
 
 void check_length(const Sentence& s, std::size_t n, const char* what, bool may_be_empty = true) {

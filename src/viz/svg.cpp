@@ -4,6 +4,7 @@
 
 #include "attend/viz/report.h"
 #include "attend/viz/terminal.h"
+#include "viz/markup.h"
 #include "viz/palette.h"
 #include "viz/text.h"
 
@@ -24,24 +25,6 @@ std::string fixed(double x) {
   char s[32];
   std::snprintf(s, sizeof s, "%.2f", x);
   return s;
-}
-
-std::string escaped(
-    const std::string& text) {  // XML: no control characters, so make them visible first
-  std::string out;
-  for (const char c : safe(text)) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out.push_back(c);
-  }
-  return out;
 }
 
 // Width of a word in Helvetica's metrics, in hundredths of the font size; textLength makes the
