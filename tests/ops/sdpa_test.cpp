@@ -1,6 +1,4 @@
 // Scaled dot-product attention against the equations (loops in double), its composition, and PyTorch.
-//
-// Mutations that were planted and what caught them are listed at the end of this file.
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
