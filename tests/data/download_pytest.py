@@ -333,9 +333,10 @@ def test_get_uci_from_something_else(tmp_path):
     server = Server([serve()], {"/s.zip": b"<html>please log in</html>"})
     code, text = get("uci-sentiment", tmp_path, uci=server.url + "/s.zip")
     assert code == 3 and "damaged archive" in text
+    assert not list(tmp_path.rglob("sentiment.zip*"))
     good = zipped(uci_members())
     server.files["/s.zip"] = good
-    assert get("uci-sentiment", tmp_path, uci=server.url + "/s.zip")[0] == 0   # the bad one is not kept
+    assert get("uci-sentiment", tmp_path, uci=server.url + "/s.zip")[0] == 0
     server.close()
 
 

@@ -160,6 +160,15 @@ TEST(Load, DeepJsonIsRefusedWithoutHarm) {
   EXPECT_EQ(set.examples.size(), 2U);
 }
 
+TEST(Load, SixtyFourLevelsOfJsonAreFine) {
+  const auto nested = [](int arrays) {
+    return R"({"text":"a","label":0,"x":)" + std::string(arrays, '[') + std::string(arrays, ']') +
+           "}\n{\"text\":\"b\",\"label\":1}\n{\"text\":\"c\",\"label\":0}\n";
+  };
+  EXPECT_EQ(from(nested(63), Format::kJsonl).bad_lines.size(), 0U);
+  EXPECT_EQ(from(nested(64), Format::kJsonl).bad_lines.size(), 1U);
+}
+
 TEST(Load, LabelsKeepTheirOrder) {
   EXPECT_THAT(from("a\t10\nb\t9\nc\t-1\n", Format::kTsv).label_names, ElementsAre("-1", "9", "10"));
   EXPECT_THAT(labels(from("a\t10\nb\t9\nc\t-1\n", Format::kTsv)), ElementsAre(2, 1, 0));
