@@ -35,12 +35,6 @@ CLI::App* deepest(CLI::App& app) {
   return at;
 }
 
-std::vector<std::string> verb_names(const CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::App* verb : verbs_of(app)) names.push_back(verb->get_name());
-  return names;
-}
-
 std::string help_command(const CLI::App& app) {
   const std::string full = full_name(app);
   const auto space = full.find(' ');
@@ -131,6 +125,14 @@ CLI::Option* add(CLI::App& app, const std::string& names, const std::string& typ
 
 std::vector<const CLI::App*> verbs_of(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+std::vector<std::string> verb_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  const auto verbs = verbs_of(app);
+  names.reserve(verbs.size());
+  for (const CLI::App* verb : verbs) names.push_back(verb->get_name());
+  return names;
 }
 
 std::vector<std::string> long_options(const CLI::App& app) {

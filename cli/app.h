@@ -19,6 +19,7 @@ struct OptionText {
 };
 
 std::vector<const CLI::App*> verbs_of(const CLI::App& app);
+std::vector<std::string> verb_names(const CLI::App& app);
 std::vector<std::string> long_options(const CLI::App& app);
 std::string full_name(const CLI::App& app);  ///< "attend data get"
 std::vector<OptionText> options_of(const CLI::App& app);

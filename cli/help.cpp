@@ -59,11 +59,9 @@ const CLI::App* find_verb(const CLI::App& app, const std::vector<std::string>& w
     const auto verbs = verbs_of(*at);
     const auto found = std::find_if(verbs.begin(), verbs.end(),
                                     [&](const CLI::App* v) { return v->get_name() == word; });
-    if (found == verbs.end()) {
-      std::vector<std::string> names;
-      for (const CLI::App* verb : verbs) names.push_back(verb->get_name());
-      fail_usage("'" + full_name(*at) + "' has no verb '" + word + "'" + did_you_mean(word, names));
-    }
+    if (found == verbs.end())
+      fail_usage("'" + full_name(*at) + "' has no verb '" + word + "'" +
+                 did_you_mean(word, verb_names(*at)));
     at = *found;
   }
   return at;

@@ -5,8 +5,8 @@
 
 int main(int argc, char** argv) {
   using namespace attend::cli;
-  std::signal(SIGXFSZ,
-              SIG_IGN);  // a file over the limit is a failed write with a message, not a death
+  // A file over the limit is a failed write with a message, not a death.
+  std::signal(SIGXFSZ, SIG_IGN);
   return guarded([&] {
     Program program;
     add_recipes(program);
