@@ -1,8 +1,8 @@
 // The reader against files broken by hand, one for each rule, against every truncation and every flipped header
 // byte; the writer against the reader. Agreement with the safetensors package: safetensors_pytest.py.
-// Mutations killed: no check of the header's length against the file; offsets compared without sorting; a hole or an
-// overlap accepted; the last offset not compared with the file; unchecked multiplication of the shape; duplicate
-// keys keep the last; NUL ends the header; dtype sizes swapped; header not padded; sort by name only.
+// Mutations killed (planted, and seen to fail): no check of the header's length against the file; offsets compared
+// without sorting; a hole accepted; the last offset not compared with the file; unchecked product of the shape;
+// duplicate names accepted; NUL ends the header; BOOL bytes unchecked; header not padded; sorted by name only.
 #include "attend/interop/safetensors.h"
 
 #include <ATen/ops/arange.h>

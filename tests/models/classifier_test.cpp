@@ -1,9 +1,8 @@
 // The classifier as a whole: gradients against float64 differences, padding, permutation, determinism, initial
 // distributions, refusals. Parity with Keras is in keras_parity_test.cpp.
-// Mutations killed: lengths not handed to the second layer or to the pooling; penalty missing from the training
-// loss; penalty's gradient not doubled; mask drawn from step only (not seed, layer or direction); dropout left on
-// in evaluation; glorot fans of one gate; frozen table in the loss;
-// two probability columns swapped; a label or id out of range accepted.
+// Mutations killed (planted, and seen to fail): lengths not handed to the second layer or to the pooling; pooling without
+// its bias; lengths used though padding is not masked; penalty's gradient halved or missing; dropout left on in
+// evaluation; forget bias 0; glorot fans of one gate; frozen table in the loss; the two probability columns swapped.
 #include "attend/models/classifier.h"
 
 #include <ATen/TensorOperators.h>

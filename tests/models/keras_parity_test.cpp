@@ -1,9 +1,8 @@
 // The classifier against Keras 3.15.1 (tests/golden/make_keras.py): outputs to 1e-5, every gradient to 1e-4 of
 // its norm, with and without dropout, and 50 Adam steps within 1e-4 of Keras' loss curve.
-// Mutations killed: gates f and g swapped in the loader of weights; forget bias 0; the L2 term counted once as
-// l2·Σ table² with gradient l2·table; embedding gradient without the penalty; Adam's ε inside the bias
-// correction (ε = 1e-7 / 1 at step 1); last state taken at T with mask_padding; attention without position bias;
-// bidirectional output concatenated backward first; recurrent mask applied to the state that z carries over (GRU).
+// Mutations killed (planted, and seen to fail): penalty's gradient halved; bidirectional output backward first; pooling
+// without position bias; GRU's gates swapped or its carried state masked; dropout in evaluation; lengths used though
+// padding is not masked; the mean missing in the loss's gradient.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>

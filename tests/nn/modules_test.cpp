@@ -1,5 +1,5 @@
 // The torch-style modules: names, shapes, dropout steps, clone and dtype, and the same numbers as the functions.
-// Mutations killed: dropout in evaluation; step not counted; clone that shares parameters; h_n without direction order.
+// Aimed at, not planted: dropout in evaluation; step not counted; clone that shares parameters; h_n without direction order.
 #include <ATen/ops/equal.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
 // Initialisers, dropout masks, embedding and the recurrent stack. The GRU is held against torch::nn::GRU, the modules
 // against the functions.
-// Mutations killed: philox round count, key schedule and word order; threshold off by a factor; scale 1 − p; streams of
-// layers, directions or sites shared; last partial block of a mask repeated; embedding gradient of a repeated id lost;
-// GRU gates r and z swapped, reset gate before the product, reverse direction started in the padding; second layer fed
-// from the first's forward half; orthogonal without projection; cross-entropy without
-// max-subtraction, mean instead of sum of rows, penalty without gradient.
+// Mutations killed (planted, and seen to fail): nine Philox rounds; threshold for 1 − p; scale 1 − p; streams of layers,
+// directions or sites shared; last partial block of a mask repeated; gradient of a repeated id lost; penalty's gradient
+// halved or missing; GRU gates r and z swapped, mask on the state carried over, reverse started in the padding, NaN in the
+// padding let into the gradient; orthogonal without projection; cross-entropy without max-subtraction, without the
+// mean in its gradient, without the penalty's gradient.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/binary_cross_entropy_with_logits.h>
