@@ -1,4 +1,4 @@
-// Word vectors as text. Mutations killed: header taken for a word; a word with spaces cut at its first space; the last of a
+// Word vectors as text. Aimed at, not planted: header taken for a word; a word with spaces cut at its first space; the last of a
 // repeated word wins; row i instead of i + 1; NaN accepted; a short last line accepted; "\r" kept in the last number.
 #include "attend/interop/word_vectors.h"
 
