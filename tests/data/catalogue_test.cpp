@@ -1,6 +1,6 @@
 // Killed mutations: neutral ratings counted as negative; Amazon sentences grouped by their own id;
-// SST's parts swapped; the cache preferred to ATTEND_DATA; a folder with a missing file accepted;
-// truth marked on the hearsay clause; a negation that does not turn the label round.
+// SST's parts swapped; a folder with a missing file accepted; truth not marked on the negation, or
+// marked on the hearsay clause; a negation that does not turn the label round; repeated texts.
 #include "attend/data/catalogue.h"
 
 #include <gmock/gmock.h>

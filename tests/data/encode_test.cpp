@@ -1,5 +1,5 @@
-// Killed mutations: lengths before cutting; padding before instead of behind; labels of another
-// row; the word of another id; the end cut off instead of the start.
+// Killed mutations: lengths before cutting; padding at the other end; cutting at the other end; the
+// tokens of the columns cut at the other end.
 #include "attend/data/encode.h"
 
 #include <gmock/gmock.h>

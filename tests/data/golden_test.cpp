@@ -1,9 +1,9 @@
 // The text pipeline beside Keras' own answers (tests/golden/make_text.py), value for value.
 //
-// Killed mutations: a sort that is not stable; oov_token at the end instead of first; `i >
-// num_words` for `≥`; dropping instead of replacing words over num_words when there is an
-// oov_token; splitting at any white space; filtering before lower-casing; padding and truncating
-// ends swapped; maxlen counted from the wrong end; round() for floor() in the split.
+// Killed mutations: a sort that is not stable; oov_token at the end instead of first; ids up to
+// num_words instead of below; dropping instead of replacing words over num_words when there is an
+// oov_token; a filter that misses one character; Turkish lower-casing; padding and truncating ends
+// swapped; a range check one off; round() for floor() in the split.
 #include <gtest/gtest.h>
 
 #include <fstream>

@@ -1,8 +1,7 @@
-// Killed mutations: '\r' left in the label; a byte order mark left in the first text; UCI split at
-// the first tab; the last line without '\n' lost; lines counted from 0; a bad line dropped without
-// a report; NUL let through; over-long forms of UTF-8 let through; quotes not undoubled; a quoted
-// line break ending the record; labels mapped by first appearance; the length of a line checked
-// only once it is complete.
+// Killed mutations: '\r' left in text or on an empty line; a byte order mark left in the first text;
+// UCI split at the first tab; the last line without '\n' lost; NUL or bad UTF-8 let through; quotes
+// not undoubled; a quoted line break lost; words as labels in reverse; a length checked only once the
+// line is complete, or one byte off; JSON deeper than 64 or with a repeated key taken.
 #include "attend/data/load.h"
 
 #include <gmock/gmock.h>

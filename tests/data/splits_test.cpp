@@ -1,6 +1,5 @@
-// Killed mutations: a group on both sides; the same seed giving another split; the seed ignored;
-// class shares ignored; folds that overlap or leave rows out; a fold taken by first fit instead of
-// the emptiest.
+// Killed mutations: groups ignored; the seed ignored; class shares ignored; folds that overlap; a
+// fold chosen without regard to size; round() for floor().
 #include "attend/data/splits.h"
 
 #include <gmock/gmock.h>
