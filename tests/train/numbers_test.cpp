@@ -1,7 +1,7 @@
-// Metrics, schedules and optimisers against float64 equations and published figures. Mutations that these tests kill: precision
-// and recall swapped; macro F1 over present classes only; bins closed on the left; n instead of n − 1 in the sd; a one-sided p;
-// ε inside the bias correction (PyTorch's Adam); no bias correction; weight decay added to the gradient; momentum before the
-// learning rate (PyTorch's SGD under a schedule); clipping each tensor by its own norm; decay by steps instead of epochs.
+// Metrics, schedules and optimisers against float64 equations and published figures. Planted and seen to fail here: n instead
+// of n − 1 in the sd; decay by steps instead of epochs. Meant to catch besides: precision and recall swapped, F1 over present
+// classes only, a one-sided p, ε inside the bias correction (PyTorch's Adam), weight decay added to the gradient, PyTorch's
+// SGD under a schedule, clipping each tensor by its own norm.
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/tensor.h>

@@ -1,6 +1,6 @@
-// Mutations that these tests kill: a range check that lets NaN through; minimum and maximum swapped; an integer refused where
-// a real is expected; a choice's names in another order than its enum; a key left out of recipe_hash; reals written with
-// six digits; the line of the table instead of the key in a message.
+// Planted and seen to fail here: a range check that lets NaN through. Meant to catch besides: bounds swapped, an
+// integer refused where a real is expected, choices in another order than their enum, a key missing from recipe_hash, reals
+// written with six digits.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
-// Interrupted trainings go on bit for bit; faults leave nothing half-written. Mutations that these tests kill: dropout or order by
-// step within the epoch; optimiser state, step count, tally or best weights left out of a checkpoint; the pointer written before
-// the checkpoint; the newest checkpoint pruned instead of the oldest; a temporary file left behind; SHA256SUMS not last; a
-// half line left in metrics.jsonl; the schedule restarted on resume.
+// Interrupted trainings go on bit for bit; faults leave nothing half-written. Planted and seen to fail here: optimiser state
+// or step count not restored; best weights or the epoch's tally left out of a checkpoint; the pointer written before the
+// checkpoint; checkpoints pruned to one whatever was asked; a half line left in metrics.jsonl; the last files left behind
+// when one of them fails.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

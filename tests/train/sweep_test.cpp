@@ -1,6 +1,6 @@
-// Sweeps and nested cross-validation. Mutations that these tests kill: points ranked by test figures or by loss the wrong way;
-// finished trainings repeated; random points that depend on how many are drawn; a range's upper bound never drawn; the outer
-// fold's rows in an inner training; the outer model trained on inner rows alone.
+// Sweeps and nested cross-validation. Planted and seen to fail here: points ranked the wrong way round; the outer model
+// trained on inner rows alone; held-out rows among the training rows. Meant to catch besides: finished trainings repeated,
+// random points that depend on how many are drawn.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
