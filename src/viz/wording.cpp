@@ -23,7 +23,7 @@ double mean(const std::vector<double>& v) {
 
 std::string thousands(std::int64_t n) {
   std::string s = std::to_string(n);
-  for (std::size_t at = s.size(); at > 3; at -= 3) s.insert(at - 3, ",");
+  for (std::size_t at = s.size(); at > 3; at -= 3) s.insert(at - 3, 1, ',');
   return s;
 }
 
