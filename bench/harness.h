@@ -54,7 +54,7 @@ struct Row {
   double ours_ms = 0, peer_ms = 0;
   double ratio = 0;        // peer_ms / ours_ms
   double gflops = 0;       // 0: not shown
-  double peak_gflops = 0;  // median of the bursts measured between the runs of this case
+  double peak_gflops = 0;  // best of the bursts measured between the runs of this case
   double fraction_of_peak = 0;
   double copy_gbps = 0;       // of a plain copy that moves Case::bytes, measured like the peak
   double limit_ms = 0;        // roofline: the longer of flops / peak and bytes / copy; 0: not shown

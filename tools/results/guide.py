@@ -94,6 +94,7 @@ class Program:
         out = self.out / folder
         if (out / "SHA256SUMS").exists():
             return json.loads(self("train", "--resume", str(out)))
+        shutil.rmtree(out, ignore_errors=True)  # begun by a call that was stopped
         return json.loads(self("train", *words, "--out", str(out), "--threads", str(self.threads)))
 
 
