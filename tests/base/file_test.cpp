@@ -1,7 +1,5 @@
-// Mutations planted and caught: writing straight to the target (old file lost on failure); no
-// unlink after a failed write; rename left out; a short write taken for a whole one (RLIMIT_FSIZE
-// test); SHA-256 of the first block only; read_file that stops at a NUL; a folder accepted as a
-// file.
+// Failures are real ones: a folder that may not be written, a 64 KB disk, RLIMIT_FSIZE, a rename
+// onto a folder. No mutation has been planted yet.
 #include "attend/base/file.h"
 
 #include <gmock/gmock.h>

@@ -1,9 +1,4 @@
-// Runs under the tsan preset too (std::thread in place of OpenMP).
-//
-// Mutations planted and caught: the stride `workers` replaced by workers + 1 (indices left out);
-// start at 0 for every worker (indices run twice; a race for tsan); no nested guard (deadlock-free
-// but more workers than threads(): the count test); rethrow left out; only the last exception kept
-// without the lock (tsan); t_inside never cleared (second run serial).
+// Runs under the tsan preset too (std::thread in place of OpenMP). No mutation has been planted yet.
 #include "attend/base/threads.h"
 
 #include <gtest/gtest.h>

@@ -1,10 +1,6 @@
 // The vector mathematics of src/kernels/simd/math-inl.h against 80-bit libm, on every SIMD target
-// of this CPU.
-//
-// Mutations that were planted and caught: the last coefficient of kExp (float and double) dropped;
-// kLn2Low set to 0; kTanhHigh 9.02 → 8; tanh as 1 − 2/(e^2x + 1); exponent halves swapped for one
-// shift (overflow at 88.5); load_n reading a full vector; store_n writing a full vector; clamp
-// written with Min (NaN lost on some targets); log without the denormal branch.
+// of this CPU. It found a real bug: log of a double denormal, scaled by too small a power of two.
+// No mutation has been planted yet.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd_math_test.cpp"
 #include <hwy/foreach_target.h>
