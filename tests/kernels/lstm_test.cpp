@@ -1,6 +1,9 @@
 // The LSTM kernels against the equations in double, on every SIMD target, one to three workers, odd sizes around vector
 // and tile boundaries, NaN around and inside every buffer.
-// Mutations these tests killed (each planted alone, each seen to fail): MUTATIONS
+// Mutations these tests killed (each planted alone, each seen to fail): gates in the wrong order; backward without the
+// input mask, or without the recurrent mask; h0 not masked; the last block's weight gradient lost; a worker's weight
+// gradient lost; a row active one step too long; reverse from the longest row's end instead of its own; units walked
+// upwards in backward, so that a spilled vector overwrites a neighbouring gate.
 #include "attend/kernels/lstm.h"
 
 #include <gtest/gtest.h>

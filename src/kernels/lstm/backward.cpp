@@ -60,7 +60,7 @@ class Worker {
       for (std::int64_t r = 0; r < n; ++r) step_row(s, r, gates + r * layout_.gates);
       const Product<T> product{gates, layout_.gates, 1, packed_.weights, 4 * shape_.hidden,
                                packed_.start, 0, scratch_.joint, layout_.joint};
-      multiply(D(), joint_panels_, product, n);
+      multiply(D(), joint_panels_, product, n, needed_after_product(s));
       for (std::int64_t r = 0; r < n; ++r) finish_row(s, r);
     }
     add_weight_gradient(0, first);
@@ -98,6 +98,19 @@ class Worker {
     cell_backward(D(), row, shape_.hidden, layout_.state);
   }
 
+  /// What finish_row writes, the next step_row reads, and add_weight_gradient reads of this step.
+  Prefetch needed_after_product(std::int64_t s) const {
+    Prefetch p;
+    const std::int64_t size = sizeof(T);
+    rows_.prefetch(p, run_.grad_input, s, shape_.input);
+    p.add(saved_.joint + rows_.offset(s) * layout_.joint, 1, 0, rows_.active(s) * layout_.joint * size);
+    if (s == 0) return p;
+    p.add(saved_.gates + rows_.offset(s - 1) * 4 * layout_.state, 1, 0, rows_.active(s - 1) * 4 * layout_.state * size);
+    p.add(saved_cell(s - 2, 0), 1, 0, rows_.active(s - 1) * layout_.state * size);
+    rows_.prefetch(p, run_.grad_output, s - 1, shape_.hidden);
+    return p;
+  }
+
   // x̃ first: multiplying h̃ by its mask spills into it.
   void finish_row(std::int64_t s, std::int64_t r) {
     if (run_.grad_input.data) {
@@ -121,7 +134,8 @@ class Worker {
       T* sum = scratch_.weights + column * depth;
       const Product<T> product{saved_.joint + from * layout_.joint, 1, layout_.joint, scratch_.panel, rows,
                                sum, width, sum, width};
-      multiply_panel(D(), gate_panels_.vectors(p), product, depth);
+      Prefetch nothing;
+      multiply_panel(D(), gate_panels_.vectors(p), product, depth, nothing);
     }
   }
 

@@ -10,20 +10,20 @@
 
 #include <cstdint>
 
-#include "kernels/simd/math-inl.h"
+#include "kernels/lstm/activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Rows of one cell forward; all but `before` are padded to whole vectors.
+/// Rows of one cell forward; all but h are padded to whole vectors.
 template <class T>
 struct CellForward {
   const T* before;          // [4H] gates before activation
   const T* c_before;        // [H]
   T* gates;                 // [4][state] activated, or null
   T* c;                     // [H], may be c_before
-  T* h;                     // [H]
+  T* h;                     // [H], the caller's: nothing is written after it
   T* h_next;                // [H] what the next step multiplies by the recurrent weights, or null
   const T* recurrent_mask;  // [H] or null: h_next = mask ∘ h
 };
@@ -33,14 +33,18 @@ template <class D, class T = hn::TFromD<D>>
 void cell_forward(D d, const CellForward<T>& row, std::int64_t hidden, std::int64_t state) {
   const std::int64_t lanes = hn::Lanes(d);
   for (std::int64_t u = 0; u < hidden; u += lanes) {
-    const auto i = sigmoid(d, hn::LoadU(d, row.before + u));
-    const auto f = sigmoid(d, hn::LoadU(d, row.before + hidden + u));
-    const auto g = tanh(d, hn::LoadU(d, row.before + 2 * hidden + u));
-    const auto o = sigmoid(d, hn::LoadU(d, row.before + 3 * hidden + u));
+    const auto i = gate_sigmoid(d, hn::LoadU(d, row.before + u));
+    const auto f = gate_sigmoid(d, hn::LoadU(d, row.before + hidden + u));
+    const auto g = gate_tanh(d, hn::LoadU(d, row.before + 2 * hidden + u));
+    const auto o = gate_sigmoid(d, hn::LoadU(d, row.before + 3 * hidden + u));
     const auto c = hn::MulAdd(f, hn::LoadU(d, row.c_before + u), hn::Mul(i, g));
-    const auto h = hn::Mul(o, tanh(d, c));
+    const auto h = hn::Mul(o, gate_tanh(d, c));
     hn::StoreU(c, d, row.c + u);
-    hn::StoreU(h, d, row.h + u);
+    if (u + lanes <= hidden) {
+      hn::StoreU(h, d, row.h + u);
+    } else {
+      store_n(h, d, row.h + u, hidden - u);
+    }
     if (row.gates) {
       hn::StoreU(i, d, row.gates + u);
       hn::StoreU(f, d, row.gates + state + u);
@@ -76,7 +80,7 @@ void cell_backward(D d, const CellBackward<T>& row, std::int64_t hidden, std::in
     const auto f = hn::LoadU(d, row.gates + state + u);
     const auto g = hn::LoadU(d, row.gates + 2 * state + u);
     const auto o = hn::LoadU(d, row.gates + 3 * state + u);
-    const auto tanh_c = tanh(d, hn::LoadU(d, row.c + u));
+    const auto tanh_c = gate_tanh(d, hn::LoadU(d, row.c + u));
     const auto dh = hn::LoadU(d, row.dh + u);
     const auto dho = hn::Mul(dh, o);
     const auto dc = hn::MulAdd(dho, hn::NegMulAdd(tanh_c, tanh_c, one), hn::LoadU(d, row.dc + u));

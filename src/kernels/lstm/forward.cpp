@@ -51,7 +51,7 @@ class Worker {
       load_input(s);
       const Product<T> product{joint(s, 0), layout_.joint, 1, packed_.weights, shape_.hidden + shape_.input,
                                packed_.start, 0, scratch_.gates, layout_.gates};
-      multiply(D(), panels_, product, rows_.active(s));
+      multiply(D(), panels_, product, rows_.active(s), needed_after_product(s));
       for (std::int64_t r = 0; r < rows_.active(s); ++r) step_row(s, r);
     }
     rows_.clear_rest(run_.output, shape_.steps, shape_.hidden);
@@ -65,6 +65,7 @@ class Worker {
   T* cell_after(std::int64_t s, std::int64_t r) const {
     return cells_ + ((run_.saved ? rows_.count() + rows_.offset(s) : 0) + r) * layout_.state;
   }
+  T* gates_row(std::int64_t s, std::int64_t r) const { return gates_ + (rows_.offset(s) + r) * 4 * layout_.state; }
   T* cell_before(std::int64_t s, std::int64_t r) const {
     return s == 0 ? cells_ + r * layout_.state : cell_after(s - 1, r);
   }
@@ -98,18 +99,30 @@ class Worker {
     }
   }
 
+  /// What step_row writes and the next load_input reads.
+  Prefetch needed_after_product(std::int64_t s) const {
+    Prefetch p;
+    if (!run_.saved) return p;
+    const std::int64_t n = rows_.active(s), next = rows_.active(s + 1), size = sizeof(T);
+    p.add(gates_row(s, 0), 1, 0, n * 4 * layout_.state * size);
+    p.add(cell_after(s, 0), 1, 0, n * layout_.state * size);
+    if (next > 0) p.add(joint(s + 1, 0), 1, 0, next * layout_.joint * size);
+    rows_.prefetch(p, run_.output, s, shape_.hidden);
+    rows_.prefetch(p, run_.input, s + 1, shape_.input);
+    return p;
+  }
+
   void step_row(std::int64_t s, std::int64_t r) {
     const bool last = r >= rows_.active(s + 1);
     CellForward<T> row;
     row.before = scratch_.gates + r * layout_.gates;
     row.c_before = cell_before(s, r);
-    row.gates = run_.saved ? gates_ + (rows_.offset(s) + r) * 4 * layout_.state : nullptr;
+    row.gates = run_.saved ? gates_row(s, r) : nullptr;
     row.c = cell_after(s, r);
-    row.h = scratch_.hidden;
+    row.h = rows_.at(run_.output, r, s);
     row.h_next = last ? nullptr : joint(s + 1, r);
     row.recurrent_mask = recurrent_mask(r);
     cell_forward(D(), row, shape_.hidden, layout_.state);
-    std::memcpy(rows_.at(run_.output, r, s), row.h, shape_.hidden * sizeof(T));
     if (!last) return;
     std::memcpy(run_.h_n + rows_.batch(r) * shape_.hidden, row.h, shape_.hidden * sizeof(T));
     std::memcpy(run_.c_n + rows_.batch(r) * shape_.hidden, row.c, shape_.hidden * sizeof(T));

@@ -100,7 +100,6 @@ struct LstmPacked {
 template <class T>
 struct LstmForwardScratch {
   T* gates = nullptr;            // [rows][gates]
-  T* hidden = nullptr;           // [state], h of the row at hand
   T* input_mask = nullptr;       // [rows][input], in the slice's order
   T* recurrent_mask = nullptr;   // [rows][state]
   T *joint = nullptr, *cells = nullptr;   // one step of LstmSaved, when nothing is saved
@@ -108,7 +107,6 @@ struct LstmForwardScratch {
   void take(LstmPieces<T>& pieces, const LstmLayout& layout, const LstmPlan::Slice& slice, bool training) {
     const auto rows = static_cast<std::int64_t>(slice.rows.size());
     gates = pieces.take(rows * layout.gates);
-    hidden = pieces.take(layout.state);
     input_mask = pieces.take(rows * layout.input);
     recurrent_mask = pieces.take(rows * layout.state);
     if (training) return;

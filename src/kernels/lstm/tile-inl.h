@@ -23,6 +23,44 @@ inline constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM;
 inline constexpr int kRegisters = kManyRegisters ? 32 : 16;
 inline constexpr int kWidestPanel = kManyRegisters ? 5 : 3;
 
+/// Memory that is needed after a product: fetched into the second-level cache a few lines per tile, while the
+/// multiply-add units are busy, instead of being waited for in the passes between products.
+class Prefetch {
+ public:
+  /// `rows` rows of `row_bytes` bytes, `stride` bytes apart.
+  void add(const void* base, std::int64_t rows, std::int64_t stride, std::int64_t row_bytes) {
+    if (rows == 0 || count_ == kRanges) return;
+    const std::int64_t lines = row_bytes / kLine + 1;
+    ranges_[count_++] = {static_cast<const char*>(base), rows, stride, lines};
+    lines_ += rows * lines;
+  }
+  /// Spreads what was added over `tiles` calls of next().
+  void spread_over(std::int64_t tiles) { lines_per_tile_ = lines_ / std::max<std::int64_t>(tiles, 1) + 1; }
+
+  HWY_INLINE void next() {
+    for (std::int64_t left = lines_per_tile_; left > 0 && at_ < count_; --left) {
+      const Range& range = ranges_[at_];
+      __builtin_prefetch(range.base + row_ * range.stride + line_ * kLine, 0, 2);
+      if (++line_ < range.lines) continue;
+      line_ = 0;
+      if (++row_ < range.rows) continue;
+      row_ = 0;
+      ++at_;
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kLine = 64;
+  static constexpr int kRanges = 6;
+  struct Range {
+    const char* base;
+    std::int64_t rows, stride, lines;
+  };
+  Range ranges_[kRanges];
+  int count_ = 0, at_ = 0;
+  std::int64_t row_ = 0, line_ = 0, lines_ = 0, lines_per_tile_ = 0;
+};
+
 /// Rows of a tile: as many as leave registers for one row of b and one broadcast; more than 8 gain nothing.
 template <int kVectors>
 inline constexpr int kTileRows = std::min(8, (kRegisters - 1 - kVectors) / kVectors);
@@ -88,9 +126,10 @@ void multiply_some(D d, const Product<T>& p, std::int64_t rows) {
 }
 
 template <int kVectors, class D, class T = hn::TFromD<D>>
-void multiply_rows(D d, Product<T> p, std::int64_t rows) {
+void multiply_rows(D d, Product<T> p, std::int64_t rows, Prefetch& prefetch) {
   constexpr int kRows = kTileRows<kVectors>;
   for (; rows >= 2 * kRows || rows == kRows; rows -= kRows) {
+    prefetch.next();
     multiply_tile<kRows, kVectors>(d, p);
     p.skip_rows(kRows);
   }
@@ -105,11 +144,11 @@ void multiply_rows(D d, Product<T> p, std::int64_t rows) {
 
 /// `rows` rows against a panel of `vectors` ≤ kVectors vectors.
 template <int kVectors = kWidestPanel, class D, class T = hn::TFromD<D>>
-void multiply_panel(D d, int vectors, const Product<T>& p, std::int64_t rows) {
+void multiply_panel(D d, int vectors, const Product<T>& p, std::int64_t rows, Prefetch& prefetch) {
   if (vectors == kVectors) {
-    multiply_rows<kVectors>(d, p, rows);
+    multiply_rows<kVectors>(d, p, rows, prefetch);
   } else if constexpr (kVectors > 1) {
-    multiply_panel<kVectors - 1>(d, vectors, p, rows);
+    multiply_panel<kVectors - 1>(d, vectors, p, rows, prefetch);
   }
 }
 
@@ -133,14 +172,15 @@ class Panels {
 
 /// c = init + a · b for all panels of b; p describes panel 0 and is advanced along b's, init's and c's columns.
 template <class D, class T = hn::TFromD<D>>
-void multiply(D d, const Panels& panels, const Product<T>& p, std::int64_t rows) {
+void multiply(D d, const Panels& panels, const Product<T>& p, std::int64_t rows, Prefetch prefetch = {}) {
+  prefetch.spread_over(rows / kTileRows<kWidestPanel> * panels.count());
   for (std::int64_t i = 0; i < panels.count(); ++i) {
     Product<T> part = p;
     const std::int64_t column = panels.begin(i);
     part.b += column * p.depth;
     part.init += column;
     part.c += column;
-    multiply_panel(d, panels.vectors(i), part, rows);
+    multiply_panel(d, panels.vectors(i), part, rows, prefetch);
   }
 }
 
