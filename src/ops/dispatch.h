@@ -1,5 +1,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 
 #include <initializer_list>
 #include <optional>
@@ -12,6 +13,21 @@ namespace attend {
 using OptionalTensor = std::optional<at::Tensor>;
 inline at::Tensor or_undefined(const OptionalTensor& t) { return t ? *t : at::Tensor(); }
 inline OptionalTensor or_none(const at::Tensor& t) { return t.defined() ? OptionalTensor(t) : std::nullopt; }
+
+/// An op of torch's registry, e.g. dispatched<decltype(pool_cpu)>("attend::pool"). Calls go through torch's dispatcher, so that
+/// tracing and FakeTensor see ops and not their insides.
+template <class Signature>
+auto dispatched(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+}
+
+/// Whether autograd must record a call on these tensors.
+inline bool must_differentiate(std::initializer_list<at::Tensor> tensors) {
+  if (!at::GradMode::is_enabled()) return false;
+  for (const at::Tensor& t : tensors)
+    if (t.defined() && t.requires_grad()) return true;
+  return false;
+}
 
 /// nullptr when the fused CPU kernels can take these tensors: on the CPU, strided, all float or all
 /// double. Otherwise one sentence that says why not. Undefined tensors are skipped.

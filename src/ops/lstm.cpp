@@ -1,9 +1,9 @@
 #include "ops/lstm.h"
 
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include <array>
 
@@ -26,12 +26,6 @@ LstmOptions options_of(const OptionalTensor& h0, const OptionalTensor& c0, const
                        const OptionalTensor& input_mask, const OptionalTensor& recurrent_mask, bool reverse) {
   return {or_undefined(h0), or_undefined(c0), or_undefined(lengths), or_undefined(input_mask),
           or_undefined(recurrent_mask), reverse};
-}
-
-// Calls go through torch's dispatcher, so that tracing and FakeTensor see ops and not their insides.
-template <class Signature>
-auto dispatched(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
 }
 
 void refuse_gradient(const char* name, const at::Tensor& mask) {
@@ -163,12 +157,6 @@ struct LstmFunction : torch::autograd::Function<LstmFunction> {
   }
 };
 
-bool any_requires_grad(std::initializer_list<const at::Tensor*> tensors) {
-  for (const at::Tensor* t : tensors)
-    if (t->defined() && t->requires_grad()) return true;
-  return false;
-}
-
 }  // namespace
 
 void check_lstm(const at::Tensor& input, const at::Tensor& weight_ih, const at::Tensor& weight_hh,
@@ -255,11 +243,9 @@ LstmGradients lstm_backward_cpu(ATTEND_LSTM_BACKWARD_ARGUMENTS) {
 LstmResult lstm_autograd(ATTEND_LSTM_ARGUMENTS) {
   if (why_not_fused({&input}))   // differentiates itself
     return lstm_composed(input, weight_ih, weight_hh, bias, h0, c0, lengths, input_mask, recurrent_mask, reverse);
-  const at::Tensor first_h = or_undefined(h0), first_c = or_undefined(c0);
   refuse_gradient("input_mask", or_undefined(input_mask));
   refuse_gradient("recurrent_mask", or_undefined(recurrent_mask));
-  if (at::GradMode::is_enabled() &&
-      any_requires_grad({&input, &weight_ih, &weight_hh, &bias, &first_h, &first_c})) {
+  if (must_differentiate({input, weight_ih, weight_hh, bias, or_undefined(h0), or_undefined(c0)})) {
     auto out = LstmFunction::apply(input, weight_ih, weight_hh, bias, h0, c0, lengths, input_mask, recurrent_mask,
                                    reverse, static_cast<std::int64_t>(threads()));
     return {out[0], out[1], out[2]};
@@ -301,6 +287,44 @@ LstmResult lstm(const at::Tensor& input, const at::Tensor& weight_ih, const at::
   static const auto op = dispatched<decltype(lstm_cpu)>("attend::lstm");
   return op.call(input, weight_ih, weight_hh, bias, or_none(o.h0), or_none(o.c0), or_none(o.lengths),
                  or_none(o.input_mask), or_none(o.recurrent_mask), o.reverse);
+}
+
+TORCH_LIBRARY_FRAGMENT(attend, m) {
+  m.def(
+      "lstm(Tensor input, Tensor weight_ih, Tensor weight_hh, Tensor bias, *, Tensor? h0=None,"
+      " Tensor? c0=None, Tensor? lengths=None, Tensor? input_mask=None, Tensor? "
+      "recurrent_mask=None,"
+      " bool reverse=False) -> (Tensor output, Tensor h_n, Tensor c_n)");
+  m.def(
+      "lstm_training(Tensor input, Tensor weight_ih, Tensor weight_hh, Tensor bias, Tensor? h0,"
+      " Tensor? c0, Tensor? lengths, Tensor? input_mask, Tensor? recurrent_mask, bool reverse,"
+      " int workers) -> (Tensor output, Tensor h_n, Tensor c_n, Tensor saved)");
+  m.def(
+      "lstm_backward(Tensor? grad_output, Tensor? grad_h_n, Tensor? grad_c_n, Tensor saved,"
+      " Tensor input, Tensor weight_ih, Tensor weight_hh, Tensor? lengths, Tensor? input_mask,"
+      " Tensor? recurrent_mask, bool reverse, int workers, int wanted) -> (Tensor grad_input,"
+      " Tensor grad_weight_ih, Tensor grad_weight_hh, Tensor grad_bias, Tensor grad_h0,"
+      " Tensor grad_c0)");
+}
+
+TORCH_LIBRARY_IMPL(attend, CPU, m) {
+  m.impl("lstm", &lstm_cpu);
+  m.impl("lstm_training", &lstm_training_cpu);
+  m.impl("lstm_backward", &lstm_backward_cpu);
+}
+
+TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) {
+  m.impl("lstm", &lstm_composed);
+}
+
+TORCH_LIBRARY_IMPL(attend, Meta, m) {
+  m.impl("lstm", &lstm_meta);
+  m.impl("lstm_training", &lstm_training_meta);
+  m.impl("lstm_backward", &lstm_backward_meta);
+}
+
+TORCH_LIBRARY_IMPL(attend, Autograd, m) {
+  m.impl("lstm", &lstm_autograd);
 }
 
 }  // namespace attend

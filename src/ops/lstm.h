@@ -7,7 +7,7 @@
 #include "attend/ops/lstm.h"
 #include "ops/dispatch.h"
 
-// What register.cpp binds to torch.ops.attend.lstm, .lstm_training and .lstm_backward, one function per dispatch key.
+// What is bound to torch.ops.attend.lstm, .lstm_training and .lstm_backward, one function per dispatch key.
 namespace attend {
 
 using LstmResult = std::tuple<at::Tensor, at::Tensor, at::Tensor>;                 // output, h_n, c_n

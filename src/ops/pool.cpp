@@ -1,8 +1,8 @@
 #include "attend/ops/pool.h"
 
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include "attend/kernels/pool.h"
 #include "ops/dispatch.h"
@@ -18,22 +18,16 @@ using Triple = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// Calls through torch's dispatcher, so that tracing, FakeTensor and vmap see one op and not its
-/// insides.
 Pair call_pool(const at::Tensor& value, const at::Tensor& score_weight, const OptionalTensor& bias,
                const OptionalTensor& lengths) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("attend::pool", "")
-                             .typed<decltype(pool_cpu)>();
+  static const auto op = dispatched<decltype(pool_cpu)>("attend::pool");
   return op.call(value, score_weight, bias, lengths);
 }
 
 Triple call_pool_backward(const OptionalTensor& grad_output, const OptionalTensor& grad_weights,
                           const at::Tensor& value, const at::Tensor& score_weight,
                           const OptionalTensor& bias, const OptionalTensor& lengths) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("attend::pool_backward", "")
-                             .typed<decltype(pool_backward_cpu)>();
+  static const auto op = dispatched<decltype(pool_backward_cpu)>("attend::pool_backward");
   return op.call(grad_output, grad_weights, value, score_weight, bias, lengths);
 }
 
@@ -65,11 +59,11 @@ struct PoolFunction : torch::autograd::Function<PoolFunction> {
 
 /// The kernel's arguments from checked tensors. Keeps what had to be copied alive.
 template <class T>
-struct Arguments {
+struct PoolArguments {
   at::Tensor value, score_weight, bias, lengths;
   kernels::PoolForward<T> p;
 
-  Arguments(const at::Tensor& v, const at::Tensor& w, const OptionalTensor& b,
+  PoolArguments(const at::Tensor& v, const at::Tensor& w, const OptionalTensor& b,
             const OptionalTensor& l)
       : value(with_unit_last_stride(v)),
         score_weight(w.contiguous()),
@@ -101,7 +95,7 @@ Pair pool_cpu(const at::Tensor& value, const at::Tensor& score_weight, const Opt
   at::Tensor weights = at::empty({value.size(0), value.size(1)}, value.options());  // [B,T]
   with_scalar_type(value, [&](auto zero) {
     using T = decltype(zero);
-    Arguments<T> a(value, score_weight, bias, lengths);
+    PoolArguments<T> a(value, score_weight, bias, lengths);
     a.p.output = output.mutable_data_ptr<T>();
     a.p.weights = weights.mutable_data_ptr<T>();
     kernels::pool_forward(a.p);
@@ -137,7 +131,7 @@ Triple pool_backward_cpu(const OptionalTensor& grad_output, const OptionalTensor
       at::empty({kernels::pool_backward_workspace(batch, time, channels)}, options);
   with_scalar_type(value, [&](auto zero) {
     using T = decltype(zero);
-    const Arguments<T> a(value, score_weight, bias, lengths);
+    const PoolArguments<T> a(value, score_weight, bias, lengths);
     kernels::PoolBackward<T> p;
     p.forward = a.p;
     p.grad_output = d_output.defined() ? d_output.const_data_ptr<T>() : nullptr;
@@ -173,10 +167,7 @@ Pair pool_autograd(const at::Tensor& value, const at::Tensor& score_weight,
                    const OptionalTensor& bias, const OptionalTensor& lengths) {
   if (why_not_fused({&value}))
     return pool_composed(value, score_weight, bias, lengths);  // differentiates itself
-  const bool differentiate =
-      at::GradMode::is_enabled() &&
-      (value.requires_grad() || score_weight.requires_grad() || (bias && bias->requires_grad()));
-  if (!differentiate) {
+  if (!must_differentiate({value, score_weight, or_undefined(bias)})) {
     const at::AutoDispatchBelowADInplaceOrView below;
     return call_pool(value, score_weight, bias, lengths);
   }
@@ -188,6 +179,34 @@ Pair pool(const at::Tensor& value, const at::Tensor& score_weight, const at::Ten
           const at::Tensor& lengths) {
   if (!value.defined() || !score_weight.defined()) check_pool(value, score_weight, bias, lengths);
   return call_pool(value, score_weight, or_none(bias), or_none(lengths));
+}
+
+TORCH_LIBRARY_FRAGMENT(attend, m) {
+  m.def(
+      "pool(Tensor value, Tensor score_weight, *, Tensor? bias=None, Tensor? lengths=None)"
+      " -> (Tensor output, Tensor weights)");
+  m.def(
+      "pool_backward(Tensor? grad_output, Tensor? grad_weights, Tensor value, Tensor score_weight,"
+      " Tensor? bias, Tensor? lengths) -> (Tensor grad_value, Tensor grad_score_weight, Tensor "
+      "grad_bias)");
+}
+
+TORCH_LIBRARY_IMPL(attend, CPU, m) {
+  m.impl("pool", &pool_cpu);
+  m.impl("pool_backward", &pool_backward_cpu);
+}
+
+TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) {
+  m.impl("pool", &pool_composed);
+}
+
+TORCH_LIBRARY_IMPL(attend, Meta, m) {
+  m.impl("pool", &pool_meta);
+  m.impl("pool_backward", &pool_backward_meta);
+}
+
+TORCH_LIBRARY_IMPL(attend, Autograd, m) {
+  m.impl("pool", &pool_autograd);
 }
 
 }  // namespace attend

@@ -5,7 +5,7 @@
 
 #include "ops/dispatch.h"
 
-// What register.cpp binds to torch.ops.attend.pool and .pool_backward, one function per dispatch
+// What is bound to torch.ops.attend.pool and .pool_backward, one function per dispatch
 // key.
 namespace attend {
 

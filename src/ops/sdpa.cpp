@@ -7,6 +7,7 @@
 #include "attend/kernels/sdpa.h"
 #include "attend/ops/attention.h"
 #include "ops/arena.h"
+#include "ops/attention_arguments.h"
 #include "ops/attention_check.h"
 #include "ops/dispatch.h"
 #include "ops/recompose.h"
@@ -53,11 +54,11 @@ kernels::ScoreStrides score_strides(const at::Tensor& t, at::IntArrayRef scores)
 
 /// The kernel's arguments from checked tensors; keeps what had to be copied alive.
 template <class T>
-struct Arguments {
+struct SdpaArguments {
   at::Tensor query, key, value, query_lengths, key_lengths;
   kernels::SdpaForward<T> p;
 
-  Arguments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& o)
+  SdpaArguments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& o)
       : query(with_unit_last_stride(q)), key(with_unit_last_stride(k)), value(with_unit_last_stride(v)),
         query_lengths(contiguous_or_undefined(o.query_lengths)), key_lengths(contiguous_or_undefined(o.key_lengths)) {
     p.batch = q.size(0), p.heads = q.size(1), p.key_heads = k.size(1);
@@ -92,7 +93,7 @@ Forward run_forward(const at::Tensor& query, const at::Tensor& key, const at::Te
   if (o.need_weights) out.weights = at::empty({batch, heads, queries, key.size(2)}, query.options());
   with_scalar_type(query, [&](auto zero) {
     using T = decltype(zero);
-    Arguments<T> a(query, key, value, o);
+    SdpaArguments<T> a(query, key, value, o);
     a.p.output = out.output.template mutable_data_ptr<T>(), a.p.output_strides = row_strides(out.output);
     a.p.largest = for_backward ? out.largest.template mutable_data_ptr<T>() : nullptr;
     a.p.inverse = for_backward ? out.inverse.template mutable_data_ptr<T>() : nullptr;
@@ -112,7 +113,7 @@ variable_list run_backward(const at::Tensor& query, const at::Tensor& key, const
   const at::Tensor grad = with_unit_last_stride(grad_output);
   with_scalar_type(query, [&](auto zero) {
     using T = decltype(zero);
-    Arguments<T> a(query, key, value, o);
+    SdpaArguments<T> a(query, key, value, o);
     kernels::SdpaBackward<T> p;
     p.forward = a.p;
     p.forward.output = forward.output.template mutable_data_ptr<T>(), p.forward.output_strides = row_strides(forward.output);
@@ -130,25 +131,6 @@ variable_list run_backward(const at::Tensor& query, const at::Tensor& key, const
   return {grad_query, grad_key, grad_value};
 }
 
-/// What backward needs of the options, as autograd's saved data.
-void save_options(AutogradContext* ctx, const AttentionOptions& o, double scale) {
-  auto& d = ctx->saved_data;
-  d["causal"] = o.causal, d["align_last"] = o.alignment == Alignment::kLast;
-  d["window_left"] = o.window_left, d["window_right"] = o.window_right;
-  d["scale"] = scale, d["dropout"] = o.dropout, d["seed"] = static_cast<std::int64_t>(o.seed);
-}
-
-AttentionOptions load_options(AutogradContext* ctx, const variable_list& saved) {
-  auto& d = ctx->saved_data;
-  AttentionOptions o;
-  o.mask = saved[3], o.bias = saved[4], o.query_lengths = saved[5], o.key_lengths = saved[6];
-  o.causal = d["causal"].toBool(), o.alignment = d["align_last"].toBool() ? Alignment::kLast : Alignment::kFirst;
-  o.window_left = d["window_left"].toInt(), o.window_right = d["window_right"].toInt();
-  o.scale = d["scale"].toDouble(), o.dropout = d["dropout"].toDouble();
-  o.seed = static_cast<std::uint64_t>(d["seed"].toInt());
-  return o;
-}
-
 struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& query, const at::Tensor& key,
                                const at::Tensor& value, const AttentionOptions& o) {
@@ -157,7 +139,7 @@ struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
     const Forward f = run_forward(query, key, value, o, /*for_backward=*/true);
     ctx->save_for_backward({query, key, value, o.mask, o.bias, o.query_lengths, o.key_lengths, f.output, f.largest,
                             f.inverse});
-    save_options(ctx, o, scale_of(query, o));
+    save_options(ctx, o);
     return o.need_weights ? variable_list{f.output, f.weights} : variable_list{f.output};
   }
 
@@ -165,7 +147,7 @@ struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
     const auto saved = ctx->get_saved_variables();
     grads.resize(2);   // the weights come second where they were asked for
     if (!grads[0].defined() && !grads[1].defined()) return variable_list(4);
-    AttentionOptions o = load_options(ctx, saved);
+    AttentionOptions o = load_options(ctx, saved, 3);
     variable_list found;
     if (at::GradMode::is_enabled() || grads[1].defined()) {   // second derivatives, or a loss on the weights
       o.need_weights = true;
