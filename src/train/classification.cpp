@@ -65,7 +65,7 @@ void count(const at::Tensor& logits, const at::Tensor& labels, Tally& tally) {
 
 class Classification final : public Task {
  public:
-  explicit Classification(const Recipe& recipe) {
+  explicit Classification(const Recipe& recipe) : options_(recipe.train) {
     Parts parts = load_parts(recipe);
     label_names_ = parts.train.label_names;
     tokenizer_ = make_tokenizer(recipe.data, parts);
@@ -82,6 +82,10 @@ class Classification final : public Task {
 
   std::int64_t rows(Part part) const override {
     return of(part).ids.defined() ? of(part).ids.size(0) : 0;
+  }
+
+  std::vector<at::Tensor> batches(std::int64_t epoch) const override {
+    return cut(epoch_order(rows(Part::kTrain), options_, epoch), options_.batch);
   }
 
   at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) override {
@@ -156,6 +160,7 @@ class Classification final : public Task {
     vectors_sha256_ = sha256_of_file(path);
   }
 
+  const Recipe::Train options_;
   std::vector<std::string> label_names_, notes_;
   data::Tokenizer tokenizer_;
   data::Encoded parts_[3];
@@ -182,14 +187,6 @@ Outputs run_batches(models::Classifier& classifier, const models::ClassifierBatc
 
 std::unique_ptr<Task> make_classification(const Recipe& recipe) {
   return std::make_unique<Classification>(recipe);
-}
-
-std::unique_ptr<Task> make_task(const Recipe& recipe) {
-  switch (recipe.task.kind) {
-    case TaskKind::kClassification:
-      return make_classification(recipe);
-  }
-  fail_usage("task.kind is unknown");
 }
 
 }  // namespace attend::train

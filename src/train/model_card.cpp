@@ -6,10 +6,20 @@
 namespace attend::train {
 namespace {
 
-void row(std::ostringstream& out, const char* part, std::int64_t rows, const Metrics& metrics) {
+using Names = std::vector<std::string>;
+
+/// Those that the training measured.
+Names columns_of(const TrainResult& result) {
+  Names out;
+  for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "perplexity", "loss"})
+    if (result.train.contains(name) || result.validation.contains(name) || result.test.contains(name)) out.push_back(name);
+  return out;
+}
+
+void row(std::ostringstream& out, const char* part, std::int64_t rows, const Metrics& metrics, const Names& columns) {
   if (rows == 0) return;
   out << "| " << part << " | " << rows << " |";
-  for (const char* name : {"accuracy", "f1", "loss"}) {
+  for (const std::string& name : columns) {
     const auto found = metrics.find(name);
     if (found == metrics.end())
       out << " |";
@@ -23,7 +33,7 @@ void row(std::ostringstream& out, const char* part, std::int64_t rows, const Met
 
 std::string model_card(const Recipe& recipe, const TrainResult& result) {
   std::ostringstream out;
-  out << "---\nlibrary_name: attend\npipeline_tag: text-classification\n---\n# " << recipe.name
+  out << "---\nlibrary_name: attend\npipeline_tag: " << (recipe.task.kind == TaskKind::kTranslation ? "translation" : "text-classification") << "\n---\n# " << recipe.name
       << "\n\n";
   if (!recipe.task.description.empty())
     out << "A model of attend: " << recipe.task.description << ". ";
@@ -31,10 +41,15 @@ std::string model_card(const Recipe& recipe, const TrainResult& result) {
       << recipe.data.name << "`, seed " << result.seed;
   if (result.best_epoch != result.epochs)
     out << "; the weights are those of epoch " << result.best_epoch;
-  out << ".\n\n| part | rows | accuracy | f1 | loss |\n|---|---|---|---|---|\n";
-  row(out, "training, as it went", result.rows_train, result.train);
-  row(out, "validation", result.rows_validation, result.validation);
-  row(out, "test", result.rows_test, result.test);
+  const Names columns = columns_of(result);
+  out << ".\n\n| part | rows |";
+  for (const std::string& name : columns) out << " " << name << " |";
+  out << "\n|---|---|";
+  for (std::size_t i = 0; i < columns.size(); ++i) out << "---|";
+  out << "\n";
+  row(out, "training, as it went", result.rows_train, result.train, columns);
+  row(out, "validation", result.rows_validation, result.validation, columns);
+  row(out, "test", result.rows_test, result.test, columns);
   out << "\nloss is the mean cross-entropy in nats, without the regulariser. ";
   if (result.rows_validation > 0)
     out << "Validation rows guided whoever chose this recipe, so their figures flatter; test rows "

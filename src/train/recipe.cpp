@@ -1,5 +1,6 @@
 #include "attend/train/recipe.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <sstream>
@@ -71,24 +72,26 @@ std::string expectation(const KeySpec& spec) {
   fail_usage(where + spec.key + " = " + to_text(value) + ": expected " + expectation(spec) + mend);
 }
 
-std::vector<std::string> keys() {
+std::vector<std::string> keys(TaskKind kind) {
   std::vector<std::string> out;
-  for (const KeySpec& spec : recipe_schema()) out.push_back(spec.key);
+  for (const KeySpec& spec : recipe_schema())
+    if (applies(spec, kind)) out.push_back(spec.key);
   return out;
 }
 
 std::string tail_of(const std::string& key) { return key.substr(key.rfind('.') + 1); }
 
 /// A key with the same last part first ("epochs" means train.epochs), then one spelt alike.
-std::string suggestion(const std::string& key) {
+std::string suggestion(TaskKind kind, const std::string& key) {
   std::vector<std::string> tails;
-  for (const std::string& known : keys()) {
+  const std::vector<std::string> all = keys(kind);
+  for (const std::string& known : all) {
     if (tail_of(known) == tail_of(key)) return did_you_mean(known, {known});
     tails.push_back(tail_of(known));
   }
-  if (const std::string near = did_you_mean(key, keys()); !near.empty()) return near;
+  if (const std::string near = did_you_mean(key, all); !near.empty()) return near;
   const std::string near = nearest(tail_of(key), tails);
-  for (const std::string& known : keys())
+  for (const std::string& known : all)
     if (!near.empty() && tail_of(known) == near) return did_you_mean(known, {known});
   return "";
 }
@@ -125,10 +128,27 @@ bool decides_learning(const std::string& key) {
 
 }  // namespace
 
-const SchemaEntry& schema_entry(const std::string& key, const std::string& where) {
+bool applies(const KeySpec& spec, TaskKind kind) {
+  return spec.tasks.empty() || std::find(spec.tasks.begin(), spec.tasks.end(), kind) != spec.tasks.end();
+}
+
+const SchemaEntry& schema_entry(TaskKind kind, const std::string& key, const std::string& where) {
+  const SchemaEntry* other = nullptr;
   for (const SchemaEntry& e : schema())
-    if (e.spec.key == key) return e;
-  fail_usage(where + "unknown key '" + key + "'" + suggestion(key));
+    if (e.spec.key == key) {
+      if (applies(e.spec, kind)) return e;
+      other = &e;
+    }
+  if (other)
+    fail_usage(where + key + " is a key of " + task_name(other->spec.tasks.front()) + " recipes, and this one's task is " +
+               task_name(kind));
+  fail_usage(where + "unknown key '" + key + "'" + suggestion(kind, key));
+}
+
+std::string task_name(TaskKind kind) {
+  Recipe recipe;
+  recipe.task.kind = kind;
+  return std::get<std::string>(recipe_value(recipe, "task.kind"));
 }
 
 Value checked(const KeySpec& spec, const Value& value, const std::string& where) {
@@ -156,7 +176,24 @@ Value checked(const KeySpec& spec, const Value& value, const std::string& where)
   return out;
 }
 
+namespace {
+
+void check_watch(const Recipe& r) {
+  const bool of_translation = r.train.watch == Metric::kBleu || r.train.watch == Metric::kExactMatch;
+  const bool of_classification = r.train.watch == Metric::kAccuracy || r.train.watch == Metric::kF1;
+  const bool translates = r.task.kind == TaskKind::kTranslation;
+  if (translates ? of_classification : of_translation)
+    fail_usage("train.early_stopping.metric = " + to_text(recipe_value(r, "train.early_stopping.metric")) + ": a " +
+               task_name(r.task.kind) + " recipe has no such metric");
+  if (translates && of_translation && r.train.patience > 0 && r.train.decode_rows == 0)
+    fail_usage("train.early_stopping.metric needs translations: set train.decode_rows");
+}
+
+}  // namespace
+
 void check_recipe(const Recipe& r) {
+  check_watch(r);
+  if (r.task.kind != TaskKind::kClassification) return;
   if (r.data.split != Split::kFolds && r.data.validation + r.data.test > 0.95)
     fail_usage("data.validation + data.test = " + number(r.data.validation + r.data.test) +
                ": at most 0.95, some rows are needed for training");
@@ -184,11 +221,11 @@ std::string to_text(const Value& value) {
 }
 
 Value recipe_value(const Recipe& recipe, const std::string& key) {
-  return schema_entry(key).get(recipe);
+  return schema_entry(recipe.task.kind, key).get(recipe);
 }
 
 void set_recipe_value(Recipe& recipe, const std::string& key, const Value& value) {
-  const SchemaEntry& e = schema_entry(key);
+  const SchemaEntry& e = schema_entry(recipe.task.kind, key);
   e.set(recipe, checked(e.spec, value));
 }
 
@@ -201,13 +238,14 @@ void set_recipe_value(Recipe& recipe, const std::string& assignment) {
     return from == std::string::npos ? std::string()
                                      : s.substr(from, s.find_last_not_of(" \t") - from + 1);
   };
-  const SchemaEntry& e = schema_entry(trim(assignment.substr(0, equals)));
+  const SchemaEntry& e = schema_entry(recipe.task.kind, trim(assignment.substr(0, equals)));
   e.set(recipe, checked(e.spec, parse_value(e.spec, trim(assignment.substr(equals + 1)))));
 }
 
 std::string to_toml(const Recipe& recipe) {
   std::string out, table;
   for (const SchemaEntry& e : schema()) {
+    if (!applies(e.spec, recipe.task.kind)) continue;
     const auto dot = e.spec.key.find('.');
     const std::string of = e.spec.key.substr(0, dot);
     if (of != table) {
@@ -224,7 +262,7 @@ std::string to_toml(const Recipe& recipe) {
 std::string recipe_hash(const Recipe& recipe) {
   std::string text;
   for (const SchemaEntry& e : schema())
-    if (decides_learning(e.spec.key)) text += e.spec.key + "=" + to_text(e.get(recipe)) + "\n";
+    if (applies(e.spec, recipe.task.kind) && decides_learning(e.spec.key)) text += e.spec.key + "=" + to_text(e.get(recipe)) + "\n";
   return sha256(text);
 }
 
@@ -238,7 +276,7 @@ std::string recipe_schema_markdown() {
       table = of;
     }
     out += "| `" + spec.key + "` | `" + to_text(spec.default_value) + "` | " + expectation(spec) +
-           " | " + spec.doc + " |\n";
+           " | " + (spec.tasks.empty() ? "" : task_name(spec.tasks.front()) + ": ") + spec.doc + " |\n";
   }
   return out;
 }

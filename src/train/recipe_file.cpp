@@ -18,6 +18,13 @@ class Reader {
  public:
   Reader(Recipe& recipe, std::string file) : recipe_(recipe), file_(std::move(file)) {}
 
+  /// Which keys there are depends on the task's kind, so it comes first.
+  void read(const toml::table& table) {
+    if (const toml::table* task = table["task"].as_table()) read(*task, "task.");
+    read(table, "");
+  }
+
+ private:
   void read(const toml::table& table, const std::string& prefix) {
     for (const auto& [name, node] : table) {
       const std::string key = prefix + std::string(name.str());
@@ -32,20 +39,20 @@ class Reader {
     }
   }
 
- private:
   static long line_of(const toml::key& name, const toml::node& node) {
     const auto line = name.source().begin.line;
     return static_cast<long>(line ? line : node.source().begin.line);
   }
 
-  static bool is_table(const std::string& key) {
-    const auto inside = [&](const SchemaEntry& e) { return e.spec.key.rfind(key + ".", 0) == 0; };
+  bool is_table(const std::string& key) const {
+    const auto inside = [&](const SchemaEntry& e) {
+      return applies(e.spec, recipe_.task.kind) && e.spec.key.rfind(key + ".", 0) == 0;
+    };
     return std::any_of(schema().begin(), schema().end(), inside);
   }
 
-  static const SchemaEntry& entry_of(const std::string& key, bool is_a_table,
-                                     const std::string& where) {
-    if (!is_a_table) return schema_entry(key, where);
+  const SchemaEntry& entry_of(const std::string& key, bool is_a_table, const std::string& where) const {
+    if (!is_a_table) return schema_entry(recipe_.task.kind, key, where);
     std::vector<std::string> tables;
     for (const SchemaEntry& e : schema())
       tables.push_back(e.spec.key.substr(0, e.spec.key.rfind('.')));
@@ -79,7 +86,7 @@ Recipe parse_recipe(const std::string& text, const std::string& file, const std:
   recipe.name = name;
   try {
     const toml::table table = toml::parse(text);
-    Reader(recipe, file).read(table, "");
+    Reader(recipe, file).read(table);
     check_recipe(recipe);
   } catch (const toml::parse_error& e) {
     fail_input(file + ":" + std::to_string(e.source().begin.line) + ": " +

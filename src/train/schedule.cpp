@@ -24,6 +24,8 @@ double learning_rate(const Recipe::Optim& optim, std::int64_t step, std::int64_t
       return optim.lr * std::pow(optim.decay, factors);
     case ScheduleKind::kStep:
       return optim.lr * std::pow(optim.decay, std::floor(factors));
+    case ScheduleKind::kInverseSqrt:
+      return optim.lr * std::sqrt(std::max(warmup, 1.0) / (now + 1));
     case ScheduleKind::kConstant:
       break;
   }

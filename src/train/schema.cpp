@@ -56,6 +56,13 @@ SchemaEntry choice(const char* key, Access access, std::vector<std::string> name
           }};
 }
 
+const std::vector<TaskKind> kClass{TaskKind::kClassification}, kTranslate{TaskKind::kTranslation};
+
+/// Makes the entries from place `first` on known to these kinds of task alone.
+void only_for(std::vector<SchemaEntry>& s, std::size_t first, const std::vector<TaskKind>& tasks) {
+  for (std::size_t i = first; i < s.size(); ++i) s[i].spec.tasks = tasks;
+}
+
 #define FIELD(path) \
   [](auto& r) -> auto& { return r.path; }
 
@@ -63,6 +70,7 @@ void add_data(std::vector<SchemaEntry>& s) {
   s.push_back(text(
       "data.name", FIELD(data.name),
       "data set of the catalogue (attend data list), or path of a TSV, CSV, JSONL or UCI file"));
+  const std::size_t classified = s.size();
   s.push_back(text("data.extra", FIELD(data.extra),
                    "data set whose rows are added to the training rows alone; texts that occur in "
                    "data.name are left out"));
@@ -76,7 +84,6 @@ void add_data(std::vector<SchemaEntry>& s) {
                     "as Keras' num_words: ids below it are kept; 0 = the whole vocabulary"));
   s.push_back(text("data.oov", FIELD(data.oov),
                    "word that stands for unknown ones, \"\" = leave them out"));
-  s.push_back(flag("data.lower", FIELD(data.lower), "lower-case the text"));
   s.push_back(choice("data.vocabulary", FIELD(data.vocabulary), {"train", "all"},
                      "texts whose words get an id: the training rows', or the held-out rows' too"));
   s.push_back(choice("data.split", FIELD(data.split),
@@ -96,6 +103,41 @@ void add_data(std::vector<SchemaEntry>& s) {
                     "data.validation of them"));
   s.push_back(whole("data.inner_fold", FIELD(data.inner_fold), 0, 999,
                     "split = folds: the inner fold that validates"));
+  only_for(s, classified, kClass);
+  s.push_back(flag("data.lower", FIELD(data.lower), "lower-case the text"));
+  const std::size_t translated = s.size();
+  s.push_back(text("data.source", FIELD(data.source), "language translated from: the ending of its files"));
+  s.push_back(text("data.target", FIELD(data.target), "language translated to"));
+  s.push_back(choice("data.tokens", FIELD(data.tokens), {"words", "bpe", "characters"},
+                     "what one token is: a word, a piece of one learnt by byte-pair encoding, or a character"));
+  s.push_back(whole("data.vocabulary_size", FIELD(data.vocabulary_size), 4, 10'000'000,
+                    "most tokens of a vocabulary, the four special ones included"));
+  s.push_back(whole("data.min_count", FIELD(data.min_count), 1, kMany,
+                    "tokens = words: rarer ones are unknown"));
+  s.push_back(flag("data.share_vocabulary", FIELD(data.share_vocabulary), "one vocabulary for both languages"));
+  s.push_back(whole("data.max_tokens", FIELD(data.max_tokens), 1, 65536,
+                    "most tokens of a sentence; longer training pairs are left out and counted, longer input is refused"));
+  only_for(s, translated, kTranslate);
+}
+
+void add_translation_model(std::vector<SchemaEntry>& s) {
+  const std::size_t first = s.size();
+  s.push_back(choice("model.architecture", FIELD(model.architecture), {"bahdanau", "luong", "transformer"},
+                     "whose encoder-decoder"));
+  s.push_back(choice("model.attention.kind", FIELD(model.attend), {"none", "alignment"},
+                     "none: the decoder gets the encoder's last state alone; alignment: it looks back at every step"));
+  s.push_back(choice("model.attention.score", FIELD(model.score),
+                     {"additive", "dot", "general", "concat", "location", "scaled-dot", "cosine"},
+                     "how well a query fits a key"));
+  s.push_back(choice("model.attention.span", FIELD(model.span), {"global", "local-m", "local-p"},
+                     "which keys take part: all, those near the query's own position, those near a predicted one"));
+  s.push_back(whole("model.attention.window", FIELD(model.window), 1, 65536, "local spans: keys on each side, D"));
+  s.push_back(whole("model.attention.width", FIELD(model.attention_width), 1, 65536,
+                    "width of additive and concat scores and of the predicted position, A"));
+  s.push_back(flag("model.input_feeding", FIELD(model.input_feeding),
+                   "luong: the attentional vector of a step enters the next"));
+  s.push_back(flag("model.reverse_source", FIELD(model.reverse_source), "luong: the source is read from its end"));
+  only_for(s, first, kTranslate);
 }
 
 void add_model(std::vector<SchemaEntry>& s) {
@@ -104,14 +146,15 @@ void add_model(std::vector<SchemaEntry>& s) {
   s.push_back(whole("model.hidden", FIELD(model.hidden), 1, 65536,
                     "units of the recurrent layer, H, per direction"));
   s.push_back(whole("model.layers", FIELD(model.layers), 1, 64, "stacked recurrent layers"));
+  s.push_back(real("model.dropout", FIELD(model.dropout), 0, 0.99,
+                   "share of a layer's inputs dropped, one mask per sequence"));
+  const std::size_t classified = s.size();
   s.push_back(choice("model.cell", FIELD(model.cell), {"lstm", "gru"}, "recurrent cell"));
   s.push_back(flag("model.bidirectional", FIELD(model.bidirectional), "read in both directions"));
   s.push_back(choice("model.attention.kind", FIELD(model.attention), {"none", "pool"},
                      "none: the last state; pool: the guide's attention over all states"));
   s.push_back(flag("model.mask_padding", FIELD(model.mask_padding),
                    "skip padding; false reads and attends to it, as the guide does"));
-  s.push_back(real("model.dropout", FIELD(model.dropout), 0, 0.99,
-                   "share of the cell's inputs dropped, one mask per sequence"));
   s.push_back(real("model.recurrent_dropout", FIELD(model.recurrent_dropout), 0, 0.99,
                    "share of the previous state dropped, one mask per sequence"));
   s.push_back(real("model.embedding_l2", FIELD(model.embedding_l2), 0, 1e3,
@@ -120,6 +163,8 @@ void add_model(std::vector<SchemaEntry>& s) {
                    "file of word vectors (word2vec or GloVe text), \"\" = none"));
   s.push_back(flag("model.freeze_embedding", FIELD(model.freeze_embedding),
                    "leave the word vectors as they are"));
+  only_for(s, classified, kClass);
+  add_translation_model(s);
 }
 
 void add_train(std::vector<SchemaEntry>& s) {
@@ -133,7 +178,7 @@ void add_train(std::vector<SchemaEntry>& s) {
                    "largest global norm of the gradient; 0 = no limit"));
   s.push_back(whole("train.early_stopping.patience", FIELD(train.patience), 0, kMany,
                     "epochs without improvement before the training ends; 0 = never"));
-  s.push_back(choice("train.early_stopping.metric", FIELD(train.watch), {"loss", "accuracy", "f1"},
+  s.push_back(choice("train.early_stopping.metric", FIELD(train.watch), {"loss", "accuracy", "f1", "bleu", "exact_match"},
                      "validation metric that must improve"));
   s.push_back(real("train.early_stopping.min_delta", FIELD(train.min_delta), 0, kMany,
                    "smallest change that counts as improvement"));
@@ -144,6 +189,12 @@ void add_train(std::vector<SchemaEntry>& s) {
   s.push_back(real("train.checkpoint_seconds", FIELD(train.checkpoint_seconds), 0, kMany,
                    "least seconds between two of them"));
   s.push_back(whole("train.keep", FIELD(train.keep), 1, 1000, "checkpoints kept, newest first"));
+  const std::size_t translated = s.size();
+  s.push_back(real("train.label_smoothing", FIELD(train.label_smoothing), 0, 0.99,
+                   "share of the target's probability spread over the vocabulary"));
+  s.push_back(whole("train.decode_rows", FIELD(train.decode_rows), 0, kMany,
+                    "validation sentences translated after each epoch for bleu and exact_match, greedily"));
+  only_for(s, translated, kTranslate);
 }
 
 void add_optim(std::vector<SchemaEntry>& s) {
@@ -162,7 +213,7 @@ void add_optim(std::vector<SchemaEntry>& s) {
                    "sgd: share of the last update that is repeated"));
   s.push_back(flag("optim.nesterov", FIELD(optim.nesterov), "sgd: look ahead along the momentum"));
   s.push_back(choice("optim.schedule.kind", FIELD(optim.schedule),
-                     {"constant", "linear", "cosine", "exponential", "step"},
+                     {"constant", "linear", "cosine", "exponential", "step", "inverse-sqrt"},
                      "course of the learning rate after the warm-up"));
   s.push_back(real("optim.schedule.warmup", FIELD(optim.warmup), 0, kMany,
                    "epochs over which it rises from 0"));
@@ -174,14 +225,27 @@ void add_optim(std::vector<SchemaEntry>& s) {
                    "exponential, step: epochs to a factor"));
 }
 
+void add_decode(std::vector<SchemaEntry>& s) {
+  const std::size_t first = s.size();
+  s.push_back(whole("decode.beams", FIELD(decode.beams), 1, 1000, "hypotheses kept, K; 1 is greedy"));
+  s.push_back(real("decode.length_penalty", FIELD(decode.length_penalty), 0, 10,
+                   "exponent of the length that scores are divided by (Wu et al. 2016)"));
+  s.push_back(real("decode.coverage_penalty", FIELD(decode.coverage_penalty), 0, 10,
+                   "weight of the penalty on source tokens that got little attention"));
+  s.push_back(whole("decode.max_length", FIELD(decode.max_length), 0, 65536,
+                    "most tokens of a translation; 0: twice the source's and ten more"));
+  only_for(s, first, kTranslate);
+}
+
 std::vector<SchemaEntry> make_schema() {
   std::vector<SchemaEntry> s;
-  s.push_back(choice("task.kind", FIELD(task.kind), {"classification"}, "what is learned"));
+  s.push_back(choice("task.kind", FIELD(task.kind), {"classification", "translation"}, "what is learned"));
   s.push_back(text("task.description", FIELD(task.description), "one line for attend recipes"));
   add_data(s);
   add_model(s);
   add_train(s);
   add_optim(s);
+  add_decode(s);
   return s;
 }
 

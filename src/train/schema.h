@@ -16,8 +16,11 @@ struct SchemaEntry {
 
 const std::vector<SchemaEntry>& schema();
 
-/// Throws kUsage with the nearest key; `where` begins the message ("file:12: " or "").
-const SchemaEntry& schema_entry(const std::string& key, const std::string& where = "");
+/// Whether recipes of this kind know the key.
+bool applies(const KeySpec& spec, TaskKind kind);
+
+/// Throws kUsage with the nearest key, or saying whose key it is; `where` begins the message ("file:12: " or "").
+const SchemaEntry& schema_entry(TaskKind kind, const std::string& key, const std::string& where = "");
 
 /// The value as this key holds it (an integer becomes a real where one is expected), or kUsage naming key,
 /// expectation and what was given.

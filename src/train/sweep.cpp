@@ -20,8 +20,9 @@ bool is_number(const KeySpec& spec) {
   return spec.type == ValueType::kInteger || spec.type == ValueType::kReal;
 }
 
-double parse_bound(const std::string& text, const KeySpec& spec) {
+double parse_bound(const std::string& text, const KeySpec& spec, TaskKind kind) {
   Recipe probe;
+  probe.task.kind = kind;
   set_recipe_value(probe, spec.key + "=" + text);
   const Value v = recipe_value(probe, spec.key);
   return std::holds_alternative<double>(v) ? std::get<double>(v)
@@ -31,13 +32,12 @@ double parse_bound(const std::string& text, const KeySpec& spec) {
 Value draw(const Axis& axis, Random& random) {
   if (!axis.values.empty()) return axis.values[random.below(axis.values.size())];
   const double u = random.uniform();
-  const bool whole = schema_entry(axis.key).spec.type == ValueType::kInteger;
   if (axis.logarithmic) {
     const double x = std::exp(std::log(axis.low) + u * (std::log(axis.high) - std::log(axis.low)));
-    if (!whole) return x;
+    if (!axis.whole) return x;
     return static_cast<std::int64_t>(std::llround(x));
   }
-  if (whole)
+  if (axis.whole)
     return static_cast<std::int64_t>(axis.low) +
            static_cast<std::int64_t>(
                random.below(static_cast<std::uint64_t>(axis.high - axis.low) + 1));
@@ -91,7 +91,7 @@ double score_of(const SweepPoint& point, const std::string& metric) {
     if (name == metric) return smaller_is_better(metric) ? -value.mean : value.mean;
   fail_usage("no validation metric '" + metric +
              "': a sweep needs validation rows (data.validation) and a metric "
-             "among accuracy, f1, loss");
+             "that the recipe's task has");
 }
 
 Recipe with(const Recipe& base, const Settings& settings, std::int64_t seed) {
@@ -104,21 +104,22 @@ Recipe with(const Recipe& base, const Settings& settings, std::int64_t seed) {
 
 }  // namespace
 
-Axis parse_axis(const std::string& text) {
+Axis parse_axis(const std::string& text, TaskKind kind) {
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
     fail_usage("'" + text + "': expected key=v1,v2 or key=low..high");
   Axis axis;
   axis.key = text.substr(0, equals);
   std::string rest = text.substr(equals + 1);
-  const KeySpec& spec = schema_entry(axis.key).spec;
+  const KeySpec& spec = schema_entry(kind, axis.key).spec;
+  axis.whole = spec.type == ValueType::kInteger;
   if (axis.key == "train.seed") fail_usage("train.seed is no axis: use --seeds N");
   axis.logarithmic = rest.starts_with("log:");
   if (axis.logarithmic) rest = rest.substr(4);
   const auto dots = rest.find("..");
   if (is_number(spec) && dots != std::string::npos) {
-    axis.low = parse_bound(rest.substr(0, dots), spec);
-    axis.high = parse_bound(rest.substr(dots + 2), spec);
+    axis.low = parse_bound(rest.substr(0, dots), spec, kind);
+    axis.high = parse_bound(rest.substr(dots + 2), spec, kind);
     if (!(axis.low < axis.high)) fail_usage("'" + text + "': the range is empty");
     if (axis.logarithmic && axis.low <= 0)
       fail_usage("'" + text + "': a logarithmic range begins above 0");
@@ -129,6 +130,7 @@ Axis parse_axis(const std::string& text) {
   for (std::size_t begin = 0; begin <= rest.size();) {
     const std::size_t end = std::min(rest.find(',', begin), rest.size());
     Recipe probe;
+    probe.task.kind = kind;
     set_recipe_value(probe, axis.key + "=" + rest.substr(begin, end - begin));
     axis.values.push_back(recipe_value(probe, axis.key));
     begin = end + 1;

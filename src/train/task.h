@@ -20,7 +20,7 @@ enum class Part { kTrain, kValidation, kTest };
 struct Tally {
   double loss = 0;  // Σ over rows, without regulariser
   std::int64_t right = 0;
-  std::int64_t rows = 0;
+  std::int64_t rows = 0;   // of a translation: target tokens
 };
 
 /// What the training loop knows of a task: rows, a loss to differentiate, parameters, and the files that a run needs beside
@@ -29,6 +29,8 @@ class Task {
  public:
   virtual ~Task() = default;
   virtual std::int64_t rows(Part part) const = 0;
+  /// The training rows of each step of an epoch: a function of the recipe's seed and the epoch, the same number for every epoch.
+  virtual std::vector<at::Tensor> batches(std::int64_t epoch) const = 0;
   /// Forward on training rows (int64 [B]): the loss to differentiate; adds to the tally.
   virtual at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) = 0;
   virtual Metrics metrics(const Tally& tally) const = 0;
@@ -42,6 +44,12 @@ class Task {
   /// What a reader should know of the data: sizes, balance, lines left out.
   virtual std::vector<std::string> notes() const = 0;
 };
+
+/// 0 … rows − 1, shuffled where the recipe says so: a function of seed and epoch.
+at::Tensor epoch_order(std::int64_t rows, const Recipe::Train& options, std::int64_t epoch);
+
+/// `order` cut into steps of `size` rows, the last one perhaps shorter.
+std::vector<at::Tensor> cut(const at::Tensor& order, std::int64_t size);
 
 /// Loads data and builds the model. Throws kUsage, kBadInput, kIo.
 std::unique_ptr<Task> make_task(const Recipe& recipe);

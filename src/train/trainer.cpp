@@ -6,10 +6,23 @@
 
 #include "attend/base/threads.h"
 #include "attend/ops/machine.h"
+#include "train/classification.h"
 #include "train/schema.h"
 #include "train/training.h"
+#include "train/translation.h"
 
 namespace attend::train {
+
+std::unique_ptr<Task> make_task(const Recipe& recipe) {
+  switch (recipe.task.kind) {
+    case TaskKind::kClassification:
+      return make_classification(recipe);
+    case TaskKind::kTranslation:
+      return make_translation(recipe);
+  }
+  fail_usage("task.kind is unknown");
+}
+
 namespace {
 
 void tell_notes(const TrainOptions& options, const Task& task) {

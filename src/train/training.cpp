@@ -14,19 +14,6 @@ namespace {
 
 using models::NamedTensors;
 
-/// Row numbers of an epoch in the order in which they are trained: a function of seed and epoch.
-at::Tensor epoch_order(std::int64_t rows, const Recipe::Train& options, std::int64_t epoch) {
-  at::Tensor order = at::empty({rows}, at::kLong);
-  std::int64_t* places = order.mutable_data_ptr<std::int64_t>();
-  std::iota(places, places + rows, std::int64_t{0});
-  if (!options.shuffle) return order;
-  Random random(static_cast<std::uint64_t>(options.seed), Purpose::kShuffle,
-                static_cast<std::uint64_t>(epoch));
-  for (std::int64_t i = rows - 1; i > 0; --i)  // Fisher–Yates
-    std::swap(places[i], places[random.below(static_cast<std::uint64_t>(i + 1))]);
-  return order;
-}
-
 /// Copies tensors into others of the same names and shapes.
 void copy_into(const NamedTensors& to, const NamedTensors& from, const std::string& prefix,
                const std::string& what) {
@@ -43,6 +30,25 @@ void copy_into(const NamedTensors& to, const NamedTensors& from, const std::stri
 }
 
 }  // namespace
+
+at::Tensor epoch_order(std::int64_t rows, const Recipe::Train& options, std::int64_t epoch) {
+  at::Tensor order = at::empty({rows}, at::kLong);
+  std::int64_t* places = order.mutable_data_ptr<std::int64_t>();
+  std::iota(places, places + rows, std::int64_t{0});
+  if (!options.shuffle) return order;
+  Random random(static_cast<std::uint64_t>(options.seed), Purpose::kShuffle,
+                static_cast<std::uint64_t>(epoch));
+  for (std::int64_t i = rows - 1; i > 0; --i)  // Fisher–Yates
+    std::swap(places[i], places[random.below(static_cast<std::uint64_t>(i + 1))]);
+  return order;
+}
+
+std::vector<at::Tensor> cut(const at::Tensor& order, std::int64_t size) {
+  std::vector<at::Tensor> out;
+  for (std::int64_t begin = 0; begin < order.size(0); begin += size)
+    out.push_back(order.narrow(0, begin, std::min(size, order.size(0) - begin)));
+  return out;
+}
 
 void Trainer::restore(const Checkpoint& checkpoint) {
   const std::string what = folder_.checkpoints();
@@ -80,17 +86,15 @@ void Trainer::run_epoch() {
   good_ = capture(true);
   epoch_clock_.emplace();
   epoch_seconds_before_ = state_.epoch_seconds;
-  const at::Tensor order = epoch_order(rows_, recipe_.train, state_.epoch);
+  const std::vector<at::Tensor> batches = task_->batches(state_.epoch);
   while (state_.batch < per_epoch_) {
     stop_if_asked();
-    run_step(order);
+    run_step(batches[static_cast<std::size_t>(state_.batch)]);
   }
   end_epoch(epoch_seconds_before_ + epoch_clock_->seconds());
 }
 
-void Trainer::run_step(const at::Tensor& order) {
-  const std::int64_t begin = state_.batch * recipe_.train.batch;
-  const at::Tensor rows = order.narrow(0, begin, std::min(recipe_.train.batch, rows_ - begin));
+void Trainer::run_step(const at::Tensor& rows) {
   const models::Pass pass{true, static_cast<std::uint64_t>(recipe_.train.seed), state_.step};
   zero_gradients(parameters_);
   const at::Tensor loss = task_->loss(rows, pass, state_.tally);
@@ -148,9 +152,8 @@ void Trainer::end_epoch(double epoch_seconds) {
 
 void Trainer::watch(const EpochRecord& record) {
   const Metric metric = recipe_.train.watch;
-  const char* name = metric == Metric::kLoss       ? "loss"
-                     : metric == Metric::kAccuracy ? "accuracy"
-                                                   : "f1";
+  const std::string name =
+      std::get<std::string>(recipe_value(recipe_, "train.early_stopping.metric"));
   const double value = record.validation.at(name);
   const double gain = metric == Metric::kLoss ? state_.best - value : value - state_.best;
   if (state_.best_epoch > 0 && !(gain > recipe_.train.min_delta)) {

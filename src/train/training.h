@@ -37,7 +37,7 @@ class Trainer {
         parameters_(task_->parameters()),
         optimizer_(make_optimizer(recipe_.optim, parameters_)),
         rows_(task_->rows(Part::kTrain)),
-        per_epoch_((rows_ + recipe_.train.batch - 1) / recipe_.train.batch) {}
+        per_epoch_(static_cast<std::int64_t>(task_->batches(0).size())) {}
 
   void restore(const Checkpoint& checkpoint);
   TrainResult run();
@@ -49,7 +49,7 @@ class Trainer {
 
   bool finished() const;
   void run_epoch();
-  void run_step(const at::Tensor& order);
+  void run_step(const at::Tensor& rows);
   void end_epoch(double epoch_seconds);
   void watch(const EpochRecord& record);
   void stop_if_asked();

@@ -1,6 +1,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <attend/nn/dropout.h>
+#include <attend/nn/parameters.h>
 #include <attend/nn/recurrent.h>
 
 #include <cstdint>
@@ -46,7 +47,7 @@ struct ClassifierOutput {
   at::Tensor penalty;  // [] the regulariser, kept here when forward already has it; see loss()
 };
 
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+using nn::NamedTensors;
 
 class Classifier {
  public:

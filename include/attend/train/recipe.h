@@ -6,10 +6,13 @@
 
 #include "attend/data/pad.h"
 #include "attend/models/classifier.h"
+#include "attend/models/translator.h"
 
 namespace attend::train {
 
-enum class TaskKind { kClassification };
+enum class TaskKind { kClassification, kTranslation };
+/// What a vocabulary of a translation counts as one token.
+enum class Tokens { kWords, kBpe, kCharacters };
 /// Which texts the vocabulary is made from. kAll reads the words (never the labels) of held-out rows
 /// too, as the guide does; such words keep untrained vectors.
 enum class VocabularyFrom { kTrain, kAll };
@@ -24,8 +27,8 @@ enum class Split {
                 // stratified
 };
 enum class OptimizerKind { kAdam, kAdamW, kSgd };
-enum class ScheduleKind { kConstant, kLinear, kCosine, kExponential, kStep };
-enum class Metric { kLoss, kAccuracy, kF1 };
+enum class ScheduleKind { kConstant, kLinear, kCosine, kExponential, kStep, kInverseSqrt };
+enum class Metric { kLoss, kAccuracy, kF1, kBleu, kExactMatch };
 
 /// What to train, on what and how: the tables of a recipe file, one field a key. Meaning, range and
 /// default of each are in recipe_schema(); docs, validation, `--set` and the resolved recipe.toml
@@ -56,6 +59,13 @@ struct Recipe {
     std::int64_t fold = 0;
     std::int64_t inner_folds = 0;
     std::int64_t inner_fold = 0;
+    std::string source = "en";
+    std::string target = "de";
+    Tokens tokens = Tokens::kWords;
+    std::int64_t vocabulary_size = 10000;
+    std::int64_t min_count = 1;
+    bool share_vocabulary = false;
+    std::int64_t max_tokens = 128;
   } data;
 
   struct Model {
@@ -71,6 +81,14 @@ struct Recipe {
     double embedding_l2 = 1e-3;
     std::string pretrained;
     bool freeze_embedding = false;
+    models::Architecture architecture = models::Architecture::kBahdanau;
+    bool attend = true;            // key model.attention.kind of a translation: none, alignment
+    nn::Score score = nn::Score::kAdditive;   // key model.attention.score
+    nn::Span span = nn::Span::kGlobal;        // key model.attention.span
+    std::int64_t window = 10;                 // key model.attention.window
+    std::int64_t attention_width = 256;       // key model.attention.width
+    bool input_feeding = true;
+    bool reverse_source = false;
   } model;
 
   struct Train {
@@ -86,6 +104,8 @@ struct Recipe {
     std::int64_t checkpoint_every = 1;
     double checkpoint_seconds = 10;
     std::int64_t keep = 1;
+    double label_smoothing = 0;
+    std::int64_t decode_rows = 200;
   } train;
 
   struct Optim {
@@ -103,6 +123,13 @@ struct Recipe {
     double decay = 0.5;                               // key optim.schedule.decay
     double every = 1;                                 // key optim.schedule.every
   } optim;
+
+  struct Decode {
+    std::int64_t beams = 5;
+    double length_penalty = 1;
+    double coverage_penalty = 0;
+    std::int64_t max_length = 0;   // 0: twice the source's tokens and ten more
+  } decode;
 };
 
 using Value = std::variant<bool, std::int64_t, double, std::string>;
@@ -116,10 +143,14 @@ struct KeySpec {
   double minimum = 0, maximum = 0;   // of numbers, both allowed
   std::vector<std::string> choices;  // of kChoice
   std::string doc;                   // one line
+  std::vector<TaskKind> tasks;       // that know the key; empty: all
 };
 
-/// Every key in file order: [task] [data] [model] [train] [optim].
+/// Every key in file order: [task] [data] [model] [train] [optim] [decode].
 const std::vector<KeySpec>& recipe_schema();
+
+/// "classification", …: as task.kind writes it.
+std::string task_name(TaskKind kind);
 
 /// The schema as Markdown tables, for docs and `attend recipes --keys`.
 std::string recipe_schema_markdown();

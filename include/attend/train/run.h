@@ -15,6 +15,17 @@
 
 namespace attend::train {
 
+/// What every run has, whatever was trained.
+struct RunFiles {
+  std::string path;
+  Recipe recipe;
+  std::vector<EpochRecord> history;
+  TrainResult result;
+};
+
+/// What a finished run was trained to do; throws as load_run when there is no such run.
+TaskKind kind_of_run(const std::string& path);
+
 /// A trained classifier with everything it needs to read text. Its folder holds
 ///   config.json         model_type, attend_format_version, ClassifierConfig, label_names
 ///   model.safetensors   the parameters by name
@@ -25,15 +36,11 @@ namespace attend::train {
 ///   README.md           model card
 ///   SHA256SUMS          of all files above; written last, so a folder without it is not a run
 ///   checkpoints/        not covered by SHA256SUMS; may be deleted
-struct Run {
-  std::string path;
-  Recipe recipe;
+struct Run : RunFiles {
   models::ClassifierConfig config;
   std::vector<std::string> label_names;
   data::Tokenizer tokenizer;
   std::unique_ptr<models::Classifier> classifier;
-  std::vector<EpochRecord> history;
-  TrainResult result;
 };
 
 /// Reads a finished run after comparing every file with SHA256SUMS. Throws kUsage when there is no

@@ -13,6 +13,7 @@ namespace attend::train {
 ///   linear       lr · (1 − (1 − r)x)
 ///   cosine       lr · (r + (1 − r)(1 + cos πx)/2)      (Loshchilov & Hutter 2017, eq. 5, without
 ///   restarts) exponential  lr · decay^(e/every) step         lr · decay^⌊e/every⌋
+///   inverse-sqrt lr · √(w / (step + 1)), with w = max(warmup steps, 1)      (Vaswani et al. 2017, eq. 3, with its peak as lr)
 /// A pure function, so that a resumed training needs no state.
 double learning_rate(const Recipe::Optim& optim, std::int64_t step, std::int64_t total,
                      std::int64_t per_epoch);

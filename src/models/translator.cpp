@@ -1,0 +1,148 @@
+#include "attend/models/translator.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/gather.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/zeros.h>
+
+#include "attend/base/error.h"
+#include "attend/base/random.h"
+#include "attend/nn/embedding.h"
+#include "attend/nn/init.h"
+#include "models/translator_base.h"
+
+namespace attend::models {
+namespace {
+
+constexpr double kEmbeddingRange = 0.1;   // U(−r, r), as Luong et al. 2015, §4.1, for every weight
+
+void in_field(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value < low || value > high)
+    fail_usage("model." + std::string(name) + " is " + std::to_string(value) + ": it must be in [" + std::to_string(low) +
+               ", " + std::to_string(high) + "]");
+}
+
+}  // namespace
+
+void check_config(const TranslatorConfig& c) {
+  constexpr std::int64_t kWidest = 1 << 20, kMostIds = std::int64_t{1} << 31;
+  in_field("source_vocabulary", c.source_vocabulary, kEnd + 1, kMostIds);
+  in_field("target_vocabulary", c.target_vocabulary, kEnd + 1, kMostIds);
+  in_field("max_length", c.max_length, 1, kWidest);
+  in_field("embedding_width", c.embedding_width, 1, kWidest);
+  in_field("hidden", c.hidden, 1, kWidest);
+  in_field("layers", c.layers, 1, 64);
+  in_field("window", c.window, 1, kWidest);
+  in_field("attention_width", c.attention_width, 1, kWidest);
+  if (!(c.dropout >= 0 && c.dropout < 1)) fail_usage("model.dropout must be in [0, 1)");
+  if (c.architecture == Architecture::kBahdanau && c.layers != 1)
+    fail_usage("model.layers is " + std::to_string(c.layers) + ": this architecture has one recurrent layer on each side");
+}
+
+std::int64_t target_tokens(const TranslationBatch& batch) {
+  return batch.target_lengths.sum().item<std::int64_t>() - batch.target_lengths.size(0);   // kBegin is not predicted
+}
+
+void reorder(Decoding& decoding, const at::Tensor& parents) {
+  for (at::Tensor& rows : decoding.rows) {
+    std::vector<std::int64_t> shape(rows.sizes().begin(), rows.sizes().end());
+    shape[1] = parents.size(1);
+    std::vector<std::int64_t> ones(shape.size(), 1);
+    ones[0] = parents.size(0), ones[1] = parents.size(1);
+    rows = rows.gather(1, parents.view(ones).expand(shape));
+  }
+}
+
+std::unique_ptr<Translator> make_translator(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype) {
+  check_config(config);
+  switch (config.architecture) {
+    case Architecture::kBahdanau: return make_bahdanau(config, seed, dtype);
+    case Architecture::kLuong: return make_luong(config, seed, dtype);
+    case Architecture::kTransformer: break;
+  }
+  fail_usage("model.architecture is unknown");
+}
+
+TranslatorBase::TranslatorBase(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype)
+    : config_(config), seed_(seed), dtype_(dtype) {}
+
+std::uint64_t TranslatorBase::seed_of(std::uint64_t part) const { return seed_ + part * 0x9e3779b97f4a7c15u; }
+
+at::Tensor TranslatorBase::add(const std::string& name, const at::Tensor& x) {
+  named_.emplace_back(name, x.set_requires_grad(true));
+  return x;
+}
+
+at::Tensor TranslatorBase::matrix(std::int64_t rows, std::int64_t columns) {
+  Random random(seed_, Purpose::kInit, stream_++);
+  return nn::glorot_uniform({rows, columns}, columns, rows, random, dtype_);
+}
+
+at::Tensor TranslatorBase::zeros(std::int64_t n) const { return at::zeros({n}, at::TensorOptions().dtype(dtype_)); }
+
+void TranslatorBase::make_vocabularies(std::int64_t readout) {
+  const auto table = [&](std::int64_t ids) {
+    Random random(seed_, Purpose::kInit, stream_++);
+    return nn::uniform({ids, config_.embedding_width}, kEmbeddingRange, random, dtype_);
+  };
+  source_table_ = add("encoder.embedding.weight", table(config_.source_vocabulary));
+  target_table_ = add("decoder.embedding.weight", table(config_.target_vocabulary));
+  output_weight_ = add("output.weight", matrix(config_.target_vocabulary, readout));
+  output_bias_ = add("output.bias", zeros(config_.target_vocabulary));
+}
+
+void TranslatorBase::add_recurrent(const std::string& prefix, const std::vector<nn::CellWeights>& cells,
+                                   const nn::RecurrentOptions& options) {
+  const auto directions = static_cast<std::size_t>(options.directions());
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const std::string end = "_l" + std::to_string(i / directions) + (i % directions == 1 ? "_reverse" : "");
+    add(prefix + "weight_ih" + end, cells[i].weight_ih);
+    add(prefix + "weight_hh" + end, cells[i].weight_hh);
+    add(prefix + (cells[i].bias_hh.defined() ? "bias_ih" : "bias") + end, cells[i].bias);
+    if (cells[i].bias_hh.defined()) add(prefix + "bias_hh" + end, cells[i].bias_hh);
+  }
+}
+
+void TranslatorBase::check_source(const at::Tensor& ids, const at::Tensor& lengths) const {
+  if (!ids.defined() || ids.dim() != 2 || !lengths.defined() || lengths.dim() != 1 || lengths.size(0) != ids.size(0))
+    fail_usage("translator: a source is ids [B,S] int64 with lengths [B] int64");
+  if (ids.size(1) > config_.max_length)
+    fail_usage("translator: a source has " + std::to_string(ids.size(1)) + " tokens, more than model.max_length = " +
+               std::to_string(config_.max_length));
+}
+
+at::Tensor TranslatorBase::dropped(const at::Tensor& x, const Pass& pass, std::int64_t site) const {
+  if (!pass.training || config_.dropout <= 0) return x;
+  const nn::DropoutStream stream{site, false, nn::DropoutSite::kOutput};
+  return x * nn::dropout_mask(x.size(0), x.size(2), config_.dropout, pass, stream, dtype_).unsqueeze(1);   // [B,1,C]
+}
+
+at::Tensor TranslatorBase::embed_source(const at::Tensor& ids, const Pass& pass) const {
+  return dropped(std::get<0>(nn::embed(source_table_, ids)), pass, 1);
+}
+
+at::Tensor TranslatorBase::embed_target(const at::Tensor& ids, const Pass& pass) const {
+  return dropped(std::get<0>(nn::embed(target_table_, ids)), pass, 2);
+}
+
+at::Tensor TranslatorBase::log_probabilities(const at::Tensor& readout) const {
+  return at::log_softmax(at::linear(readout, output_weight_, output_bias_), -1);
+}
+
+at::Tensor TranslatorBase::loss(const TranslationBatch& batch, const Pass& pass, double label_smoothing) {
+  const at::Tensor readout = forced(batch, pass, /*need_weights=*/false).readout;   // [B,T,C]
+  const std::int64_t steps = batch.target.size(1) - 1;
+  const at::Tensor wanted = batch.target.narrow(1, 1, steps).reshape({-1});         // [B·T]
+  const at::Tensor logits = at::linear(dropped(readout, pass, 3).flatten(0, 1), output_weight_, output_bias_);
+  return at::cross_entropy_loss(logits, wanted, {}, at::Reduction::Sum, kPadding, label_smoothing);
+}
+
+at::Tensor TranslatorBase::alignment(const TranslationBatch& batch) {
+  const at::NoGradGuard off;
+  return config_.attention ? forced(batch, Pass{}, /*need_weights=*/true).weights : at::Tensor();
+}
+
+}  // namespace attend::models

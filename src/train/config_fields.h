@@ -1,0 +1,86 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "attend/base/error.h"
+#include "attend/base/nearest.h"
+
+namespace attend::train {
+
+inline constexpr std::int64_t kRunFormatVersion = 1;
+
+/// Takes checked fields out of an object; what is left over at the end is unknown.
+class Fields {
+ public:
+  Fields(nlohmann::json object, std::string name)
+      : object_(std::move(object)), name_(std::move(name)) {
+    if (!object_.is_object()) fail_input(name_ + ": expected an object");
+  }
+
+  const nlohmann::json& at(const char* key) {
+    known_.push_back(key);
+    const auto found = object_.find(key);
+    if (found == object_.end()) fail_input(name_ + ": '" + key + "' is missing");
+    return *found;
+  }
+  std::int64_t whole(const char* key) {
+    const nlohmann::json& v = at(key);
+    if (!v.is_number_integer() || (v.is_number_unsigned() && v.get<std::uint64_t>() > INT64_MAX))
+      refuse(key, "a whole number");
+    return v.get<std::int64_t>();
+  }
+  double real(const char* key) {
+    if (!at(key).is_number()) refuse(key, "a number");
+    return at(key).get<double>();
+  }
+  bool flag(const char* key) {
+    if (!at(key).is_boolean()) refuse(key, "true or false");
+    return at(key).get<bool>();
+  }
+  std::string text(const char* key) {
+    if (!at(key).is_string()) refuse(key, "text");
+    return at(key).get<std::string>();
+  }
+  std::vector<std::string> texts(const char* key) {
+    std::vector<std::string> out;
+    if (!at(key).is_array()) refuse(key, "a list of texts");
+    for (const nlohmann::json& v : at(key)) {
+      if (!v.is_string()) refuse(key, "a list of texts");
+      out.push_back(v.get<std::string>());
+    }
+    return out;
+  }
+  std::size_t choice(const char* key, const std::vector<std::string>& names) {
+    const std::string value = text(key);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      if (names[i] == value) return i;
+    fail_input(name_ + ": '" + key + "' is '" + value + "'" + did_you_mean(value, names));
+  }
+  /// model_type, attend_format_version and architectures, which every config.json begins with.
+  void expect_model(const std::string& model_type) {
+    if (const std::string type = text("model_type"); type != model_type)
+      fail_input(name_ + ": model_type is '" + type + "', expected '" + model_type + "'");
+    if (const auto version = whole("attend_format_version"); version != kRunFormatVersion)
+      fail_input(name_ + ": attend_format_version is " + std::to_string(version) + ", this version reads " +
+                 std::to_string(kRunFormatVersion));
+    texts("architectures");
+  }
+  void finish() const {
+    for (const auto& item : object_.items())
+      if (std::find(known_.begin(), known_.end(), item.key()) == known_.end())
+        fail_input(name_ + ": unknown key '" + item.key() + "'" + did_you_mean(item.key(), known_));
+  }
+
+ private:
+  [[noreturn]] void refuse(const char* key, const char* expected) const {
+    fail_input(name_ + ": '" + key + "' must be " + expected);
+  }
+  nlohmann::json object_;
+  std::string name_;
+  std::vector<std::string> known_;
+};
+
+}  // namespace attend::train
