@@ -10,6 +10,7 @@
 #include "attend/data/tokenizer.h"
 #include "attend/ops/machine.h"
 #include "attend/train/run.h"
+#include "attend/train/translation.h"
 #include "attend/viz/terminal.h"
 #include "output.h"
 #include "program.h"
@@ -36,10 +37,88 @@ bool is_blank(const std::string& text) {
   return text.find_first_not_of(" \t\r\n\v\f") == std::string::npos;
 }
 
+/// What a run says of texts, one line each.
+class Answers {
+ public:
+  virtual ~Answers() = default;
+  /// `places` says where each text came from, for notes.
+  virtual void print(Output& out, const std::vector<std::string>& texts, const std::vector<std::string>& places) = 0;
+};
+
+class Labels final : public Answers {
+ public:
+  explicit Labels(const std::string& run) : run_(train::load_run(run)) {}
+
+  void print(Output& out, const std::vector<std::string>& texts, const std::vector<std::string>& places) override {
+    const auto predictions = train::predict(run_, texts);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      note_if_unread(out, texts[i], places[i]);
+      print_one(out, texts[i], predictions[i]);
+    }
+  }
+
+ private:
+  void note_if_unread(Output& out, const std::string& text, const std::string& place) {
+    if (!run_.tokenizer.kept_tokens(text).empty()) return;
+    constexpr int kMost = 5;
+    if (++notes_ > kMost) return;
+    std::string why =
+        "holds only words that the run does not know; the answer is that of an empty sentence";
+    if (is_blank(text))
+      why = "is empty; no answer is given";
+    else if (run_.tokenizer.tokenize(text).empty())
+      why = "holds no word; the answer is that of an empty sentence";
+    out.note(place + " " + why + (notes_ == kMost ? " (further such lines are not mentioned)" : ""));
+  }
+
+  static void print_one(Output& out, const std::string& text, const train::Prediction& p) {
+    const bool blank = is_blank(text);
+    if (out.json())
+      out.document({{"input", text},
+                    {"label", blank ? json() : json(p.label_name)},
+                    {"probability", blank ? json() : json(p.probability)}});
+    else
+      out.line(blank ? "" : p.label_name + "\t" + fixed(p.probability, 4) + "\t" + viz::safe(text));
+  }
+
+  const train::Run run_;
+  int notes_ = 0;
+};
+
+class Translations final : public Answers {
+ public:
+  explicit Translations(const std::string& run) : run_(train::load_translation(run)) {}
+
+  /// An empty line gives an empty line, so that line numbers hold.
+  void print(Output& out, const std::vector<std::string>& texts, const std::vector<std::string>&) override {
+    const auto found = train::translate(run_, texts);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const train::Translation& t = found[i];
+      if (out.json())
+        out.document({{"input", texts[i]},
+                      {"translation", t.text},
+                      {"score", t.target_tokens.empty() && t.text.empty() ? json() : json(t.score)},
+                      {"alignment", t.alignment},
+                      {"source_tokens", t.source_tokens},
+                      {"target_tokens", t.target_tokens}});
+      else
+        out.line(viz::safe(t.text));
+    }
+  }
+
+ private:
+  const train::TranslationRun run_;
+};
+
+std::unique_ptr<Answers> answers_of(const std::string& run) {
+  if (train::kind_of_run(run) == train::TaskKind::kTranslation) return std::make_unique<Translations>(run);
+  return std::make_unique<Labels>(run);
+}
+
+/// Collects texts and has them answered, in order.
 class Predictor {
  public:
-  Predictor(Output& out, const train::Run& run, bool at_once)
-      : out_(out), run_(run), most_(at_once ? 1 : 512) {}
+  Predictor(Output& out, Answers& answers, bool at_once) : out_(out), answers_(answers), most_(at_once ? 1 : 512) {}
 
   void add(const std::string& text, const std::string& where) {
     texts_.push_back(text);
@@ -47,49 +126,19 @@ class Predictor {
     if (texts_.size() >= most_) finish();
   }
 
-  /// Answers what is waiting, in order, and hands it to the system.
+  /// Answers what is waiting and hands it to the system.
   void finish() {
     if (texts_.empty()) return;
-    const auto predictions = train::predict(run_, texts_);
-    for (std::size_t i = 0; i < texts_.size(); ++i) {
-      note_if_unread(i);
-      print(texts_[i], predictions[i]);
-    }
+    answers_.print(out_, texts_, places_);
     texts_.clear();
     places_.clear();
     out_.flush();
   }
 
  private:
-  void note_if_unread(std::size_t i) {
-    if (!run_.tokenizer.kept_tokens(texts_[i]).empty()) return;
-    constexpr int kMost = 5;
-    if (++notes_ > kMost) return;
-    std::string why =
-        "holds only words that the run does not know; the answer is that of an empty sentence";
-    if (is_blank(texts_[i]))
-      why = "is empty; no answer is given";
-    else if (run_.tokenizer.tokenize(texts_[i]).empty())
-      why = "holds no word; the answer is that of an empty sentence";
-    out_.note(places_[i] + " " + why +
-              (notes_ == kMost ? " (further such lines are not mentioned)" : ""));
-  }
-
-  void print(const std::string& text, const train::Prediction& p) {
-    const bool blank = is_blank(text);
-    if (out_.json())
-      out_.document({{"input", text},
-                     {"label", blank ? json() : json(p.label_name)},
-                     {"probability", blank ? json() : json(p.probability)}});
-    else
-      out_.line(blank ? ""
-                      : p.label_name + "\t" + fixed(p.probability, 4) + "\t" + viz::safe(text));
-  }
-
   Output& out_;
-  const train::Run& run_;
+  Answers& answers_;
   std::size_t most_;
-  int notes_ = 0;
   std::vector<std::string> texts_, places_;
 };
 
@@ -128,8 +177,8 @@ int predict(Output& out, const PredictOptions& o) {
   const auto sentence = sentence_of(o);
   const std::string path = o.file.empty() ? "-" : o.file;
   use_threads(static_cast<int>(o.threads.value_or(0)));
-  const train::Run run = train::load_run(o.run);
-  Predictor predictor(out, run, is_interactive(path));
+  const std::unique_ptr<Answers> answers = answers_of(o.run);
+  Predictor predictor(out, *answers, is_interactive(path));
   if (sentence) {
     predictor.add(*sentence, "the sentence");
     predictor.finish();
@@ -144,7 +193,7 @@ int predict(Output& out, const PredictOptions& o) {
 void add_predict(Program& program) {
   const auto o = std::make_shared<PredictOptions>();
   const Verb verb =
-      program.verb("predict", "Label a sentence, or each line of a file or of standard input");
+      program.verb("predict", "Label or translate a sentence, or each line of a file or of standard input");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.given("INPUT", o->input,
              "a sentence; '-' or nothing: lines of standard input, each answered at once");

@@ -23,19 +23,19 @@ SchemaEntry plain(KeySpec spec, Access access) {
 
 template <class Access>
 SchemaEntry text(const char* key, Access access, const char* doc) {
-  return plain({key, ValueType::kText, {}, 0, 0, {}, doc}, access);
+  return plain({key, ValueType::kText, {}, 0, 0, {}, doc, {}}, access);
 }
 template <class Access>
 SchemaEntry flag(const char* key, Access access, const char* doc) {
-  return plain({key, ValueType::kBool, {}, 0, 0, {}, doc}, access);
+  return plain({key, ValueType::kBool, {}, 0, 0, {}, doc, {}}, access);
 }
 template <class Access>
 SchemaEntry whole(const char* key, Access access, double low, double high, const char* doc) {
-  return plain({key, ValueType::kInteger, {}, low, high, {}, doc}, access);
+  return plain({key, ValueType::kInteger, {}, low, high, {}, doc, {}}, access);
 }
 template <class Access>
 SchemaEntry real(const char* key, Access access, double low, double high, const char* doc) {
-  return plain({key, ValueType::kReal, {}, low, high, {}, doc}, access);
+  return plain({key, ValueType::kReal, {}, low, high, {}, doc, {}}, access);
 }
 
 /// `names` in the order of the enum's values from 0.
@@ -45,7 +45,7 @@ SchemaEntry choice(const char* key, Access access, std::vector<std::string> name
   using Field = std::decay_t<decltype(access(std::declval<Recipe&>()))>;
   const Recipe defaults;
   KeySpec spec{
-      key, ValueType::kChoice, names[static_cast<std::size_t>(access(defaults))], 0, 0, names, doc};
+      key, ValueType::kChoice, names[static_cast<std::size_t>(access(defaults))], 0, 0, names, doc, {}};
   return {std::move(spec),
           [access, names](const Recipe& r) {
             return Value(names[static_cast<std::size_t>(access(r))]);

@@ -96,7 +96,7 @@ class TranslationTask final : public Task {
     std::vector<std::string> references;
     for (std::size_t i = 0; i < rows; ++i) sources.push_back(pairs[i].source), references.push_back(sentences[i].target);
     std::vector<std::string> found;
-    for (const Hypothesis& h : search(*translator_, sources, how)) found.push_back(codecs_.target.decode(h.tokens));
+    for (const decode::Hypothesis& h : search(*translator_, sources, how)) found.push_back(codecs_.target.decode(h.tokens));
     for (const auto& [name, value] : translation_metrics(found, references)) out[name] = value;
     return out;
   }
