@@ -9,14 +9,14 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
-#include "attend/base/random.h"
+#include "attend/data/batches.h"
 #include "attend/train/translation.h"
 #include "train/translation_search.h"
 
 namespace attend::train {
 namespace {
 
-constexpr std::int64_t kPool = 50;   // steps' worth of rows that are sorted by length together
+constexpr std::int64_t kNoLimit = std::int64_t{1} << 40;   // of tokens: train.batch counts rows
 
 at::Tensor rows_tensor(const std::vector<std::int64_t>& rows) {
   at::Tensor out = at::empty({static_cast<std::int64_t>(rows.size())}, at::kLong);
@@ -44,26 +44,17 @@ class TranslationTask final : public Task {
 
   std::int64_t rows(Part part) const override { return static_cast<std::int64_t>(of(part).size()); }
 
-  /// Shuffled, then sorted by length within pools, so that little of a batch is padding; then the batches are shuffled.
+  /// Pairs of like length together, so that little of a batch is padding.
   std::vector<at::Tensor> batches(std::int64_t epoch) const override {
-    const std::vector<std::int64_t> order = rows_of(epoch_order(rows(Part::kTrain), recipe_.train, epoch));
-    const std::vector<PairIds>& pairs = of(Part::kTrain);
+    data::BatchOptions options;
+    options.max_rows = recipe_.train.batch, options.max_tokens = kNoLimit;
+    options.seed = static_cast<std::uint64_t>(recipe_.train.seed), options.shuffle = recipe_.train.shuffle;
+    std::vector<data::PairLength> lengths;
+    for (const PairIds& p : of(Part::kTrain))
+      lengths.push_back({static_cast<std::int64_t>(p.source.size()), static_cast<std::int64_t>(p.target.size())});
     std::vector<at::Tensor> out;
-    const auto pool = static_cast<std::size_t>(kPool * recipe_.train.batch);
-    for (std::size_t begin = 0; begin < order.size(); begin += pool) {
-      std::vector<std::int64_t> rows(order.begin() + static_cast<std::ptrdiff_t>(begin),
-                                     order.begin() + static_cast<std::ptrdiff_t>(std::min(order.size(), begin + pool)));
-      const auto length = [&](std::int64_t r) {
-        const PairIds& p = pairs[static_cast<std::size_t>(r)];
-        return std::pair(p.target.size(), p.source.size());
-      };
-      std::stable_sort(rows.begin(), rows.end(), [&](std::int64_t a, std::int64_t b) { return length(a) < length(b); });
-      for (const at::Tensor& batch : cut(rows_tensor(rows), recipe_.train.batch)) out.push_back(batch.clone());
-    }
-    if (!recipe_.train.shuffle) return out;
-    Random random(static_cast<std::uint64_t>(recipe_.train.seed), Purpose::kShuffle,
-                  (std::uint64_t{1} << 40) + static_cast<std::uint64_t>(epoch));
-    for (std::size_t i = out.size(); i > 1; --i) std::swap(out[i - 1], out[random.below(i)]);
+    for (const std::vector<std::size_t>& rows : data::length_batches(lengths, options, epoch))
+      out.push_back(rows_tensor({rows.begin(), rows.end()}));
     return out;
   }
 
