@@ -12,6 +12,7 @@
 #include <cmath>
 
 #include "attend/base/error.h"
+#include "attend/ops/machine.h"
 #include "support/compare.h"
 
 namespace attend::models {
@@ -83,9 +84,12 @@ TranslationBatch row(const TranslationBatch& b, std::int64_t i) {
           b.target.narrow(0, i, 1).narrow(1, 0, t), b.target_lengths.narrow(0, i, 1)};
 }
 
-class EveryVariant : public ::testing::TestWithParam<Variant> {};
+class EveryVariant : public ::testing::TestWithParam<Variant> {
+ protected:
+  void SetUp() override { use_threads(1); }   // sizes of 3 to 9: waking threads would cost more than all else
+};
 INSTANTIATE_TEST_SUITE_P(Translator, EveryVariant, ::testing::ValuesIn(kVariants),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& variant) { return std::string(variant.param.name); });
 
 TEST_P(EveryVariant, DecodesWhatItWasTaught) {
   const auto model = model_of(GetParam());
