@@ -56,8 +56,6 @@ void check_sums(const std::string& path) {
     if (!fs::is_regular_file(path + "/" + name))
       fail_input(path + "/" + name +
                  ": is listed in SHA256SUMS but missing; restore the file or train again");
-    if (!fs::is_regular_file(path + "/" + name))
-      fail_input(path + "/" + name + ": missing; restore the file or train again");
     if (sha256_of_file(path + "/" + name) != line.substr(0, 64))
       fail_input(path + "/" + name +
                  ": its bytes are not those that were written (SHA-256 differs); "
