@@ -115,8 +115,8 @@ std::string metavar(Kind kind) {
 std::string shown_name(const std::string& names) { return names.substr(names.rfind(',') + 1); }
 
 CLI::Option* add(CLI::App& app, const std::string& names, const std::string& type,
-                 const std::string& help, std::function<void(const std::string&)> take) {
-  CLI::Option* option = app.add_option_function<std::string>(names, std::move(take), help);
+                 const std::string& help, const std::function<void(const std::string&)>& take) {
+  CLI::Option* option = app.add_option_function<std::string>(names, take, help);
   option->type_name(type);
   return option;
 }

@@ -25,7 +25,7 @@ using Explanations = std::vector<explain::SentenceExplanation>;
 
 struct ExplainOptions {
   std::vector<std::string> words;  // runs, then sentences
-  std::string data, split, html, svg;
+  std::string data, split, html, svg, png;
   std::optional<std::uint64_t> count, threads;
 };
 
@@ -136,12 +136,16 @@ void print_document(Output& out, const train::Run& run, const Explanations& expl
 
 void write_files(const ExplainOptions& o, const std::vector<System>& systems, const Rows& rows,
                  const Explanations& explanations, const std::vector<std::size_t>& chosen) {
-  if (!o.svg.empty()) {
+  const auto draw = [&](const char* option, const std::string& file, auto drawing) {
+    if (file.empty()) return;
     if (chosen.size() != 1)
-      fail_usage("--svg: draws one sentence, and there are " + std::to_string(chosen.size()));
+      fail_usage(std::string(option) + ": draws one sentence, and there are " +
+                 std::to_string(chosen.size()));
     const viz::Sentence sentence = sentence_of(explanations[chosen[0]], rows.ids[chosen[0]]);
-    write_file_atomically(o.svg, viz::svg(sentence, systems.back().first().label_names));
-  }
+    write_file_atomically(file, drawing(sentence, systems.back().first().label_names));
+  };
+  draw("--svg", o.svg, viz::svg);
+  draw("--png", o.png, viz::png);
   if (!o.html.empty())
     write_file_atomically(o.html, viz::html(report_of(systems, rows, explanations, chosen)));
 }
@@ -167,11 +171,10 @@ int explain_rows(Output& out, const ExplainOptions& o) {
     print_document(out, run, explanations, chosen, from_data || rows.examples.size() > 1);
     return 0;
   }
-  if (!o.html.empty() || !o.svg.empty()) {
-    for (const std::string& file : {o.html, o.svg})
-      if (!file.empty()) out.line(file);
-    return 0;
-  }
+  bool written = false;
+  for (const std::string& file : {o.html, o.svg, o.png})
+    if (!file.empty()) out.line(file), written = true;
+  if (written) return 0;
   const viz::TerminalOptions options = terminal_options(out);
   for (std::size_t i = 0; i < chosen.size(); ++i)
     out.raw((i == 0 ? "" : "\n") +
@@ -197,6 +200,7 @@ void add_explain(Program& program) {
               "number of sentences, half of them wrong answers (default: 5, or 100 in a page)");
   verb.text("--html", Kind::kFile, o->html, "write one self-contained page");
   verb.text("--svg", Kind::kFile, o->svg, "write a picture of one sentence");
+  verb.text("--png", Kind::kFile, o->png, "write the same picture as pixels");
   verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
   verb.example("attend explain runs/quick 'Great phone, bad battery.'");
   verb.example("attend explain runs/lstm runs/attention --split validation --html report.html");

@@ -4,7 +4,8 @@
 #include <iostream>
 
 int main() {
-  const at::Tensor query = at::randn({2, 8, 5, 64}), key = at::randn({2, 2, 9, 64}), value = at::randn({2, 2, 9, 32});
+  const at::Tensor query = at::randn({2, 8, 5, 64}), key = at::randn({2, 2, 9, 64}),
+                   value = at::randn({2, 2, 9, 32});
   attend::AttentionOptions options;
   options.causal = true;
   options.need_weights = true;

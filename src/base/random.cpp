@@ -5,14 +5,15 @@
 namespace attend {
 namespace {
 
-std::array<std::uint32_t, 2> multiply(std::uint32_t a, std::uint32_t b) {   // {high, low}
+std::array<std::uint32_t, 2> multiply(std::uint32_t a, std::uint32_t b) {  // {high, low}
   const std::uint64_t p = std::uint64_t{a} * b;
   return {static_cast<std::uint32_t>(p >> 32), static_cast<std::uint32_t>(p)};
 }
 
 }  // namespace
 
-std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c, std::array<std::uint32_t, 2> k) {
+std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c,
+                                    std::array<std::uint32_t, 2> k) {
   for (int round = 0; round < 10; ++round) {
     const auto [h0, l0] = multiply(0xD2511F53u, c[0]);
     const auto [h1, l1] = multiply(0xCD9E8D57u, c[2]);
@@ -44,12 +45,12 @@ double Random::uniform() {
 }
 
 double Random::normal() {
-  const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));   // 1 − u lies in (0, 1]
+  const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));  // 1 − u lies in (0, 1]
   return radius * std::cos(2.0 * M_PI * uniform());
 }
 
 std::uint64_t Random::below(std::uint64_t n) {
-  const std::uint64_t limit = ~std::uint64_t{0} - ~std::uint64_t{0} % n;   // a multiple of n
+  const std::uint64_t limit = ~std::uint64_t{0} - ~std::uint64_t{0} % n;  // a multiple of n
   for (;;) {
     const std::uint64_t x = (std::uint64_t{bits()} << 32) | bits();
     if (x < limit) return x % n;

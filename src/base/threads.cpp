@@ -29,7 +29,9 @@ class FirstError {
       if (!error_) error_ = std::current_exception();
     }
   }
-  void rethrow() { if (error_) std::rethrow_exception(error_); }
+  void rethrow() {
+    if (error_) std::rethrow_exception(error_);
+  }
 
  private:
   std::mutex mutex_;
@@ -38,7 +40,9 @@ class FirstError {
 
 void work(int worker, int workers, int n, const std::function<void(int)>& task) {
   t_inside = true;
-  struct Leave { ~Leave() { t_inside = false; } } leave;
+  struct Leave {
+    ~Leave() { t_inside = false; }
+  } leave;
   for (int i = worker; i < n; i += workers) task(i);
 }
 

@@ -46,6 +46,17 @@ std::string trim(const std::string& text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
+bool next_text(LineReader& lines, RawTable& table, std::string& line) {
+  while (lines.next(line)) {
+    drop_carriage_return(line);
+    if (line.empty()) continue;
+    const std::string problem = problem_of(line);
+    if (problem.empty()) return true;
+    table.bad_lines.push_back({lines.name(), lines.number(), problem});
+  }
+  return false;
+}
+
 Columns find_columns(const std::vector<std::string>& first, const LoadOptions& options,
                      const std::string& name, std::int64_t line) {
   const std::size_t none = first.size();

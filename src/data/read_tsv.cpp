@@ -20,14 +20,7 @@ void read_tsv(LineReader& lines, const LoadOptions& options, RawTable& table) {
   Columns columns;
   bool is_first = true;
   std::string line;
-  while (lines.next(line)) {
-    drop_carriage_return(line);
-    if (line.empty()) continue;
-    const std::string problem = problem_of(line);
-    if (!problem.empty()) {
-      table.bad_lines.push_back({lines.name(), lines.number(), problem});
-      continue;
-    }
+  while (next_text(lines, table, line)) {
     const std::vector<std::string> fields = fields_of(line);
     if (is_first) columns = find_columns(fields, options, lines.name(), lines.number());
     if (!is_first || !columns.has_header)

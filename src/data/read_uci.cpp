@@ -6,14 +6,7 @@ void read_uci(LineReader& lines, RawTable& table) {
   table.only_zero_one = true;
   const Columns columns;
   std::string line;
-  while (lines.next(line)) {
-    drop_carriage_return(line);
-    if (line.empty()) continue;
-    const std::string problem = problem_of(line);
-    if (!problem.empty()) {
-      table.bad_lines.push_back({lines.name(), lines.number(), problem});
-      continue;
-    }
+  while (next_text(lines, table, line)) {
     const std::size_t tab = line.rfind('\t');  // a sentence may hold tabs of its own
     if (tab == std::string::npos)
       table.bad_lines.push_back({lines.name(), lines.number(), "no label: no tab behind the text"});

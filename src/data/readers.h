@@ -29,6 +29,10 @@ void read_tsv(LineReader& lines, const LoadOptions& options, RawTable& table);
 void read_csv(LineReader& lines, const LoadOptions& options, RawTable& table);
 void read_jsonl(LineReader& lines, const LoadOptions& options, RawTable& table);
 
+/// The next line that holds text, without its '\r'; false at the end. Empty lines are passed over,
+/// lines that cannot be text go to bad_lines.
+bool next_text(LineReader& lines, RawTable& table, std::string& line);
+
 /// Which columns hold text and label.
 struct Columns {
   bool has_header = false;

@@ -56,13 +56,6 @@ char32_t next_code_point(std::string_view text, std::size_t& place) {
   return point < 0 ? U'\ufffd' : static_cast<char32_t>(point);
 }
 
-void append_utf8(std::string& out, char32_t point) {
-  char bytes[4];
-  std::size_t n = 0;
-  U8_APPEND_UNSAFE(bytes, n, static_cast<UChar32>(point));
-  out.append(bytes, n);
-}
-
 void require_utf8(std::string_view text, const char* what) {
   const std::size_t bad = find_bad_utf8(text);
   if (bad == std::string_view::npos) return;

@@ -21,8 +21,6 @@ std::size_t find_bad_utf8(std::string_view text);
 /// The code point at `place` (text is valid UTF-8); `place` moves behind it.
 char32_t next_code_point(std::string_view text, std::size_t& place);
 
-void append_utf8(std::string& out, char32_t point);
-
 /// Throws kBadInput "… is not valid UTF-8 (byte N)" with the name of the text.
 void require_utf8(std::string_view text, const char* what);
 

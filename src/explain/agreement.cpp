@@ -13,7 +13,6 @@
 namespace attend::explain {
 namespace {
 
-
 std::int64_t pairs(std::int64_t n) { return n * (n - 1) / 2; }
 
 // Pairs of equal neighbours' groups in a sorted range.

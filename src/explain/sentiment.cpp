@@ -12,7 +12,6 @@
 namespace attend::explain {
 namespace {
 
-
 void check_models(const std::vector<models::Classifier*>& models) {
   if (models.empty()) fail_usage("attend::explain: no model given; give at least one");
   for (const auto* m : models)

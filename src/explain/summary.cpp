@@ -8,7 +8,6 @@
 namespace attend::explain {
 namespace {
 
-
 double median(std::vector<double> v) {
   v.erase(std::remove_if(v.begin(), v.end(), [](double x) { return std::isnan(x); }), v.end());
   if (v.empty()) return kNone;

@@ -4,8 +4,8 @@
 #include "attend/base/error.h"
 #include "attend/base/file.h"
 #include "data/json.h"
-#include "train/run_folder.h"
 #include "train/metrics_json.h"
+#include "train/run_folder.h"
 
 namespace attend::train {
 namespace {

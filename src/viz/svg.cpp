@@ -27,22 +27,25 @@ std::string fixed(double x) {
   return s;
 }
 
-// Width of a word in Helvetica's metrics, in hundredths of the font size; textLength makes the
-// reader's font keep to it.
+// Helvetica's widths of U+0020 to U+007E in thousandths of the font size; Arial and Liberation Sans
+// share them.
+constexpr int kWidths[] = {
+    278,  278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278,  // to /
+    556,  556, 556, 556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556,  // to ?
+    1015, 667, 667, 722, 722, 667, 611, 778, 722, 278, 500, 667, 556, 833, 722, 778,  // to O
+    667,  778, 722, 667, 611, 722, 667, 944, 667, 667, 611, 278, 278, 278, 469, 556,  // to _
+    333,  556, 556, 500, 556, 556, 278, 556, 556, 222, 222, 500, 222, 833, 556, 556,  // to o
+    556,  556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584};
+
+// Width of a word in that font; textLength makes another font keep to it, where the reader knows
+// that attribute.
 double width_of(const std::string& text, double size) {
-  double hundredths = 0;
-  for (const char32_t c : decode(safe(text))) {
-    const bool thin = c == 'i' || c == 'j' || c == 'l' || c == '.' || c == ',' || c == '\'' ||
-                      c == ':' || c == ';' || c == '!' || c == '|' || c == 'I';
-    const bool wide = c == 'm' || c == 'w' || c == 'M' || c == 'W' || c == '%' || c == '@';
-    hundredths += columns(c) == 0          ? 0
-                  : columns(c) == 2        ? 100
-                  : thin                   ? 27
-                  : wide                   ? 85
-                  : (c >= 'A' && c <= 'Z') ? 68
-                                           : 55.6;
-  }
-  return hundredths * size / 100;
+  double thousandths = 0;
+  for (const char32_t c : decode(safe(text)))
+    thousandths += c >= 0x20 && c <= 0x7E ? kWidths[c - 0x20]
+                   : columns(c) == 1      ? 611
+                                          : 500 * columns(c);
+  return thousandths * size / 1000;
 }
 
 class Drawing {

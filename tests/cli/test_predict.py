@@ -6,6 +6,9 @@ explained sentence not checked for words; only right answers chosen for the page
 """
 import json
 import select
+import struct
+import zlib
+from xml.etree import ElementTree
 
 import pytest
 from conftest import TINY
@@ -115,11 +118,59 @@ def test_explain_views(attend, trained):
     assert len(document["attribution"]["leave_one_out"]) == 4
     weights = attention["weights"][0]
     assert 0.99 < sum(weights) + attention["on_padding"] < 1.01
-    files = attend("explain", run, text, "--html", "page.html", "--svg", "one.svg")
-    assert files.out.split() == ["page.html", "one.svg"]
+    files = attend("explain", run, text, "--html", "page.html", "--svg", "one.svg", "--png", "one.png")
+    assert files.out.split() == ["page.html", "one.svg", "one.png"]
     page = (attend.folder / "page.html").read_text()
     assert "superb" in page and "http://" not in page.replace("http://www.w3.org", "") and "<script src" not in page
-    assert (attend.folder / "one.svg").read_text().startswith("<svg") or "<svg" in (attend.folder / "one.svg").read_text()
+    assert (attend.folder / "one.svg").read_text().startswith("<svg")
+
+
+def decoded(data):
+    """(width, height, rows of RGB bytes) of a PNG, by the specification alone; its checksums are looked at too."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, chunks = 8, []
+    while at < len(data):
+        (length,), kind = struct.unpack(">I", data[at:at + 4]), data[at + 4:at + 8]
+        body = data[at + 8:at + 8 + length]
+        assert struct.unpack(">I", data[at + 8 + length:at + 12 + length])[0] == zlib.crc32(kind + body)
+        chunks.append((kind, body))
+        at += 12 + length
+    assert chunks[0][0] == b"IHDR" and chunks[-1] == (b"IEND", b"")
+    width, height, *form = struct.unpack(">IIBBBBB", chunks[0][1])
+    assert form == [8, 2, 0, 0, 0]  # 8 bits, RGB, not interlaced
+    raw = zlib.decompress(b"".join(body for kind, body in chunks if kind == b"IDAT"))
+    stride, rows, above = 3 * width, [], bytes(3 * width)
+    assert len(raw) == height * (stride + 1)
+    for y in range(height):
+        rule, row = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
+        for i in range(stride) if rule else ():
+            left, up, corner = (row[i - 3], above[i], above[i - 3]) if i >= 3 else (0, above[i], 0)
+            near = min((abs(up - corner), 0, left), (abs(left - corner), 1, up), (abs(left + up - 2 * corner), 2, corner))
+            row[i] = (row[i] + (0, left, up, (left + up) // 2, near[2])[rule]) & 255
+        rows.append(bytes(row))
+        above = rows[-1]
+    return width, height, rows
+
+
+def test_explain_draws_the_svg_as_png(attend, trained):
+    pictures = []
+    for i, text in enumerate(["the film was superb", "the soup was awful", "the film was superb"]):
+        done = attend("explain", trained / "attention", text, "--svg", f"{i}.svg", "--png", f"{i}.png")
+        assert done.status == 0, done.err
+        pictures.append(decoded((attend.folder / f"{i}.png").read_bytes()))
+    drawn = ElementTree.parse(attend.folder / "0.svg").getroot()
+    width, height, rows = pictures[0]
+    assert (width, height) == (2 * float(drawn.get("width")), 2 * float(drawn.get("height")))
+    colours = {bytes(row[i:i + 3]) for row in rows for i in range(0, len(row), 3)}
+    assert rows[0][:3] == b"\xfc\xfc\xfa" and b"\x00\x3b\x7b" in colours  # the paper, and the fullest shade
+    assert len(colours) > 100  # letters, with their smooth edges
+    assert pictures[1] != pictures[0] == pictures[2]
+
+
+def test_a_picture_beyond_the_limit_of_png_is_refused(attend, trained):
+    long = " ".join(["superb"] * 1500)
+    attend.fails(2, "explain", trained / "attention", long, "--png", "long.png", names=["32767", "--svg"])
+    assert not (attend.folder / "long.png").exists()
 
 
 def test_explain_chosen_sentences_of_several_runs(attend, copied):

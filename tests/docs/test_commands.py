@@ -35,12 +35,12 @@ def commands(document):
 
 
 def shortened(command):
-    """The same command with one seed and one epoch."""
+    """The same command with one seed, one round of a loop and one epoch."""
     command = re.sub(r"--seeds \d+", "--seeds 1", command)
-    command = re.sub(r"(--set )?train\.epochs=\d+", r"\1train.epochs=1", command)
-    if re.search(r"\battend (train|sweep)\b", command) and "train.epochs" not in command:
-        command += " --set train.epochs=1"
-    return command
+    command = re.sub(r"\$\(seq \d+\)", "1", command)
+    if "train.epochs" in command:
+        return re.sub(r"train\.epochs=\d+", "train.epochs=1", command)
+    return re.sub(r"\battend (train|sweep) [\w/-]+", r"\g<0> --set train.epochs=1", command)
 
 
 def environment():

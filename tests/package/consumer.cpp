@@ -10,6 +10,7 @@ int main() {
   const at::Tensor states = at::rand({2, 5, 3}), score_weight = at::rand({3});
   const auto [context, weights] = attend::pool(states, score_weight);
   const double total = weights.sum().item<double>();
-  std::printf("context [%ld,%ld], weights sum to %.6f over 2 rows\n", context.size(0), context.size(1), total);
+  std::printf("context [%ld,%ld], weights sum to %.6f over 2 rows\n", context.size(0),
+              context.size(1), total);
   return std::abs(total - 2.0) < 1e-5 ? 0 : 1;
 }

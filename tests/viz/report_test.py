@@ -4,7 +4,7 @@ report's design, as far as it concerns sentences.
 Mutations these tests kill: a token written by innerHTML; `<` left in the data; a wrong hash in the policy; a shade step rounded
 down; all-equal weights shaded on their own maximum; padding left out of the printed sum; a soft colour that is too pale; a table
 wider than a phone; the list's selection not carried into the address; a second tab stop inside a group; formula cells left as
-they are; a figure saved in the dark scheme.
+they are; a figure saved in the dark scheme; a hidden section that keeps its room.
 """
 import csv
 import io
@@ -252,7 +252,8 @@ def test_the_states_say_what_is_missing(visit):
     assert page.locator("#panel .words tbody tr:first-child td.num").first.inner_text() == "–"
     page = visit("one-seed")
     assert "Gradient × input is missing" in page.inner_text("#panel") and "The range over seeds is missing" in page.inner_text("#panel")
-    assert page.locator("#compare").is_hidden() and page.locator(".sample").count() == 0
+    assert page.eval_on_selector("#compare", "n => getComputedStyle(n).display") == "none" and page.locator(".sample").count() == 0
+    assert page.evaluate("document.querySelector('#left').getBoundingClientRect().top - document.querySelector('header').getBoundingClientRect().bottom") < 40
     page = visit("padding")
     assert "23 % of the attention fell on padding" in page.inner_text("#h-panel") and "24 padded places together" in page.inner_text(".words")
     assert "2 words beyond the model’s length" in page.inner_text("#h-panel")

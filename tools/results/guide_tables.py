@@ -90,16 +90,17 @@ def accuracies(d):
     return render.table(header, [guide, *accuracy_table(d["cells"], present(d, names))])
 
 
-def command_block(d, names, also=()):
-    """What a reader types for these cells, and where it was measured."""
+def command_block(d, names):
+    """What a reader types for these cells (tests/docs runs it, shortened), and where it was measured."""
     cells = [d["cells"][name] for name in present(d, names)]
     if not cells:
         return ""
     lines = [cell[recipe]["command"] for cell in cells for recipe in ("lstm", "attention")]
     runs = sorted({len(cell["lstm"]["accuracy"]) for cell in cells})
     counts = " or ".join(str(n) for n in runs)
-    where = f"Seeds and random splits from 1, {counts} of each; {render.describe(d['where'])}."
-    return "\n".join(["```", *lines, *also, "```", where]) + "\n"
+    places = sorted({render.describe(cell[recipe]["where"]) for cell in cells for recipe in cell})
+    where = f"Seeds and random splits from 1, {counts} of each; {'; '.join(places)}."
+    return "\n".join(["```sh", *lines, "```", where]) + "\n"
 
 
 def commands(d):
@@ -121,8 +122,10 @@ def disagreement(cell):
 
 def mcnemar(d):
     lines = []
-    for name in present(d, ("uci-last", "hutto-last")):
+    for name in present(d, ("uci-last", "hutto-last", "sst")):
         cell = d["cells"][name]
+        if "right" not in cell["lstm"]:
+            continue
         pairs, n = pairs_of(cell), len(cell["lstm"]["right"][0])
         p = [stats.mcnemar(a, b) for a, b in pairs]
         better = sum(q < 0.05 and b > a for q, (a, b) in zip(p, pairs))
@@ -264,8 +267,8 @@ def explanations(d):
     table = render.table(header, lines)
     explain = d["cells"]["synthetic"]["attention"]["explain_command"]
     rows = d["cells"]["synthetic"]["lstm"]["rows"]["validation"]
-    block = command_block(d, ("synthetic", "synthetic-masked"), [explain])
-    return f"{table}\n{block}{rows} held-out reviews, which no training saw.\n"
+    block = command_block(d, ("synthetic", "synthetic-masked"))
+    return f"{table}\n{block}Each run then through `{explain}`: {rows} held-out reviews, which no training saw.\n"
 
 
 def parts(d):

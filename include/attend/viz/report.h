@@ -110,6 +110,11 @@ std::string html(const SentimentReport& report);
 /// of bars a word. Always light; real text.
 std::string svg(const Sentence& sentence, const std::vector<std::string>& label_names);
 
+/// The same picture as the bytes of a PNG file, two pixels to a point (less where that would be over
+/// 32,767 pixels high; kUsage where one is). librsvg is loaded at the first call: kFailure where the
+/// machine lacks it. Liberation Sans, Arial or Helvetica has the widths that words are spaced by.
+std::string png(const Sentence& sentence, const std::vector<std::string>& label_names);
+
 /// What comparing models.front() with models.back() over seeds can show: a headline and its
 /// reasons. Empty with fewer than two models.
 struct ComparisonText {
