@@ -52,10 +52,26 @@ bool is_chinese(char32_t c) {
          (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
+/// The category that a character had in Unicode 8, whose tables the package's BERT steps have:
+/// younger characters were unassigned, and five were moved since.
+int8_t category_in_unicode_8(char32_t c) {
+  if (c == 0x1734) return U_NON_SPACING_MARK;
+  if (c == 0x1885 || c == 0x1886) return U_OTHER_LETTER;
+  if (c == 0x166D || c == 0x111C9) return U_OTHER_PUNCTUATION;
+  UVersionInfo age;
+  u_charAge(static_cast<UChar32>(c), age);
+  return age[0] <= 8 ? u_charType(static_cast<UChar32>(c)) : int8_t{U_UNASSIGNED};
+}
+
+bool is_bert_punctuation(char32_t c) {
+  if (c < 0x80) return is_punctuation(c);
+  return (U_MASK(category_in_unicode_8(c)) & U_GC_P_MASK) != 0;
+}
+
 /// What BERT's clean_text takes out: control, format and private characters, NUL and U+FFFD.
 bool is_dropped(char32_t c) {
   if (c == '\t' || c == '\n' || c == '\r') return false;
-  const auto type = u_charType(static_cast<UChar32>(c));
+  const int8_t type = category_in_unicode_8(c);
   return c == 0xFFFD || type == U_CONTROL_CHAR || type == U_FORMAT_CHAR ||
          type == U_PRIVATE_USE_CHAR;
 }
@@ -66,7 +82,7 @@ std::string without_accents(std::string_view text) {
   for (std::size_t place = 0; place < apart.size();) {
     const std::size_t start = place;
     const char32_t c = next_code_point(apart, place);
-    if (u_charType(static_cast<UChar32>(c)) != U_NON_SPACING_MARK)
+    if (category_in_unicode_8(c) != U_NON_SPACING_MARK)
       out.append(apart, start, place - start);
   }
   return out;
@@ -151,7 +167,7 @@ std::vector<std::string> split_bert_words(std::string_view text, bool lower) {
   for (std::size_t place = 0; place < clean.size();) {
     const std::size_t start = place;
     const char32_t c = next_code_point(clean, place);
-    const bool is_alone = is_punctuation(c);
+    const bool is_alone = is_bert_punctuation(c);
     if (is_space(c)) {
       is_open = false;
       continue;

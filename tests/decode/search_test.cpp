@@ -354,7 +354,8 @@ TEST(Sample, FrequenciesAreTheModels) {
     std::map<std::int64_t, double> counts;
     for (draw.seed = 0; draw.seed < 20; ++draw.seed) {
       TableModel model({5}, 8);
-      for (const Hypothesis& h : sample(model, o, draw)[0])
+      const Hypotheses drawn = sample(model, o, draw);
+      for (const Hypothesis& h : drawn[0])
         ++counts[h.tokens.empty() ? kEos : h.tokens[0]];
     }
     // Holtzman et al. 2020, eq. 2 and 3, spelled out.
