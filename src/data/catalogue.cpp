@@ -149,19 +149,20 @@ CatalogueSet tinyshakespeare() {
 }
 
 CatalogueSet war_and_peace() {
-  return {"war-and-peace",
-          "Tolstoy's novel in English (Project Gutenberg) with train, validation and test parts",
-          "language",
-          "public domain",
-          "L. Tolstoy. War and Peace. Translated by L. and A. Maude. Project Gutenberg 2600.",
-          "https://github.com/timbmg/RNNLM, data at e26dff5d8f4b5d07ee459f192ee2131923d7584f; to be "
-          "put under ATTEND_DATA by hand",
-          {},
-          {{"wap.train.txt", "8ebb39059034fd00517e25fb2d5ca1a75f37d39a156762c51f146ff988f4bd41"},
-           {"wap.valid.txt", "f07f149651ba86619d97483c35f83841a964486328ca43e2a92877426a6d6a1e"},
-           {"wap.test.txt", "bdf3aada8ee2f91b2988a616fa25414d846fda6855749023016954739b6689d8"}},
-          false,
-          false};
+  return {
+      "war-and-peace",
+      "Tolstoy's novel in English (Project Gutenberg) with train, validation and test parts",
+      "language",
+      "public domain",
+      "L. Tolstoy. War and Peace. Translated by L. and A. Maude. Project Gutenberg 2600.",
+      "https://github.com/timbmg/RNNLM, data at e26dff5d8f4b5d07ee459f192ee2131923d7584f; to be "
+      "put under ATTEND_DATA by hand",
+      {},
+      {{"wap.train.txt", "8ebb39059034fd00517e25fb2d5ca1a75f37d39a156762c51f146ff988f4bd41"},
+       {"wap.valid.txt", "f07f149651ba86619d97483c35f83841a964486328ca43e2a92877426a6d6a1e"},
+       {"wap.test.txt", "bdf3aada8ee2f91b2988a616fa25414d846fda6855749023016954739b6689d8"}},
+      false,
+      false};
 }
 
 /// Levenshtein distance.
@@ -199,8 +200,9 @@ std::string environment(const char* name) {
 
 const std::vector<CatalogueSet>& catalogue() {
   static const std::vector<CatalogueSet> sets = {
-      dates(),           hutto_reviews(),   multi30k(),      number_words(), sst(),
-      synthetic_reviews(), tinyshakespeare(), uci_sentiment(), war_and_peace()};
+      dates(),           hutto_reviews(), multi30k(),
+      number_words(),    sst(),           synthetic_reviews(),
+      tinyshakespeare(), uci_sentiment(), war_and_peace()};
   return sets;
 }
 
@@ -263,8 +265,8 @@ void require_task(const CatalogueSet& set, const std::string& task) {
     if (t == "translation") return "sentence pairs";
     return t == "language" ? "running text" : "labelled texts";
   };
-  fail_input("data set '" + set.name + "' holds " + holds(set.task) + " (" + set.task +
-             "); " + holds(task) + " (" + task + ") are needed here");
+  fail_input("data set '" + set.name + "' holds " + holds(set.task) + " (" + set.task + "); " +
+             holds(task) + " (" + task + ") are needed here");
 }
 
 std::string cache_folder() {

@@ -153,7 +153,8 @@ std::vector<std::string> TextCodec::words(std::span<const std::int64_t> ids) con
     const bool is_text = !vocabulary().is_special(id);
     if (is_text && unit() == TextUnit::kWordPiece && is_piece_end(token)) token.erase(0, 2);
     const bool is_marked = unit() == TextUnit::kWord || unit() == TextUnit::kBpe;
-    if (is_text && is_marked && token.starts_with(kSpaceMark)) token.erase(0, sizeof kSpaceMark - 1);
+    if (is_text && is_marked && token.starts_with(kSpaceMark))
+      token.erase(0, sizeof kSpaceMark - 1);
     out.push_back(std::move(token));
   }
   return out;

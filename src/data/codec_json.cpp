@@ -101,8 +101,8 @@ CodecOrdered added_tokens(const Vocabulary& vocabulary) {
 }
 
 TextUnit unit_of(const CodecJson& root, const std::string& name) {
-  const CodecJson& type = root.at("model").contains("type") ? root.at("model").at("type")
-                                                           : CodecJson("without a type");
+  const CodecJson& type =
+      root.at("model").contains("type") ? root.at("model").at("type") : CodecJson("without a type");
   if (type == "WordLevel") return TextUnit::kWord;
   if (type == "WordPiece") return TextUnit::kWordPiece;
   if (type != "BPE") fail_codec(name, "model.type", type);
@@ -154,9 +154,9 @@ SpecialTokens special_of(const CodecJson& root, const std::string& name) {
     else if (content != out.unk)
       out.others.push_back(content);
   }
-  for (const auto& [token, what] : {std::pair{&out.pad, "<pad> or [PAD]"},
-                                    std::pair{&out.bos, "<s> or [CLS]"},
-                                    std::pair{&out.eos, "</s> or [SEP]"}})
+  for (const auto& [token, what] :
+       {std::pair{&out.pad, "<pad> or [PAD]"}, std::pair{&out.bos, "<s> or [CLS]"},
+        std::pair{&out.eos, "</s> or [SEP]"}})
     if (token->empty()) fail_input(name + ": added_tokens lacks " + what);
   return out;
 }
@@ -179,8 +179,7 @@ void read_merges(const CodecJson& merges, TextCodec::State& state, const std::st
   if (state.unit == TextUnit::kCharacter && !merges.empty())
     fail_input(name + ": model.merges is not empty though there is no pre_tokenizer");
   for (const CodecJson& merge : merges) {
-    const std::string where =
-        name + ": model.merges[" + std::to_string(state.merges.size()) + "]";
+    const std::string where = name + ": model.merges[" + std::to_string(state.merges.size()) + "]";
     const auto [left, right] = sides_of(merge, where);
     TextCodec::Merge ids{};
     for (const auto& [token, id] : {std::pair{left, &ids.left}, std::pair{right, &ids.right},
@@ -220,16 +219,15 @@ void insert_lists(std::string& text, const TextCodec::State& state) {
 
 std::string to_json(const TextCodec& codec) {
   const TextCodec::State& state = codec.state();
-  const CodecOrdered root = {
-      {"version", "1.0"},
-      {"truncation", nullptr},
-      {"padding", nullptr},
-      {"added_tokens", added_tokens(state.vocabulary)},
-      {"normalizer", codec_normalizer(state.unit, state.lower)},
-      {"pre_tokenizer", codec_pre_tokenizer(state.unit)},
-      {"post_processor", nullptr},
-      {"decoder", codec_decoder(state.unit)},
-      {"model", codec_model(state.unit, state.vocabulary.special().unk)}};
+  const CodecOrdered root = {{"version", "1.0"},
+                             {"truncation", nullptr},
+                             {"padding", nullptr},
+                             {"added_tokens", added_tokens(state.vocabulary)},
+                             {"normalizer", codec_normalizer(state.unit, state.lower)},
+                             {"pre_tokenizer", codec_pre_tokenizer(state.unit)},
+                             {"post_processor", nullptr},
+                             {"decoder", codec_decoder(state.unit)},
+                             {"model", codec_model(state.unit, state.vocabulary.special().unk)}};
   std::string text = root.dump(2);
   insert_lists(text, state);
   return text + "\n";

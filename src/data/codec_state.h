@@ -53,7 +53,8 @@ bool is_punctuation(char32_t point);
 std::vector<std::string> split_bert_words(std::string_view text, bool lower);
 
 /// Appends the ids of one word: greedy longest match, or unk for all of it.
-void word_piece(const Vocabulary& vocabulary, std::string_view word, std::vector<std::int64_t>& ids);
+void word_piece(const Vocabulary& vocabulary, std::string_view word,
+                std::vector<std::int64_t>& ids);
 
 /// Appends the ids of one word by merging its characters; `random` for dropout, else nullptr.
 void byte_pair(const TextCodec::State& state, std::string_view word, double dropout, Random* random,

@@ -159,8 +159,8 @@ Counts count_units(const std::vector<std::string>& texts, const CodecOptions& op
   return counts;
 }
 
-void learn_pairs(const Counts& words, const CodecOptions& options,
-                 std::vector<std::string>& tokens, std::vector<TextCodec::Merge>& merges) {
+void learn_pairs(const Counts& words, const CodecOptions& options, std::vector<std::string>& tokens,
+                 std::vector<TextCodec::Merge>& merges) {
   Counts characters;
   for (const auto& [word, count] : words) count_characters(word, count, characters);
   const auto room = options.size - static_cast<std::int64_t>(tokens.size());

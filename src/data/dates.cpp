@@ -98,7 +98,8 @@ ParallelCorpus make_dates(const MakeOptions& options) {
   using namespace std::chrono;
   require_rows("dates", options.rows, 50'000);
   const sys_days first = year(1900) / January / 1;
-  const auto days = static_cast<std::uint64_t>((sys_days(year(2100) / January / 1) - first).count());
+  const auto days =
+      static_cast<std::uint64_t>((sys_days(year(2100) / January / 1) - first).count());
   Random random(options.seed, Purpose::kGenerate);
   std::unordered_set<std::uint64_t> seen;
   std::vector<SentencePair> pairs;

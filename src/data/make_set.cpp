@@ -38,9 +38,9 @@ std::vector<std::string> write_reviews(const Dataset& set, const std::string& fo
 std::vector<std::string> write_pairs(const ParallelCorpus& corpus, const std::string& folder) {
   make_folders(folder);
   std::vector<std::string> paths;
-  for (const auto& [set, part] : {std::pair{&corpus.train, "train"},
-                                  std::pair{&corpus.validation, "validation"},
-                                  std::pair{&corpus.test, "test"}}) {
+  for (const auto& [set, part] :
+       {std::pair{&corpus.train, "train"}, std::pair{&corpus.validation, "validation"},
+        std::pair{&corpus.test, "test"}}) {
     std::string table = "source\ttarget\talignment\n";
     for (const SentencePair& pair : set->pairs)
       table += pair.source + "\t" + pair.target + "\t" + to_pharaoh(pair.alignment) + "\n";

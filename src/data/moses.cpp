@@ -64,27 +64,44 @@ UnicodeString apply(const MosesRules& rules, UnicodeString text) {
 }
 
 const MosesRules& punctuation_rules() {
-  static const MosesRules rules = {
-      {"\r", ""},        {"\\(", " ("},       {"\\)", ") "},
-      {" +", " "},       {"\\) ([.!:?;,])", ")$1"},
-      {"\\( ", "("},     {" \\)", ")"},       {"(\\d) %", "$1%"},
-      {" :", ":"},       {" ;", ";"},         {"`", "'"},
-      {"''", " \" "},    {"[„“”]", "\""},     {"–", "-"},
-      {"—", " - "},      {" +", " "},         {"´", "'"},
-      {"([a-zA-Z])[‘’]([a-zA-Z])", "$1'$2"},  {"[‘‚’]", "'"},
-      {"''", "\""},      {"…", "..."},        {"\u00a0?«\u00a0?", "\""},
-      {"\u00a0?»", "\""}, {"\u00a0%", "%"},   {"nº\u00a0", "nº "},
-      {"\u00a0:", ":"},  {"\u00a0ºC", " ºC"}, {"\u00a0cm", " cm"},
-      {"\u00a0([?!;])", "$1"},                {",\u00a0", ", "},
-      {" +", " "}};
+  static const MosesRules rules = {{"\r", ""},
+                                   {"\\(", " ("},
+                                   {"\\)", ") "},
+                                   {" +", " "},
+                                   {"\\) ([.!:?;,])", ")$1"},
+                                   {"\\( ", "("},
+                                   {" \\)", ")"},
+                                   {"(\\d) %", "$1%"},
+                                   {" :", ":"},
+                                   {" ;", ";"},
+                                   {"`", "'"},
+                                   {"''", " \" "},
+                                   {"[„“”]", "\""},
+                                   {"–", "-"},
+                                   {"—", " - "},
+                                   {" +", " "},
+                                   {"´", "'"},
+                                   {"([a-zA-Z])[‘’]([a-zA-Z])", "$1'$2"},
+                                   {"[‘‚’]", "'"},
+                                   {"''", "\""},
+                                   {"…", "..."},
+                                   {"\u00a0?«\u00a0?", "\""},
+                                   {"\u00a0?»", "\""},
+                                   {"\u00a0%", "%"},
+                                   {"nº\u00a0", "nº "},
+                                   {"\u00a0:", ":"},
+                                   {"\u00a0ºC", " ºC"},
+                                   {"\u00a0cm", " cm"},
+                                   {"\u00a0([?!;])", "$1"},
+                                   {",\u00a0", ", "},
+                                   {" +", " "}};
   return rules;
 }
 
 const MosesRules& comma_quote_rules(Language language) {
   static const MosesRules english = {{"\"([,.]+)", "$1\""}, {"(\\d)\u00a0(\\d)", "$1.$2"}};
-  static const MosesRules others = {{",\"", "\","},
-                                    {"(\\.+)\"(\\s*[^<])", "\"$1$2"},
-                                    {"(\\d)\u00a0(\\d)", "$1,$2"}};
+  static const MosesRules others = {
+      {",\"", "\","}, {"(\\.+)\"(\\s*[^<])", "\"$1$2"}, {"(\\d)\u00a0(\\d)", "$1,$2"}};
   return language == Language::kEnglish ? english : others;
 }
 
@@ -105,12 +122,11 @@ const MosesRules& comma_rules() {
 }
 
 const MosesRules& apostrophe_rules(Language language) {
-  static const MosesRules english = {
-      {"(\\P{Alphabetic})'(\\P{Alphabetic})", "$1 ' $2"},
-      {"([^\\p{Alphabetic}\\p{N}])'(\\p{Alphabetic})", "$1 ' $2"},
-      {"(\\p{Alphabetic})'(\\P{Alphabetic})", "$1 ' $2"},
-      {"(\\p{Alphabetic})'(\\p{Alphabetic})", "$1 '$2"},
-      {"(\\p{N})'(s)", "$1 '$2"}};
+  static const MosesRules english = {{"(\\P{Alphabetic})'(\\P{Alphabetic})", "$1 ' $2"},
+                                     {"([^\\p{Alphabetic}\\p{N}])'(\\p{Alphabetic})", "$1 ' $2"},
+                                     {"(\\p{Alphabetic})'(\\P{Alphabetic})", "$1 ' $2"},
+                                     {"(\\p{Alphabetic})'(\\p{Alphabetic})", "$1 '$2"},
+                                     {"(\\p{N})'(s)", "$1 '$2"}};
   static const MosesRules french = {{"(\\P{Alphabetic})'(\\P{Alphabetic})", "$1 ' $2"},
                                     {"(\\P{Alphabetic})'(\\p{Alphabetic})", "$1 ' $2"},
                                     {"(\\p{Alphabetic})'(\\P{Alphabetic})", "$1 ' $2"},
@@ -139,17 +155,17 @@ UnicodeString hide_dots(const UnicodeString& text) {
 
 const std::set<std::string>& abbreviations(Language language) {
   static const std::set<std::string> english = {
-      "Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Jr", "Sr", "Gen", "Col", "Capt", "Lt", "Sgt", "Rev",
-      "Hon", "Gov", "Sen", "Rep", "Inc", "Ltd", "Co", "Corp", "vs", "etc", "Mt", "Ave", "Blvd",
-      "Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"};
+      "Mr",   "Mrs",  "Ms",  "Dr",  "Prof", "St",   "Jr",   "Sr",  "Gen", "Col",
+      "Capt", "Lt",   "Sgt", "Rev", "Hon",  "Gov",  "Sen",  "Rep", "Inc", "Ltd",
+      "Co",   "Corp", "vs",  "etc", "Mt",   "Ave",  "Blvd", "Jan", "Feb", "Mar",
+      "Apr",  "Jun",  "Jul", "Aug", "Sep",  "Sept", "Oct",  "Nov", "Dec"};
   static const std::set<std::string> german = {
-      "Hr", "Hrn", "Fr", "Dr", "Prof", "Dipl", "Ing", "Str", "St", "bzw", "bspw", "ca", "evtl",
-      "ggf", "inkl", "max", "min", "usw", "vgl", "Nr", "Abb", "Bd", "Hrsg", "Jan", "Feb", "Apr",
-      "Aug", "Sept", "Okt", "Nov", "Dez"};
-  static const std::set<std::string> french = {"M",    "MM",  "Mme", "Mlle", "Dr",  "Pr",  "St",
-                                               "Ste",  "av",  "bd",  "cf",   "env", "etc", "ex",
-                                               "hab",  "max", "min", "vol",  "janv", "févr",
-                                               "juil", "sept", "oct", "nov", "déc"};
+      "Hr",   "Hrn",  "Fr",  "Dr",   "Prof", "Dipl", "Ing", "Str", "St", "bzw", "bspw",
+      "ca",   "evtl", "ggf", "inkl", "max",  "min",  "usw", "vgl", "Nr", "Abb", "Bd",
+      "Hrsg", "Jan",  "Feb", "Apr",  "Aug",  "Sept", "Okt", "Nov", "Dez"};
+  static const std::set<std::string> french = {
+      "M",  "MM",  "Mme", "Mlle", "Dr",  "Pr",   "St",   "Ste",  "av",   "bd",  "cf",  "env", "etc",
+      "ex", "hab", "max", "min",  "vol", "janv", "févr", "juil", "sept", "oct", "nov", "déc"};
   if (language == Language::kEnglish) return english;
   return language == Language::kGerman ? german : french;
 }
@@ -197,9 +213,10 @@ class MosesJoiner {
   explicit MosesJoiner(Language language) : language_(language) {}
 
   void add(const std::vector<std::string>& tokens, std::size_t i) {
-    static const MosesPattern currency("^[\\p{Sc}(\\[\\{¿¡]+$"), punctuation("^[,.?!:;\\\\%\\}\\])]+$"),
-        contraction("^'\\p{Alphabetic}"), elision("\\p{Alphabetic}'$"), letter("^\\p{Alphabetic}"),
-        quote("^['\"„“`]+$"), french_sign("^[?!:;\\\\%]$");
+    static const MosesPattern currency("^[\\p{Sc}(\\[\\{¿¡]+$"),
+        punctuation("^[,.?!:;\\\\%\\}\\])]+$"), contraction("^'\\p{Alphabetic}"),
+        elision("\\p{Alphabetic}'$"), letter("^\\p{Alphabetic}"), quote("^['\"„“`]+$"),
+        french_sign("^[?!:;\\\\%]$");
     const UnicodeString token = to_icu(tokens[i]);
     const bool is_last = i + 1 == tokens.size();
     if (currency.is_in(token)) return put(tokens[i], true, false);

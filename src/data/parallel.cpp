@@ -44,16 +44,17 @@ void add_pair(ParallelSet& set, SentencePair pair, const ParallelOptions& option
   const bool no_source = trim(pair.source).empty();
   if (no_source || trim(pair.target).empty()) {
     ++set.empty;
-    return add_bad(set, pair, std::string("the ") + (no_source ? "source" : "target") +
-                                  " side is empty");
+    return add_bad(set, pair,
+                   std::string("the ") + (no_source ? "source" : "target") + " side is empty");
   }
   const std::int64_t source_words = count_words(pair.source);
   const std::int64_t target_words = count_words(pair.target);
   for (const Link& link : pair.alignment)
     if (link.source >= source_words || link.target >= target_words)
-      return add_bad(set, pair, "the link " + to_pharaoh({link}) + " is beyond " +
-                                    std::to_string(source_words) + " source and " +
-                                    std::to_string(target_words) + " target words");
+      return add_bad(set, pair,
+                     "the link " + to_pharaoh({link}) + " is beyond " +
+                         std::to_string(source_words) + " source and " +
+                         std::to_string(target_words) + " target words");
   const bool is_cut_source = cap(pair.source, options.max_words);
   const bool is_cut_target = cap(pair.target, options.max_words);
   if (is_cut_source || is_cut_target) {

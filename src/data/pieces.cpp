@@ -68,8 +68,7 @@ class PieceMerger {
 
   bool is_valid(const PieceCandidate& candidate) const {
     const PieceNode& node = at(candidate.place);
-    return !node.is_gone && node.next >= 0 &&
-           pair_key(node.id, at(node.next).id) == candidate.key;
+    return !node.is_gone && node.next >= 0 && pair_key(node.id, at(node.next).id) == candidate.key;
   }
 
   void merge(const PieceCandidate& candidate) {

@@ -99,8 +99,8 @@ PairShard::PairShard(const std::string& path) {
          std::to_string(counts[1]) + " ids");
   pairs_ = counts[0];
   ids_ = reinterpret_cast<const std::int32_t*>(first + sizeof kShardMagic);
-  offsets_ = reinterpret_cast<const std::uint64_t*>(first + sizeof kShardMagic +
-                                                    padded_ids(counts[1]));
+  offsets_ =
+      reinterpret_cast<const std::uint64_t*>(first + sizeof kShardMagic + padded_ids(counts[1]));
   bool is_rising = offsets_[0] == 0 && offsets_[2 * pairs_] == counts[1];
   for (std::size_t k = 0; k < 2 * pairs_; ++k)
     is_rising = is_rising && offsets_[k] <= offsets_[k + 1];

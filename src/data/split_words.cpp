@@ -82,8 +82,7 @@ std::string without_accents(std::string_view text) {
   for (std::size_t place = 0; place < apart.size();) {
     const std::size_t start = place;
     const char32_t c = next_code_point(apart, place);
-    if (category_in_unicode_8(c) != U_NON_SPACING_MARK)
-      out.append(apart, start, place - start);
+    if (category_in_unicode_8(c) != U_NON_SPACING_MARK) out.append(apart, start, place - start);
   }
   return out;
 }

@@ -14,7 +14,8 @@ Vocabulary::Vocabulary(std::vector<std::string> tokens, SpecialTokens special)
   ids_.reserve(tokens_.size());
   for (const std::string& token : tokens_) {
     const auto id = static_cast<std::int64_t>(ids_.size());
-    if (token.empty()) fail_input("vocabulary: the token of id " + std::to_string(id) + " is empty");
+    if (token.empty())
+      fail_input("vocabulary: the token of id " + std::to_string(id) + " is empty");
     require_utf8(token, "vocabulary: a token");
     if (const auto [entry, is_new] = ids_.emplace(token, id); !is_new)
       fail_input("vocabulary: '" + token.substr(0, 60) + "' has the ids " +

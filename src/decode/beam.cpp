@@ -54,7 +54,8 @@ class BeamSearch {
       }
       rows = std::move(next);
     }
-    for (auto& hypotheses : found_) hypotheses.resize(std::min(count(beam_.best), hypotheses.size()));
+    for (auto& hypotheses : found_)
+      hypotheses.resize(std::min(count(beam_.best), hypotheses.size()));
     return std::move(found_);
   }
 
@@ -86,8 +87,8 @@ class BeamSearch {
     return best;
   }
 
-  void advance(const std::vector<Row>& rows, std::size_t first, std::size_t last,
-               StepRows& step, std::vector<Row>& next) {
+  void advance(const std::vector<Row>& rows, std::size_t first, std::size_t last, StepRows& step,
+               std::vector<Row>& next) {
     const std::int64_t source = rows[first].source;
     auto& found = found_[count(source)];
     const std::size_t before = next.size();
@@ -111,9 +112,8 @@ class BeamSearch {
 
   void finish(std::vector<Hypothesis>& found, Hypothesis hypothesis) const {
     const auto length = static_cast<std::int64_t>(hypothesis.tokens.size()) + 1;  // with eos
-    hypothesis.score =
-        hypothesis.log_probability / length_penalty(length, beam_.length_alpha) +
-        coverage_penalty(hypothesis.attention, beam_.coverage_beta);
+    hypothesis.score = hypothesis.log_probability / length_penalty(length, beam_.length_alpha) +
+                       coverage_penalty(hypothesis.attention, beam_.coverage_beta);
     const auto place = std::find_if(found.begin(), found.end(), [&](const Hypothesis& other) {
       return other.score < hypothesis.score;
     });

@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 
-at::Tensor id_tensor(const std::vector<Row>& rows, std::int64_t Row::* member) {
+at::Tensor id_tensor(const std::vector<Row>& rows, std::int64_t Row::*member) {
   at::Tensor out = at::empty({static_cast<std::int64_t>(rows.size())}, at::kLong);
   auto* values = out.mutable_data_ptr<std::int64_t>();
   for (std::size_t r = 0; r < rows.size(); ++r) values[r] = rows[r].*member;
@@ -119,8 +119,7 @@ void Stepper::check_ids() const {
     const std::int64_t most = max_length(static_cast<std::int64_t>(source));
     if (static_cast<std::int64_t>(prefix.size()) > most)
       fail("the prefix of source " + std::to_string(source) + " has " +
-           std::to_string(prefix.size()) + " tokens, more than max_length " +
-           std::to_string(most));
+           std::to_string(prefix.size()) + " tokens, more than max_length " + std::to_string(most));
   }
 }
 
@@ -152,8 +151,7 @@ void Stepper::fail_model(const std::string& what) const {
 void Stepper::check_shapes(const models::StepResult& result, std::int64_t rows) const {
   const at::Tensor& log_p = result.log_probabilities;
   const std::string wanted = "; expected [" + std::to_string(rows) + ", ";
-  if (!log_p.defined() || log_p.dim() != 2 || log_p.size(0) != rows ||
-      log_p.size(1) != vocabulary_)
+  if (!log_p.defined() || log_p.dim() != 2 || log_p.size(0) != rows || log_p.size(1) != vocabulary_)
     fail_model("log_probabilities of shape " + (log_p.defined() ? text_of(log_p.sizes()) : "none") +
                wanted + std::to_string(vocabulary_) + "]");
   const at::Tensor& attention = result.attention;

@@ -18,7 +18,7 @@ struct Trail {
       : before(std::move(before_it)), token(token_id), attention(std::move(attention_row)) {}
   Trail(const Trail&) = delete;
   Trail& operator=(const Trail&) = delete;
-  ~Trail();  // not recursive: a long sentence must not need a deep stack
+  ~Trail();                       // not recursive: a long sentence must not need a deep stack
   std::shared_ptr<Trail> before;  // null for the first token
   std::int64_t token = 0;
   std::vector<float> attention;  // of this token; empty without

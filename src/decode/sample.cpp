@@ -92,8 +92,8 @@ Hypotheses sample(models::StepModel& model, const SearchOptions& options, const 
       if (stepper.is_eos(token)) {
         found.push_back(to_hypothesis(rows[r].trail, log_p));
       } else {
-        next.push_back({rows[r].source, place, token, log_p,
-                        extend(rows[r].trail, token, step.attention(r))});
+        next.push_back(
+            {rows[r].source, place, token, log_p, extend(rows[r].trail, token, step.attention(r))});
         next_streams.push_back(streams[r]);
       }
     }

@@ -130,7 +130,8 @@ std::string tokenize_13a(const std::string& line) {
       apart, [](char a, char b) { return !is_digit(a) && is_stop(b); }, "", " ", " ");
   apart = pairs_apart(
       apart, [](char a, char b) { return is_stop(a) && !is_digit(b); }, " ", " ", "");
-  apart = pairs_apart(apart, [](char a, char b) { return is_digit(a) && b == '-'; }, "", " ", " ");
+  apart = pairs_apart(
+      apart, [](char a, char b) { return is_digit(a) && b == '-'; }, "", " ", " ");
   std::string out;
   for (const std::string& word : python_split(apart)) out += (out.empty() ? "" : " ") + word;
   return out;

@@ -24,14 +24,15 @@ json encoded(const TextCodec& codec, const std::vector<std::string>& texts) {
 json answer(const json& request) {
   const std::string act = request.at("act");
   const auto texts = request.at("texts").get<std::vector<std::string>>();
-  if (act == "encode") return encoded(codec_from_json(request.at("json").get<std::string>()), texts);
+  if (act == "encode")
+    return encoded(codec_from_json(request.at("json").get<std::string>()), texts);
   if (act == "vocab")
     return encoded(codec_from_vocab_txt(request.at("vocab").get<std::string>(), "vocab.txt",
                                         request.at("lower").get<bool>()),
                    texts);
   CodecOptions options;
   const std::string unit = request.at("unit");
-  options.unit = unit == "word" ? TextUnit::kWord
+  options.unit = unit == "word"        ? TextUnit::kWord
                  : unit == "character" ? TextUnit::kCharacter
                                        : TextUnit::kBpe;
   options.lower = request.value("lower", false);

@@ -95,8 +95,8 @@ TEST(Codec, CharactersKeepEverything) {
 }
 
 TEST(Codec, AVocabularyOfBert) {
-  const TextCodec codec = codec_from_vocab_txt(
-      "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\r\nun\n##aff\n##able\n,\n");
+  const TextCodec codec =
+      codec_from_vocab_txt("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\r\nun\n##aff\n##able\n,\n");
   const auto ids = codec.encode("The UNAFFABLE, x [MASK]");
   EXPECT_THAT(ids, ElementsAre(5, 6, 7, 8, 9, 1, 4));
   EXPECT_EQ(codec.bos(), 2);
@@ -142,7 +142,8 @@ TEST(Codec, FilesThatAreNotOurs) {
   EXPECT_THAT(told(replaced(good, "\"<pad>\": 0", "\"<pad>\": 7000")), HasSubstr("without holes"));
   EXPECT_THAT(told(replaced(good, "[\"e\",\"s\"]", "[\"e\",\"zz\"]")),
               HasSubstr("t.json: model.merges[0]: 'zz' is not in model.vocab"));
-  EXPECT_THAT(told(replaced(good, "[\"e\",\"s\"]", "[\"e\"]")), HasSubstr("merges[0] is not a pair"));
+  EXPECT_THAT(told(replaced(good, "[\"e\",\"s\"]", "[\"e\"]")),
+              HasSubstr("merges[0] is not a pair"));
   EXPECT_THAT(told(replaced(good, "[\"es\",\"t\"]", "[\"e\",\"s\"]")), HasSubstr("a pair twice"));
   EXPECT_EQ(told(replaced(good, "[\"e\",\"s\"]", "\"e s\"")), "");  // as older files have it
   EXPECT_THAT(told(replaced(good, "\"byte_fallback\": false", "\"byte_fallback\": true")),
@@ -181,7 +182,8 @@ TEST(Batches, HoldEveryPairOnceWithinTheirBudget) {
   std::vector<PairLength> lengths;
   Random random(3, Purpose::kGenerate);
   for (int i = 0; i < 3000; ++i)
-    lengths.push_back({1 + static_cast<std::int64_t>(random.below(40)), 1 + static_cast<std::int64_t>(random.below(40))});
+    lengths.push_back({1 + static_cast<std::int64_t>(random.below(40)),
+                       1 + static_cast<std::int64_t>(random.below(40))});
   lengths[17] = {900, 1};  // longer than the budget
   lengths[18] = {0, 0};
   BatchOptions options;
@@ -221,7 +223,10 @@ TEST(Batches, HoldEveryPairOnceWithinTheirBudget) {
   EXPECT_THAT(message_of([&] { length_batches(lengths, options); }), HasSubstr("max_tokens is 0"));
   options.max_tokens = 1, options.max_rows = -1;
   EXPECT_THAT(message_of([&] { length_batches(lengths, options); }), HasSubstr("max_rows is -1"));
-  EXPECT_THAT(message_of([] { length_batches({{1, -1}}, {}); }), HasSubstr("pair 0 has a negative"));
+  EXPECT_THAT(message_of([] {
+                length_batches({{1, -1}}, {});
+              }),
+              HasSubstr("pair 0 has a negative"));
 }
 
 }  // namespace

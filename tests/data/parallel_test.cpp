@@ -75,12 +75,12 @@ TEST_F(Parallel, TwoFiles) {
   EXPECT_EQ(set.pairs[1].target, "fünf");
   EXPECT_EQ(set.pairs[1].line, 5);
   EXPECT_EQ(set.empty, 2);
-  EXPECT_EQ(describe_bad_lines(set), "3 lines could not be used: " + en +
-                                         ":2: the source side is empty; " + de +
-                                         ":3: the target side is empty; " + en +
-                                         ":4: not UTF-8 (byte 4)");
+  EXPECT_EQ(describe_bad_lines(set),
+            "3 lines could not be used: " + en + ":2: the source side is empty; " + de +
+                ":3: the target side is empty; " + en + ":4: not UTF-8 (byte 4)");
   const auto bad = put("b.de", std::string("a\0b\nb\nc\nd\ne\n", 12));
-  EXPECT_THAT(describe_bad_lines(load_parallel_files(en, bad)), HasSubstr("b.de:1: a NUL (byte 1)"));
+  EXPECT_THAT(describe_bad_lines(load_parallel_files(en, bad)),
+              HasSubstr("b.de:1: a NUL (byte 1)"));
 }
 
 TEST_F(Parallel, UnequalNumbersOfLines) {
@@ -96,7 +96,8 @@ TEST_F(Parallel, LongSentencesAreCutAndCounted) {
   for (int i = 1; i < 100'000; ++i) words += " a";
   ParallelOptions options;
   options.max_words = 3;
-  const auto en = put("a.en", words + "\nb c  d \nb c d e\n"), de = put("a.de", "x\ny\nx y z v w\n");
+  const auto en = put("a.en", words + "\nb c  d \nb c d e\n"),
+             de = put("a.de", "x\ny\nx y z v w\n");
   const ParallelSet set = load_parallel_files(en, de, options);
   EXPECT_EQ(set.capped, 2);
   EXPECT_EQ(set.pairs[0].source, "a a a");
@@ -121,9 +122,9 @@ TEST_F(Parallel, Tables) {
   EXPECT_EQ(set.pairs[1].line, 9);
   EXPECT_EQ(set.empty, 2);
   const std::string told = describe_bad_lines(set, 10);
-  for (const char* part : {":3: no tab", ":4: more than three", ":5: the source side is empty",
-                           ":6: the source side", ":7: the link 1-0 is beyond 1 source and 1",
-                           ":8: '0-x' is no link"})
+  for (const char* part :
+       {":3: no tab", ":4: more than three", ":5: the source side is empty", ":6: the source side",
+        ":7: the link 1-0 is beyond 1 source and 1", ":8: '0-x' is no link"})
     EXPECT_THAT(told, HasSubstr(part));
   EXPECT_EQ(set.bad_lines.size(), 6U);
 
@@ -205,11 +206,11 @@ TEST_F(Parallel, Multi30k) {
 /// The value of a number in words, from the right: an independent reading.
 std::int64_t value_of(const std::vector<std::string>& words) {
   static const std::vector<std::string> ones = {
-      "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-      "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
-      "nineteen"};
-  static const std::vector<std::string> tens = {"twenty", "thirty", "forty", "fifty",
-                                                "sixty", "seventy", "eighty", "ninety"};
+      "zero",     "one",     "two",     "three",     "four",     "five",    "six",
+      "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",  "thirteen",
+      "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
+  static const std::vector<std::string> tens = {"twenty", "thirty",  "forty",  "fifty",
+                                                "sixty",  "seventy", "eighty", "ninety"};
   std::int64_t thousands = 0, group = 0;
   for (const std::string& word : words) {
     const auto one = std::find(ones.begin(), ones.end(), word);
@@ -300,7 +301,9 @@ TEST(Dates, FormsMeanTheDay) {
         const int value = month != months.end() ? static_cast<int>(month - months.begin()) + 1
                                                 : std::atoi(word.c_str());
         EXPECT_EQ(value, std::stoi(text)) << pair.source << " | " << pair.target;
-        form += std::to_string(place) + (month != months.end() ? "m" : text.size() == 4 ? "y" : "d");
+        form += std::to_string(place) + (month != months.end() ? "m"
+                                         : text.size() == 4    ? "y"
+                                                               : "d");
       }
       forms.insert(form + std::to_string(words.size()));
     }
@@ -320,7 +323,10 @@ TEST_F(Parallel, GeneratedSetsAreWrittenAndReadBack) {
       EXPECT_EQ(read.train.pairs[i].alignment, made.train.pairs[i].alignment);
     }
   }
-  EXPECT_THAT(message_of([] { make_number_words({5, 0}); }), HasSubstr("rows is 5; give 10…500000"));
+  EXPECT_THAT(message_of([] {
+                make_number_words({5, 0});
+              }),
+              HasSubstr("rows is 5; give 10…500000"));
   EXPECT_THAT(message_of([] { make_dates({50'001, 0}); }), HasSubstr("give 10…50000"));
   EXPECT_THAT(message_of([&] { make_set("sst", folder_); }), HasSubstr("dates, number-words"));
 }

@@ -47,7 +47,8 @@ Ids ids_of(std::span<const std::int32_t> ids) { return {ids.begin(), ids.end()};
 TEST_F(Shard, GivesBackWhatWasWritten) {
   for (int n = 0; n < 6; ++n) {
     std::vector<std::pair<Ids, Ids>> pairs;
-    for (std::int64_t i = 0; i < n; ++i) pairs.push_back({Ids(static_cast<std::size_t>(i % 4), i), {7, i, 0x7fffffff}});
+    for (std::int64_t i = 0; i < n; ++i)
+      pairs.push_back({Ids(static_cast<std::size_t>(i % 4), i), {7, i, 0x7fffffff}});
     make(pairs);
     const PairShard shard(path_);
     ASSERT_EQ(shard.size(), pairs.size());

@@ -48,7 +48,8 @@ class TableModel : public models::StepModel {
     for (std::int64_t r = 0; r < n; ++r) {
       const History& history = histories_[static_cast<std::size_t>(r)];
       const auto p = log_p(history.source, history.tokens);
-      std::copy(p.begin(), p.end(), out.log_probabilities.mutable_data_ptr<double>() + r * vocabulary_);
+      std::copy(p.begin(), p.end(),
+                out.log_probabilities.mutable_data_ptr<double>() + r * vocabulary_);
       if (keys_ == 0) continue;
       const auto a = attention(history.source, history.tokens);
       std::copy(a.begin(), a.end(), out.attention.mutable_data_ptr<float>() + r * keys_);
@@ -106,7 +107,8 @@ std::vector<Hypothesis> enumerate(const TableModel& model, std::uint64_t source,
     const auto log_p = model.log_p(source, history);
     Hypothesis ended = h;
     ended.log_probability += log_p[kEos];
-    const double lp = std::pow((5 + static_cast<double>(h.tokens.size()) + 1) / 6, beam.length_alpha);
+    const double lp =
+        std::pow((5 + static_cast<double>(h.tokens.size()) + 1) / 6, beam.length_alpha);
     double cp = 0;
     for (std::size_t j = 0; !h.attention.empty() && j < h.attention[0].size(); ++j) {
       double sum = 0;
@@ -195,7 +197,8 @@ std::vector<Hypothesis> plain_beam(const TableModel& model, std::uint64_t source
         open.push_back(h);
         continue;
       }
-      h.score = h.log_probability / std::pow((6.0 + static_cast<double>(h.tokens.size())) / 6, beam.length_alpha);
+      h.score = h.log_probability /
+                std::pow((6.0 + static_cast<double>(h.tokens.size())) / 6, beam.length_alpha);
       ended.push_back(h);
     }
   }
@@ -349,14 +352,14 @@ TEST(Sample, FrequenciesAreTheModels) {
     double temperature, top_p;
     std::int64_t top_k;
   };
-  for (const Case& c : {Case{1, 1, 0}, Case{2, 1, 0}, Case{0.5, 1, 0}, Case{1, 1, 3}, Case{1, 0.7, 0}, Case{1.5, 0.8, 4}}) {
+  for (const Case& c : {Case{1, 1, 0}, Case{2, 1, 0}, Case{0.5, 1, 0}, Case{1, 1, 3},
+                        Case{1, 0.7, 0}, Case{1.5, 0.8, 4}}) {
     draw.temperature = c.temperature, draw.top_p = c.top_p, draw.top_k = c.top_k;
     std::map<std::int64_t, double> counts;
     for (draw.seed = 0; draw.seed < 20; ++draw.seed) {
       TableModel model({5}, 8);
       const Hypotheses drawn = sample(model, o, draw);
-      for (const Hypothesis& h : drawn[0])
-        ++counts[h.tokens.empty() ? kEos : h.tokens[0]];
+      for (const Hypothesis& h : drawn[0]) ++counts[h.tokens.empty() ? kEos : h.tokens[0]];
     }
     // Holtzman et al. 2020, eq. 2 and 3, spelled out.
     auto log_p = truth.log_p(5, {2});
@@ -372,8 +375,10 @@ TEST(Sample, FrequenciesAreTheModels) {
     double kept = 0;
     std::size_t n = 0;
     while (n < p.size() && kept < c.top_p * sum) kept += p[n++].first;
-    if (c.top_p < 1) p.resize(n);
-    else kept = sum;
+    if (c.top_p < 1)
+      p.resize(n);
+    else
+      kept = sum;
     double seen = 0;
     for (const auto& [weight, v] : p) {
       EXPECT_NEAR(counts[v] / 20000, weight / kept, 0.015) << v;
@@ -467,7 +472,10 @@ TEST(Search, Messages) {
   EXPECT_THAT(draw({1, 1, 0, 0}), HasSubstr("top_p is 0"));
   EXPECT_THAT(draw({1, 1, 0, 1.1}), HasSubstr("top_p is 1.1"));
   TableModel blind({1}, 8, 0);
-  EXPECT_THAT(message_of([&] { beam_search(blind, {}, {4, 1, 0, 1}); }), HasSubstr("coverage_beta needs a model"));
+  EXPECT_THAT(message_of([&] {
+                beam_search(blind, {}, {4, 1, 0, 1});
+              }),
+              HasSubstr("coverage_beta needs a model"));
 }
 
 /// A model that gives what it was told to.
@@ -491,7 +499,8 @@ TEST(Search, AModelThatGivesNonsense) {
   EXPECT_THAT(told({}), HasSubstr("step 1: the model gave log_probabilities of shape none"));
   at::Tensor log_p = at::empty({1, 5}, at::kFloat).fill_(-1.6F);
   EXPECT_THAT(told({log_p.t(), {}}), HasSubstr("shape [5, 1]; expected [1, 5]"));
-  EXPECT_THAT(told({log_p, at::empty({2, 3})}), HasSubstr("attention of shape [2, 3]; expected [1, Lk]"));
+  EXPECT_THAT(told({log_p, at::empty({2, 3})}),
+              HasSubstr("attention of shape [2, 3]; expected [1, Lk]"));
   log_p.mutable_data_ptr<float>()[2] = std::nanf("");
   EXPECT_THAT(told({log_p, {}}), HasSubstr("step 1: the model gave NaN for source 0"));
 }

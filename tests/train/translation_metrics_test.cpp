@@ -68,7 +68,8 @@ TEST(Bootstrap, AgreesWithSacrebleus) {
       const Bootstrap ours = bootstrap(systems[s], {4000, 1});
       const auto half_width = theirs.at("half_width").get<double>();
       EXPECT_NEAR(systems[s].corpus(), theirs.at("score").get<double>(), 1e-3);  // theirs: float32
-      EXPECT_NEAR(ours.mean, theirs.at("mean").get<double>(), 7 * half_width / 1.96 / std::sqrt(4000));
+      EXPECT_NEAR(ours.mean, theirs.at("mean").get<double>(),
+                  7 * half_width / 1.96 / std::sqrt(4000));
       EXPECT_NEAR(ours.half_width / half_width, 1, 0.2);
       EXPECT_LT(ours.interval[0], ours.mean);
       EXPECT_GT(ours.interval[1], ours.mean);
@@ -97,9 +98,12 @@ TEST(Bootstrap, EqualSystemsAndSeeds) {
 }
 
 TEST(Bleu, Messages) {
-  EXPECT_THAT(message_of([] { bleu({"a"}, {}); }), HasSubstr("bleu: 1 hypotheses for 0 references"));
+  EXPECT_THAT(message_of([] { bleu({"a"}, {}); }),
+              HasSubstr("bleu: 1 hypotheses for 0 references"));
   EXPECT_THAT(message_of([] { chrf({}, {}); }), HasSubstr("chrf: there is nothing to score"));
-  EXPECT_THAT(message_of([] { bleu({"a", "b"}, {{"a"}, {"a", "b"}}); }),
+  EXPECT_THAT(message_of([] {
+                bleu({"a", "b"}, {{"a"}, {"a", "b"}});
+              }),
               HasSubstr("segment 1 has 2 references, the first one has 1"));
   EXPECT_THAT(message_of([] { bleu({"a"}, {{}}); }), HasSubstr("segment 0 has 0 references"));
   EXPECT_THAT(message_of([] { bleu({"\xff"}, {{"a"}}); }), HasSubstr("not valid UTF-8"));
@@ -107,7 +111,8 @@ TEST(Bleu, Messages) {
 
 // Och and Ney 2003, sect. 6.1: A = {0-0, 1-1, 2-2, 3-0}, S = {0-0, 1-1, 4-4}, P = S and {2-2}.
 TEST(AlignmentError, IsTheFormula) {
-  const auto a = data::parse_pharaoh("0-0 1?1 2-2 3-0"), gold = data::parse_pharaoh("0-0 1-1 4-4 2?2");
+  const auto a = data::parse_pharaoh("0-0 1?1 2-2 3-0"),
+             gold = data::parse_pharaoh("0-0 1-1 4-4 2?2");
   const AlignmentReport report = alignment_error({a, {}}, {gold, {}});
   EXPECT_DOUBLE_EQ(report.aer, 1 - (2.0 + 3.0) / (4 + 3));
   EXPECT_DOUBLE_EQ(report.precision, 3.0 / 4);

@@ -24,8 +24,8 @@ enum class TextUnit { kWord, kBpe, kCharacter, kWordPiece };
 struct CodecOptions {
   TextUnit unit = TextUnit::kBpe;
   bool lower = false;
-  std::int64_t size = 8000;     // most tokens, special ones included (kWord, kBpe, kCharacter)
-  std::int64_t min_count = 1;   // rarer words, characters or pairs become no token
+  std::int64_t size = 8000;    // most tokens, special ones included (kWord, kBpe, kCharacter)
+  std::int64_t min_count = 1;  // rarer words, characters or pairs become no token
 };
 
 /// Text to ids and back. Immutable and cheap to copy; every call is thread-safe. Text that is not

@@ -35,7 +35,7 @@ struct ParallelCorpus {
 };
 
 struct ParallelOptions {
-  std::string source = "en";     // endings of the two files of a split: train.en, train.de
+  std::string source = "en";  // endings of the two files of a split: train.en, train.de
   std::string target = "de";
   std::int64_t max_words = 250;  // a longer side is cut there and the pair counted; 0: no limit
   std::size_t max_line_bytes = std::size_t{1} << 20;  // a longer line is refused

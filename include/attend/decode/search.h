@@ -24,7 +24,7 @@ using Hypotheses = std::vector<std::vector<Hypothesis>>;
 
 /// What every search takes.
 struct SearchOptions {
-  std::int64_t bos = 2, eos = 3;          // ids; the defaults are those of data::Vocabulary
+  std::int64_t bos = 2, eos = 3;                 // ids; the defaults are those of data::Vocabulary
   std::vector<std::int64_t> forbidden = {0, 2};  // never written: pad, bos (and unk, if you like)
   std::int64_t max_length = 100;          // tokens without eos; a row of that length has to end
   std::vector<std::int64_t> max_lengths;  // one for each source, in place of max_length
@@ -33,18 +33,18 @@ struct SearchOptions {
 };
 
 struct BeamOptions {
-  std::int64_t beam = 5;   // 1…1000; 1 is greedy search
-  std::int64_t best = 1;   // hypotheses returned for each source, 1…beam
-  double length_alpha = 0; // α ≥ 0 of the length penalty
+  std::int64_t beam = 5;     // 1…1000; 1 is greedy search
+  std::int64_t best = 1;     // hypotheses returned for each source, 1…beam
+  double length_alpha = 0;   // α ≥ 0 of the length penalty
   double coverage_beta = 0;  // β ≥ 0 of the coverage penalty; needs attention when not 0
-  bool stop_early = true;  // only when no open hypothesis can win any more, which is proved
+  bool stop_early = true;    // only when no open hypothesis can win any more, which is proved
 };
 
 struct SampleOptions {
-  std::int64_t samples = 1;     // for each source, 1…1000
-  double temperature = 1;       // > 0
-  std::int64_t top_k = 0;       // only the k likeliest tokens; 0: all
-  double top_p = 1;             // only the likeliest tokens that together reach p; (0, 1]
+  std::int64_t samples = 1;  // for each source, 1…1000
+  double temperature = 1;    // > 0
+  std::int64_t top_k = 0;    // only the k likeliest tokens; 0: all
+  double top_p = 1;          // only the likeliest tokens that together reach p; (0, 1]
   std::uint64_t seed = 0;
   std::uint64_t first_source = 0;  // number of the batch's first source in the whole corpus
 };

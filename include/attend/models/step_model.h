@@ -7,8 +7,9 @@ namespace attend::models {
 
 /// What a model says after one more token.
 struct StepResult {
-  at::Tensor log_probabilities;  // [R,V] float or double, on the CPU: log p(next token | row so far)
-  at::Tensor attention;  // [R,Lk] over the source, rows sum to 1 (0 on padding); or undefined
+  at::Tensor
+      log_probabilities;  // [R,V] float or double, on the CPU: log p(next token | row so far)
+  at::Tensor attention;   // [R,Lk] over the source, rows sum to 1 (0 on padding); or undefined
 };
 
 /// A model that writes token by token, as the searches of attend/decode/search.h drive it. One
@@ -26,7 +27,7 @@ struct StepResult {
 class StepModel {
  public:
   virtual ~StepModel() = default;
-  virtual std::int64_t sources() const = 0;  // B
+  virtual std::int64_t sources() const = 0;     // B
   virtual std::int64_t vocabulary() const = 0;  // V
   virtual void start() = 0;
   virtual StepResult step(const at::Tensor& tokens, const at::Tensor& parents) = 0;  // int64, CPU

@@ -75,8 +75,8 @@ PairedBootstrap paired_bootstrap(const SegmentScores& a, const SegmentScores& b,
 /// nor a sure one. Throws kUsage when the numbers of sentences differ.
 struct AlignmentReport {
   double aer = 0;
-  double precision = 0;  // |A∩P| / |A|, 0 for no link
-  double recall = 0;     // |A∩S| / |S|, 0 for no sure link
+  double precision = 0;                            // |A∩P| / |A|, 0 for no link
+  double recall = 0;                               // |A∩S| / |S|, 0 for no sure link
   std::int64_t links = 0, sure = 0, possible = 0;  // possible: with the sure ones
 };
 AlignmentReport alignment_error(const std::vector<data::Alignment>& hypotheses,
