@@ -72,6 +72,7 @@ int info(Output& out, const std::string& name) {
                   {"source", set.source},
                   {"variants", set.variants},
                   {"generated", set.generated},
+                  {"fetchable", set.fetchable},
                   {"folder", state.folder ? json(*state.folder) : json()},
                   {"files", files},
                   {"balance", balance}});
@@ -85,8 +86,9 @@ int info(Output& out, const std::string& name) {
   table.row({"licence", set.licence});
   table.row({"cite", set.citation});
   table.row({"source", set.source});
-  table.row({"here", state.folder ? *state.folder
-                                  : "no; fetch it with 'attend data get " + set.name + "'"});
+  const std::string mend = set.fetchable ? "fetch it with 'attend data get " + set.name + "'"
+                                         : "it cannot be fetched; put it under ATTEND_DATA";
+  table.row({"here", state.folder ? *state.folder : "no; " + mend});
   for (const auto& file : set.files) table.row({"file", file.name + "  sha256 " + file.sha256});
   for (const auto& [part, text] : state.balance) table.row({part, text});
   out.table(table);
@@ -125,7 +127,7 @@ int make(Output& out, const Make& o) {
   if (!set.generated)
     fail_usage("'" + set.name + "' is not generated; 'attend data get " + set.name +
                "' fetches it");
-  const auto files = data::make_set(set.name, o.folder, options);
+  const auto files = data::make_set(o.name, o.folder, options);
   if (out.json()) {
     out.document(
         {{"name", set.name}, {"rows", options.rows}, {"seed", options.seed}, {"files", files}});
@@ -160,7 +162,7 @@ void add_data(Program& program) {
   const Verb generate =
       verb.verb("make", "Write a generated data set to files, and print their paths");
   generate.positional("NAME", Kind::kData, o->name, Need::kRequired,
-                      "a generated set: synthetic-reviews");
+                      "a generated set: synthetic-reviews, number-words, dates");
   generate.text("--out", Kind::kFolder, o->folder,
                 "folder to write to; made when missing (default: .)");
   generate.number("--rows", o->rows, 2, 10'000'000, "number of rows (default: 2000)");

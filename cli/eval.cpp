@@ -75,14 +75,21 @@ void print_calibration(Output& out, const train::ClassificationReport& r) {
 }
 
 int evaluate_translation(Output& out, const EvalOptions& o) {
-  const train::TranslationEvaluation e = train::evaluate(train::load_translation(o.run), o.data, o.split);
+  const train::TranslationEvaluation e =
+      train::evaluate(train::load_translation(o.run), o.data, o.split);
   if (out.json()) {
-    out.document({{"run", e.run}, {"data", e.data}, {"split", e.split}, {"n", e.n}, {"metrics", e.metrics}, {"signature", e.signature}});
+    out.document({{"run", e.run},
+                  {"data", e.data},
+                  {"split", e.split},
+                  {"n", e.n},
+                  {"metrics", e.metrics},
+                  {"signature", e.signature}});
     return 0;
   }
   out.line(e.run + " on " + e.data + ", " + e.split + ", " + grouped(e.n) + " pairs");
   Table table({Align::kLeft, Align::kRight});
-  for (const auto& [name, value] : e.metrics) table.row({name, fixed(value, name == "bleu" || name == "chrf" ? 2 : 4)});
+  for (const auto& [name, value] : e.metrics)
+    table.row({name, fixed(value, name == "bleu" || name == "chrf" ? 2 : 4)});
   out.table(table);
   out.line("bleu: " + e.signature);
   return 0;
@@ -90,7 +97,8 @@ int evaluate_translation(Output& out, const EvalOptions& o) {
 
 int evaluate(Output& out, const EvalOptions& o) {
   use_threads(static_cast<int>(o.threads.value_or(0)));
-  if (train::kind_of_run(o.run) == train::TaskKind::kTranslation) return evaluate_translation(out, o);
+  if (train::kind_of_run(o.run) == train::TaskKind::kTranslation)
+    return evaluate_translation(out, o);
   const train::Run run = train::load_run(o.run);
   const train::Evaluation e = train::evaluate(run, o.data, o.split);
   if (out.json()) {
@@ -113,8 +121,9 @@ int evaluate(Output& out, const EvalOptions& o) {
 
 void add_eval(Program& program) {
   const auto o = std::make_shared<EvalOptions>();
-  const Verb verb = program.verb(
-      "eval", "Measure a run on labelled data (accuracy, F1, confusion matrix, calibration) or on pairs (BLEU, chrF, perplexity)");
+  const Verb verb = program.verb("eval",
+                                 "Measure a run on labelled data (accuracy, F1, confusion matrix, "
+                                 "calibration) or on pairs (BLEU, chrF, perplexity)");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.text("--data", Kind::kData, o->data,
             "data to measure on (default: what the run was trained on)");

@@ -42,14 +42,16 @@ class Answers {
  public:
   virtual ~Answers() = default;
   /// `places` says where each text came from, for notes.
-  virtual void print(Output& out, const std::vector<std::string>& texts, const std::vector<std::string>& places) = 0;
+  virtual void print(Output& out, const std::vector<std::string>& texts,
+                     const std::vector<std::string>& places) = 0;
 };
 
 class Labels final : public Answers {
  public:
   explicit Labels(const std::string& run) : run_(train::load_run(run)) {}
 
-  void print(Output& out, const std::vector<std::string>& texts, const std::vector<std::string>& places) override {
+  void print(Output& out, const std::vector<std::string>& texts,
+             const std::vector<std::string>& places) override {
     const auto predictions = train::predict(run_, texts);
     for (std::size_t i = 0; i < texts.size(); ++i) {
       note_if_unread(out, texts[i], places[i]);
@@ -68,7 +70,8 @@ class Labels final : public Answers {
       why = "is empty; no answer is given";
     else if (run_.tokenizer.tokenize(text).empty())
       why = "holds no word; the answer is that of an empty sentence";
-    out.note(place + " " + why + (notes_ == kMost ? " (further such lines are not mentioned)" : ""));
+    out.note(place + " " + why +
+             (notes_ == kMost ? " (further such lines are not mentioned)" : ""));
   }
 
   static void print_one(Output& out, const std::string& text, const train::Prediction& p) {
@@ -90,7 +93,8 @@ class Translations final : public Answers {
   explicit Translations(const std::string& run) : run_(train::load_translation(run)) {}
 
   /// An empty line gives an empty line, so that line numbers hold.
-  void print(Output& out, const std::vector<std::string>& texts, const std::vector<std::string>&) override {
+  void print(Output& out, const std::vector<std::string>& texts,
+             const std::vector<std::string>&) override {
     const auto found = train::translate(run_, texts);
     for (std::size_t i = 0; i < texts.size(); ++i) {
       const train::Translation& t = found[i];
@@ -111,14 +115,16 @@ class Translations final : public Answers {
 };
 
 std::unique_ptr<Answers> answers_of(const std::string& run) {
-  if (train::kind_of_run(run) == train::TaskKind::kTranslation) return std::make_unique<Translations>(run);
+  if (train::kind_of_run(run) == train::TaskKind::kTranslation)
+    return std::make_unique<Translations>(run);
   return std::make_unique<Labels>(run);
 }
 
 /// Collects texts and has them answered, in order.
 class Predictor {
  public:
-  Predictor(Output& out, Answers& answers, bool at_once) : out_(out), answers_(answers), most_(at_once ? 1 : 512) {}
+  Predictor(Output& out, Answers& answers, bool at_once)
+      : out_(out), answers_(answers), most_(at_once ? 1 : 512) {}
 
   void add(const std::string& text, const std::string& where) {
     texts_.push_back(text);
@@ -192,8 +198,8 @@ int predict(Output& out, const PredictOptions& o) {
 
 void add_predict(Program& program) {
   const auto o = std::make_shared<PredictOptions>();
-  const Verb verb =
-      program.verb("predict", "Label or translate a sentence, or each line of a file or of standard input");
+  const Verb verb = program.verb(
+      "predict", "Label or translate a sentence, or each line of a file or of standard input");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.given("INPUT", o->input,
              "a sentence; '-' or nothing: lines of standard input, each answered at once");

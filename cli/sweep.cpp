@@ -41,7 +41,8 @@ train::SweepOptions options_of(const SweepArguments& o) {
   for (const std::string& setting : o.settings) train::set_recipe_value(options.recipe, setting);
   if (!o.data.empty()) options.recipe.data.name = o.data;
   if (o.grid.empty()) fail_usage("'attend sweep' needs --grid KEY=V1,V2 at least once");
-  for (const std::string& axis : o.grid) options.axes.push_back(train::parse_axis(axis, options.recipe.task.kind));
+  for (const std::string& axis : o.grid)
+    options.axes.push_back(train::parse_axis(axis, options.recipe.task.kind));
   options.samples = static_cast<std::int64_t>(o.samples.value_or(0));
   options.search_seed = o.search_seed.value_or(1);
   options.seeds = static_cast<std::int64_t>(o.seeds.value_or(1));

@@ -27,7 +27,8 @@ CatalogueSet hutto_reviews() {
             "11a9807a0974a2506a2d3b4851eaf69b3d6d20688ce4923adda2312a4f6dd6c2"},
            {"movieReviewSnippets_GroundTruth.txt",
             "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350"}},
-          false};
+          false,
+          true};
 }
 
 CatalogueSet uci_sentiment() {
@@ -46,7 +47,8 @@ CatalogueSet uci_sentiment() {
         "47003fc0a0d4840b00e96e715b6189bad09e7443a3da41c4cbe12ffc79f86ae3"},
        {"imdb_labelled.txt", "aef2e49e3da25714d61175e3a6e68eeef74a20a2f914318dc3be9947ea86512d"},
        {"yelp_labelled.txt", "c76468b7b5c6e56a0804d728345c5f84aa2142ddb214420f61cc9cfd4c00d2ea"}},
-      false};
+      false,
+      true};
 }
 
 CatalogueSet sst() {
@@ -67,7 +69,8 @@ CatalogueSet sst() {
        {"stsa.fine.train", "9b52b5f686ed438d4d0274c385369251b3d579b578fddd340ba8a9bae2ca4bee"},
        {"stsa.fine.dev", "b2f76c62b960f9fda5c6d751edb125abab4f878eb94a8754239b7f4af647f4c3"},
        {"stsa.fine.test", "0e2ebb450c231f7b3d67fc932066e7bb26ae7bad8c88488f45ed44ef02eb3c73"}},
-      false};
+      false,
+      true};
 }
 
 CatalogueSet synthetic_reviews() {
@@ -79,7 +82,87 @@ CatalogueSet synthetic_reviews() {
           "generated",
           {},
           {},
+          true,
           true};
+}
+
+CatalogueSet number_words() {
+  return {"number-words",
+          "Numbers below a million in words and in digits, with the source of every digit",
+          "translation",
+          "CC0 1.0",
+          "",
+          "generated",
+          {"number-words:to-digits", "number-words:to-words"},
+          {},
+          true,
+          true};
+}
+
+CatalogueSet dates() {
+  return {"dates",
+          "Days in ten written forms and as ISO 8601, with the source of every digit",
+          "translation",
+          "CC0 1.0",
+          "",
+          "generated",
+          {},
+          {},
+          true,
+          true};
+}
+
+CatalogueSet multi30k() {
+  return {"multi30k",
+          "Descriptions of pictures in English and German: 29,000 pairs, 1,014 and 1,000 held out",
+          "translation",
+          "none stated; the descriptions derive from Flickr30k (research use)",
+          "D. Elliott, S. Frank, K. Sima'an and L. Specia. Multi30K: Multilingual English-German "
+          "Image Descriptions. Workshop on Vision and Language, ACL 2016.",
+          "https://github.com/multi30k/dataset, data/task1/raw at "
+          "a3d2e0d26b56f3846f66a952536ffed4e401d05a; to be put under ATTEND_DATA by hand",
+          {"multi30k:en-de", "multi30k:de-en"},
+          {{"train.en.gz", "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f"},
+           {"train.de.gz", "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6"},
+           {"val.en.gz", "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28"},
+           {"val.de.gz", "f0cba2f995189cf5770f29a8a9a537a3ad3f51657ad873405082ff6863a5e75a"},
+           {"test_2016_flickr.en.gz",
+            "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9"},
+           {"test_2016_flickr.de.gz",
+            "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8"}},
+          false,
+          false};
+}
+
+CatalogueSet tinyshakespeare() {
+  return {"tinyshakespeare",
+          "A million characters of Shakespeare's plays as one running text",
+          "language",
+          "public domain",
+          "A. Karpathy. The Unreasonable Effectiveness of Recurrent Neural Networks. 2015.",
+          "https://github.com/karpathy/char-rnn, data/tinyshakespeare at "
+          "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e; to be put under ATTEND_DATA by hand",
+          {},
+          {{"input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"}},
+          false,
+          false};
+}
+
+CatalogueSet war_and_peace() {
+  return {
+      "war-and-peace",
+      "Tolstoy's novel in English (Project Gutenberg) with train, validation and test parts",
+      "language",
+      "public domain",
+      "L. Tolstoy. War and Peace. Translated by L. and A. Maude. Project Gutenberg 2600.",
+      "https://github.com/timbmg/RNNLM, data at e26dff5d8f4b5d07ee459f192ee2131923d7584f; to be "
+      "put under ATTEND_DATA by hand",
+      {},
+      {{"wap.train.txt", "8ebb39059034fd00517e25fb2d5ca1a75f37d39a156762c51f146ff988f4bd41"},
+       {"wap.valid.txt", "f07f149651ba86619d97483c35f83841a964486328ca43e2a92877426a6d6a1e"},
+       {"wap.test.txt", "bdf3aada8ee2f91b2988a616fa25414d846fda6855749023016954739b6689d8"}},
+      false,
+      false};
 }
 
 /// Levenshtein distance.
@@ -116,8 +199,10 @@ std::string environment(const char* name) {
 }  // namespace
 
 const std::vector<CatalogueSet>& catalogue() {
-  static const std::vector<CatalogueSet> sets = {hutto_reviews(), sst(), synthetic_reviews(),
-                                                 uci_sentiment()};
+  static const std::vector<CatalogueSet> sets = {
+      dates(),           hutto_reviews(), multi30k(),
+      number_words(),    sst(),           synthetic_reviews(),
+      tinyshakespeare(), uci_sentiment(), war_and_peace()};
   return sets;
 }
 
@@ -155,6 +240,33 @@ CatalogueName require_set(const std::string& name) {
   for (const std::string& near : nearest_names(name)) hint += (hint.empty() ? "" : " or ") + near;
   fail_input("no data set '" + name + "'; " +
              (hint.empty() ? "`attend data list` shows them" : "did you mean " + hint + "?"));
+}
+
+void fail_not_here(const CatalogueSet& set, const std::string& asked) {
+  const std::string what = "data set '" + asked + "' is not on this machine";
+  if (set.fetchable) fail_io(what + ": run `attend data get " + set.name + "`");
+  std::string files;
+  for (const CatalogueFile& file : set.files) files += (files.empty() ? "" : ", ") + file.name;
+  fail_io(what + " and cannot be fetched: put its files (" + files + ") into " + set.name +
+          "/ in a folder that ATTEND_DATA names; `attend data info " + set.name +
+          "` says where they come from");
+}
+
+void fail_variant(const CatalogueSet& set, const std::string& asked) {
+  std::string have;
+  for (const std::string& variant : set.variants) have += (have.empty() ? "" : ", ") + variant;
+  fail_input("no data set '" + asked + "'; there is " + set.name +
+             (have.empty() ? "" : ", " + have));
+}
+
+void require_task(const CatalogueSet& set, const std::string& task) {
+  if (set.task == task) return;
+  const auto holds = [](const std::string& t) -> std::string {
+    if (t == "translation") return "sentence pairs";
+    return t == "language" ? "running text" : "labelled texts";
+  };
+  fail_input("data set '" + set.name + "' holds " + holds(set.task) + " (" + set.task + "); " +
+             holds(task) + " (" + task + ") are needed here");
 }
 
 std::string cache_folder() {

@@ -67,13 +67,6 @@ Dataset read_sst(const std::string& path, const std::vector<std::string>& names)
   return label_rows(std::move(table), path, options);
 }
 
-[[noreturn]] void fail_variant(const CatalogueSet& set, const std::string& name) {
-  std::string have;
-  for (const std::string& variant : set.variants) have += (have.empty() ? "" : ", ") + variant;
-  fail_input("no data set '" + name + "'; there is " + set.name +
-             (have.empty() ? "" : ", " + have));
-}
-
 std::string only_part(const CatalogueName& name, const std::string& otherwise) {
   if (name.parts.empty()) return otherwise;
   return name.parts.size() == 1 ? name.parts[0] : "";
@@ -128,6 +121,7 @@ Corpus load_sst(const CatalogueName& name, const std::string& folder, const std:
 Corpus load_set(const std::string& asked) {
   const CatalogueName name = require_set(asked);
   const CatalogueSet& set = *name.set;
+  require_task(set, "classification");
   Corpus out;
   if (set.generated) {
     if (!name.parts.empty()) fail_variant(set, asked);
@@ -135,9 +129,7 @@ Corpus load_set(const std::string& asked) {
     return out;
   }
   const auto folder = find_folder(set);
-  if (!folder)
-    fail_io("data set '" + asked + "' is not on this machine: run `attend data get " + set.name +
-            "`");
+  if (!folder) fail_not_here(set, asked);
   if (set.name == "hutto-reviews") out = load_hutto(name, *folder, asked);
   if (set.name == "uci-sentiment") out = load_uci(name, *folder, asked);
   if (set.name == "sst") out = load_sst(name, *folder, asked);
@@ -152,6 +144,10 @@ SetState set_state(const CatalogueSet& set) {
   else
     out.folder = find_folder(set);
   if (!out.folder) return out;
+  if (set.task != "classification") {
+    out.balance = set.task == "translation" ? describe_pairs_of(set) : describe_text_of(set);
+    return out;
+  }
   const auto names = set.variants.empty() ? std::vector<std::string>{set.name} : set.variants;
   for (const std::string& name : names) {
     const Corpus corpus = load_set(name);

@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "attend/data/catalogue.h"
@@ -17,5 +18,19 @@ CatalogueName take_apart(std::string_view name);
 
 /// The same, throwing kBadInput with the nearest names when there is no such set.
 CatalogueName require_set(const std::string& name);
+
+/// kIo: the set's files are missing, and what to do about it.
+[[noreturn]] void fail_not_here(const CatalogueSet& set, const std::string& asked);
+
+/// kBadInput: the set has no such variant; names those there are.
+[[noreturn]] void fail_variant(const CatalogueSet& set, const std::string& asked);
+
+/// Throws kBadInput when the set is for another task.
+void require_task(const CatalogueSet& set, const std::string& task);
+
+/// describe_balance and the like of every part of the set, for `data info`.
+using PartNotes = std::vector<std::pair<std::string, std::string>>;
+PartNotes describe_pairs_of(const CatalogueSet& set);
+PartNotes describe_text_of(const CatalogueSet& set);
 
 }  // namespace attend::data

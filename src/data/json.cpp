@@ -54,4 +54,22 @@ nlohmann::json parse_json(std::string_view text, const std::string& name) {
   }
 }
 
+std::vector<std::string> tokens_by_id(const nlohmann::json& vocab, const std::string& name) {
+  if (!vocab.is_object() || vocab.empty())
+    fail_input(name + ": model.vocab is not a table of words");
+  std::vector<std::string> words(vocab.size());
+  std::vector<bool> is_taken(vocab.size());
+  for (const auto& [word, id] : vocab.items()) {
+    const std::string where = name + ": model.vocab: the id of '" + word.substr(0, 60) + "' ";
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= words.size())
+      fail_input(where + "is " + id.dump().substr(0, 40) + "; expected 0…" +
+                 std::to_string(words.size() - 1) + " without holes");
+    const auto place = static_cast<std::size_t>(id.get<std::uint64_t>());
+    if (is_taken[place]) fail_input(where + "is taken by '" + words[place].substr(0, 60) + "' too");
+    is_taken[place] = true;
+    words[place] = word;
+  }
+  return words;
+}
+
 }  // namespace attend::data

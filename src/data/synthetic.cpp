@@ -1,13 +1,9 @@
 #include <algorithm>
-#include <filesystem>
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "attend/base/error.h"
-#include "attend/base/file.h"
 #include "attend/base/random.h"
 #include "attend/data/catalogue.h"
-#include "data/catalogue_name.h"
 
 namespace attend::data {
 namespace {
@@ -124,35 +120,6 @@ Dataset make_synthetic_reviews(const MakeOptions& options) {
                             static_cast<std::int64_t>(i) + 1, std::move(sentence.truth)});
   }
   return out;
-}
-
-std::vector<std::string> make_set(const std::string& name, const std::string& folder,
-                                  const MakeOptions& options) {
-  const CatalogueName asked = require_set(name);
-  if (!asked.set->generated || !asked.parts.empty())
-    fail_usage(
-        "data make: '" + name + "' is not a generated set; there is synthetic-reviews" +
-        (asked.set->generated ? "" : " (`attend data get " + asked.set->name + "` fetches)"));
-  const Dataset set = make_synthetic_reviews(options);
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail_io(folder + ": cannot make this folder: " + error.message());
-  std::string table = "text\tlabel\n";
-  std::string truth;
-  for (const Example& example : set.examples) {
-    const std::string& label = set.label_names[static_cast<std::size_t>(example.label)];
-    table += example.text + "\t" + label + "\n";
-    std::vector<int> marks(example.truth.begin(), example.truth.end());
-    nlohmann::ordered_json row;
-    row["text"] = example.text;
-    row["label"] = label;
-    row["truth"] = marks;
-    truth += row.dump() + "\n";
-  }
-  const std::string stem = folder + "/" + set.name;
-  write_file_atomically(stem + ".tsv", table);
-  write_file_atomically(stem + ".truth.jsonl", truth);
-  return {stem + ".tsv", stem + ".truth.jsonl"};
 }
 
 }  // namespace attend::data

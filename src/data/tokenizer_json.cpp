@@ -128,25 +128,6 @@ std::vector<std::string> words_by_id(const Tokenizer& tokenizer) {
   return out;
 }
 
-/// Keys and values of the vocabulary; throws unless the ids are 0…n−1, each once.
-std::vector<std::string> checked_vocabulary(const json& vocab, const std::string& name) {
-  if (!vocab.is_object() || vocab.empty())
-    fail_input(name + ": model.vocab is not a table of words");
-  std::vector<std::string> words(vocab.size());
-  std::vector<bool> is_taken(vocab.size());
-  for (const auto& [word, id] : vocab.items()) {
-    const std::string where = name + ": model.vocab: the id of '" + word.substr(0, 60) + "' ";
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= words.size())
-      fail_input(where + "is " + id.dump().substr(0, 40) + "; expected 0…" +
-                 std::to_string(words.size() - 1) + " without holes");
-    const auto place = static_cast<std::size_t>(id.get<std::uint64_t>());
-    if (is_taken[place]) fail_input(where + "is taken by '" + words[place].substr(0, 60) + "' too");
-    is_taken[place] = true;
-    words[place] = word;
-  }
-  return words;
-}
-
 TokenizerOptions options_of(const json& root, const std::string& name) {
   TokenizerOptions options;
   options.filters.clear();
@@ -205,7 +186,7 @@ Tokenizer from_tokenizer_json(std::string_view text, const std::string& name) {
   if (!root.is_object() || !root.contains("model") || !root.at("model").is_object() ||
       !root.at("model").contains("vocab"))
     fail_input(name + ": not a tokenizer.json: model.vocab is missing");
-  std::vector<std::string> words = checked_vocabulary(root.at("model").at("vocab"), name);
+  std::vector<std::string> words = tokens_by_id(root.at("model").at("vocab"), name);
   const TokenizerOptions options = options_of(root, name);
   require_ours(root, options, name);
   const std::string mark = word_mark(options);

@@ -19,25 +19,29 @@ class Bahdanau final : public TranslatorBase {
   Bahdanau(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype)
       : TranslatorBase(config, seed, dtype) {
     const std::int64_t e = config.embedding_width, h = config.hidden;
-    make_vocabularies(e);   // maxout halves 2E
+    make_vocabularies(e);  // maxout halves 2E
     reader_.cell = nn::Cell::kGru;
     reader_.input = e, reader_.hidden = h, reader_.bidirectional = true;
     encoder_ = nn::recurrent_weights(reader_, seed_of(1), dtype);
     add_recurrent("encoder.gru.", encoder_, reader_);
-    initial_ = add("decoder.initial.weight", matrix(h, h)), initial_bias_ = add("decoder.initial.bias", zeros(h));
+    initial_ = add("decoder.initial.weight", matrix(h, h)),
+    initial_bias_ = add("decoder.initial.bias", zeros(h));
     nn::RecurrentOptions unit;
     unit.cell = nn::Cell::kGru, unit.input = e, unit.hidden = h;
     const nn::CellWeights w = nn::recurrent_weights(unit, seed_of(2), dtype)[0];
-    from_token_ = add("decoder.gru.weight_ih", w.weight_ih), gate_bias_ = add("decoder.gru.bias", w.bias);
+    from_token_ = add("decoder.gru.weight_ih", w.weight_ih),
+    gate_bias_ = add("decoder.gru.bias", w.bias);
     from_context_ = add("decoder.gru.weight_ch", matrix(3 * h, 2 * h));
     recurrent_ = add("decoder.gru.weight_hh", w.weight_hh);
-    readout_state_ = add("readout.state.weight", matrix(2 * e, h)), readout_bias_ = add("readout.bias", zeros(2 * e));
+    readout_state_ = add("readout.state.weight", matrix(2 * e, h)),
+    readout_bias_ = add("readout.bias", zeros(2 * e));
     readout_token_ = add("readout.token.weight", matrix(2 * e, e));
     readout_context_ = add("readout.context.weight", matrix(2 * e, 2 * h));
     if (!config.attention) return;
     nn::AlignmentOptions o;
     o.score = config.score, o.span = config.span, o.window = config.window;
-    o.query_width = h, o.key_width = 2 * h, o.width = config.attention_width, o.positions = config.max_length;
+    o.query_width = h, o.key_width = 2 * h, o.width = config.attention_width,
+    o.positions = config.max_length;
     attention_.emplace(o, seed_of(3), dtype);
     for (const auto& [name, x] : attention_->parameters()) add("attention." + name, x);
   }
@@ -46,16 +50,17 @@ class Bahdanau final : public TranslatorBase {
     const Encoded enc = encode(source, source_lengths, Pass{});
     Decoding d;
     d.memory = {enc.memory.key, enc.memory.value, enc.memory.lengths, enc.last};
-    d.rows = {enc.start.unsqueeze(1)};   // [B,1,H]
+    d.rows = {enc.start.unsqueeze(1)};  // [B,1,H]
     return d;
   }
 
   DecodingStep step(Decoding& d, const at::Tensor& tokens) override {
-    const at::Tensor token = embed_target(tokens, Pass{});   // [B,K,E]
+    const at::Tensor token = embed_target(tokens, Pass{});  // [B,K,E]
     const nn::Alignment::Memory memory{d.memory[0], d.memory[1], d.memory[2]};
     const at::Tensor before = d.rows[0];
     const nn::Alignment::Result seen = look(memory, d.memory[3], before, d.position++, 0, true);
-    const at::Tensor gates = at::linear(token, from_token_, gate_bias_) + at::linear(seen.context, from_context_);
+    const at::Tensor gates =
+        at::linear(token, from_token_, gate_bias_) + at::linear(seen.context, from_context_);
     d.rows[0] = nn::gru_step(gates, before, recurrent_);
     return {log_probabilities(readout(before, token, seen.context)), seen.weights};
   }
@@ -64,30 +69,33 @@ class Bahdanau final : public TranslatorBase {
   Forced forced(const TranslationBatch& batch, const Pass& pass, bool need_weights) override {
     const Encoded enc = encode(batch.source, batch.source_lengths, pass);
     const std::int64_t steps = batch.target.size(1) - 1;
-    const at::Tensor tokens = embed_target(batch.target.narrow(1, 0, steps), pass);   // [B,T,E]
-    const at::Tensor gates = at::linear(tokens, from_token_, gate_bias_);             // [B,T,3H]
+    const at::Tensor tokens = embed_target(batch.target.narrow(1, 0, steps), pass);  // [B,T,E]
+    const at::Tensor gates = at::linear(tokens, from_token_, gate_bias_);            // [B,T,3H]
     std::vector<at::Tensor> states, contexts, weights;
-    at::Tensor state = enc.start.unsqueeze(1);   // [B,1,H]
+    at::Tensor state = enc.start.unsqueeze(1);  // [B,1,H]
     for (std::int64_t t = 0; t < steps; ++t) {
       const nn::Alignment::Result seen = look(enc.memory, enc.last, state, t, 0, need_weights);
       states.push_back(state), contexts.push_back(seen.context), weights.push_back(seen.weights);
-      state = nn::gru_step(gates.narrow(1, t, 1) + at::linear(seen.context, from_context_), state, recurrent_);
+      state = nn::gru_step(gates.narrow(1, t, 1) + at::linear(seen.context, from_context_), state,
+                           recurrent_);
     }
-    const at::Tensor out = readout(at::cat(states, 1), tokens, at::cat(contexts, 1));   // [B,T,E]
+    const at::Tensor out = readout(at::cat(states, 1), tokens, at::cat(contexts, 1));  // [B,T,E]
     return {out, need_weights && attention_ ? at::cat(weights, 1) : at::Tensor()};
   }
 
  private:
   struct Encoded {
     nn::Alignment::Memory memory;
-    at::Tensor last;    // [B,2H], the context where there is no attention
-    at::Tensor start;   // [B,H], s_0
+    at::Tensor last;   // [B,2H], the context where there is no attention
+    at::Tensor start;  // [B,H], s_0
   };
 
   Encoded encode(const at::Tensor& source, const at::Tensor& lengths, const Pass& pass) const {
     check_source(source, lengths);
-    const nn::RecurrentOutput states = nn::recurrent(embed_source(source, pass), lengths, encoder_, reader_, pass);
-    const at::Tensor backward = states.h_n.back();   // has read the whole sentence, its first word last
+    const nn::RecurrentOutput states =
+        nn::recurrent(embed_source(source, pass), lengths, encoder_, reader_, pass);
+    const at::Tensor backward =
+        states.h_n.back();  // has read the whole sentence, its first word last
     Encoded out;
     out.memory = attention_ ? attention_->remember(states.output, lengths)
                             : nn::Alignment::Memory{states.output, states.output, lengths};
@@ -96,16 +104,18 @@ class Bahdanau final : public TranslatorBase {
     return out;
   }
 
-  nn::Alignment::Result look(const nn::Alignment::Memory& memory, const at::Tensor& last, const at::Tensor& state,
-                             std::int64_t first, std::int64_t step, bool need_weights) const {
+  nn::Alignment::Result look(const nn::Alignment::Memory& memory, const at::Tensor& last,
+                             const at::Tensor& state, std::int64_t first, std::int64_t step,
+                             bool need_weights) const {
     if (attention_) return (*attention_)(memory, state, first, step, need_weights);
     return {last.unsqueeze(1).expand({last.size(0), state.size(1), last.size(1)}), at::Tensor()};
   }
 
   /// Maxout over pairs: [...,2E] -> [...,E].
-  at::Tensor readout(const at::Tensor& state, const at::Tensor& token, const at::Tensor& context) const {
-    const at::Tensor t = at::linear(state, readout_state_, readout_bias_) + at::linear(token, readout_token_) +
-                         at::linear(context, readout_context_);
+  at::Tensor readout(const at::Tensor& state, const at::Tensor& token,
+                     const at::Tensor& context) const {
+    const at::Tensor t = at::linear(state, readout_state_, readout_bias_) +
+                         at::linear(token, readout_token_) + at::linear(context, readout_context_);
     return t.unflatten(-1, {config_.embedding_width, 2}).amax({-1});
   }
 
@@ -118,7 +128,8 @@ class Bahdanau final : public TranslatorBase {
 
 }  // namespace
 
-std::unique_ptr<Translator> make_bahdanau(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype) {
+std::unique_ptr<Translator> make_bahdanau(const TranslatorConfig& config, std::uint64_t seed,
+                                          at::ScalarType dtype) {
   return std::make_unique<Bahdanau>(config, seed, dtype);
 }
 

@@ -17,7 +17,8 @@ namespace {
 
 class Luong final : public TranslatorBase {
  public:
-  Luong(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype) : TranslatorBase(config, seed, dtype) {
+  Luong(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype)
+      : TranslatorBase(config, seed, dtype) {
     const std::int64_t e = config.embedding_width, h = config.hidden;
     make_vocabularies(h);
     const bool feeding = config.input_feeding && config.attention;
@@ -30,10 +31,12 @@ class Luong final : public TranslatorBase {
     add_recurrent("encoder.lstm.", encoder_, encoder_options_);
     add_recurrent("decoder.lstm.", decoder_, decoder_options_);
     if (!config.attention) return;
-    combine_ = add("attentional.weight", matrix(h, 2 * h));   // of [context; state], no bias as in the paper
+    combine_ = add("attentional.weight",
+                   matrix(h, 2 * h));  // of [context; state], no bias as in the paper
     nn::AlignmentOptions o;
     o.score = config.score, o.span = config.span, o.window = config.window;
-    o.query_width = h, o.key_width = h, o.width = config.attention_width, o.positions = config.max_length;
+    o.query_width = h, o.key_width = h, o.width = config.attention_width,
+    o.positions = config.max_length;
     attention_.emplace(o, seed_of(3), dtype);
     for (const auto& [name, x] : attention_->parameters()) add("attention." + name, x);
   }
@@ -43,14 +46,15 @@ class Luong final : public TranslatorBase {
     Decoding d;
     d.memory = {enc.memory.key, enc.memory.value, enc.memory.lengths};
     for (std::size_t i = 0; i < decoder_.size(); ++i)
-      d.rows.push_back(enc.hidden[i].unsqueeze(1)), d.rows.push_back(enc.cell[i].unsqueeze(1));   // [B,1,H]
-    if (feeds()) d.rows.push_back(at::zeros_like(d.rows[0]));   // h̃
+      d.rows.push_back(enc.hidden[i].unsqueeze(1)),
+          d.rows.push_back(enc.cell[i].unsqueeze(1));          // [B,1,H]
+    if (feeds()) d.rows.push_back(at::zeros_like(d.rows[0]));  // h̃
     return d;
   }
 
   DecodingStep step(Decoding& d, const at::Tensor& tokens) override {
     const nn::Alignment::Memory memory{d.memory[0], d.memory[1], d.memory[2]};
-    at::Tensor x = embed_target(tokens, Pass{});   // [B,K,E]
+    at::Tensor x = embed_target(tokens, Pass{});  // [B,K,E]
     if (feeds()) x = at::cat({x, d.rows.back()}, -1);
     const at::Tensor state = advance(x, d.rows, nullptr);
     const auto [readout, weights] = attentional(memory, state, d.position++, 0, true);
@@ -62,16 +66,17 @@ class Luong final : public TranslatorBase {
   Forced forced(const TranslationBatch& batch, const Pass& pass, bool need_weights) override {
     const Encoded enc = encode(batch.source, batch.source_lengths, pass);
     const std::int64_t steps = batch.target.size(1) - 1;
-    const at::Tensor tokens = embed_target(batch.target.narrow(1, 0, steps), pass);   // [B,T,E]
-    if (!feeds()) {   // all steps at once
-      const at::Tensor states = run_stack(tokens, {}, decoder_, enc.hidden, enc.cell, pass, 16, false).output;
+    const at::Tensor tokens = embed_target(batch.target.narrow(1, 0, steps), pass);  // [B,T,E]
+    if (!feeds()) {  // all steps at once
+      const at::Tensor states =
+          run_stack(tokens, {}, decoder_, enc.hidden, enc.cell, pass, 16, false).output;
       return attentional(enc.memory, states, 0, 1, need_weights);
     }
     std::vector<at::Tensor> rows, readouts, weights;
     for (std::size_t i = 0; i < decoder_.size(); ++i)
       rows.push_back(enc.hidden[i].unsqueeze(1)), rows.push_back(enc.cell[i].unsqueeze(1));
     const std::vector<at::Tensor> masks = layer_masks(tokens.size(0), pass, 16);
-    at::Tensor fed = at::zeros_like(rows[0]);   // [B,1,H]
+    at::Tensor fed = at::zeros_like(rows[0]);  // [B,1,H]
     for (std::int64_t t = 0; t < steps; ++t) {
       const at::Tensor state = advance(at::cat({tokens.narrow(1, t, 1), fed}, -1), rows, &masks);
       const Forced seen = attentional(enc.memory, state, t, 0, need_weights);
@@ -84,23 +89,27 @@ class Luong final : public TranslatorBase {
  private:
   struct Encoded {
     nn::Alignment::Memory memory;
-    std::vector<at::Tensor> hidden, cell;   // [B,H] of each layer
+    std::vector<at::Tensor> hidden, cell;  // [B,H] of each layer
   };
 
   bool feeds() const { return config_.input_feeding && config_.attention; }
 
   /// Dropout masks of the inputs of layers 1 …, one [B,1,H] each; empty where nothing is dropped.
-  std::vector<at::Tensor> layer_masks(std::int64_t batch, const Pass& pass, std::int64_t site) const {
+  std::vector<at::Tensor> layer_masks(std::int64_t batch, const Pass& pass,
+                                      std::int64_t site) const {
     std::vector<at::Tensor> masks;
     if (!pass.training || config_.dropout <= 0) return masks;
     for (std::int64_t layer = 1; layer < config_.layers; ++layer)
       masks.push_back(nn::dropout_mask(batch, config_.hidden, config_.dropout, pass,
-                                       {site + layer, false, nn::DropoutSite::kInput}, dtype_).unsqueeze(1));
+                                       {site + layer, false, nn::DropoutSite::kInput}, dtype_)
+                          .unsqueeze(1));
     return masks;
   }
 
-  nn::RecurrentOutput run_stack(at::Tensor x, const at::Tensor& lengths, const std::vector<nn::CellWeights>& cells,
-                                const std::vector<at::Tensor>& h0, const std::vector<at::Tensor>& c0, const Pass& pass,
+  nn::RecurrentOutput run_stack(at::Tensor x, const at::Tensor& lengths,
+                                const std::vector<nn::CellWeights>& cells,
+                                const std::vector<at::Tensor>& h0,
+                                const std::vector<at::Tensor>& c0, const Pass& pass,
                                 std::int64_t site, bool reverse) const {
     const std::vector<at::Tensor> masks = layer_masks(x.size(0), pass, site);
     nn::RecurrentOutput out;
@@ -119,8 +128,8 @@ class Luong final : public TranslatorBase {
 
   Encoded encode(const at::Tensor& source, const at::Tensor& lengths, const Pass& pass) const {
     check_source(source, lengths);
-    const nn::RecurrentOutput states =
-        run_stack(embed_source(source, pass), lengths, encoder_, {}, {}, pass, 4, config_.reverse_source);
+    const nn::RecurrentOutput states = run_stack(embed_source(source, pass), lengths, encoder_, {},
+                                                 {}, pass, 4, config_.reverse_source);
     Encoded out;
     out.memory = attention_ ? attention_->remember(states.output, lengths)
                             : nn::Alignment::Memory{states.output, states.output, lengths};
@@ -129,19 +138,21 @@ class Luong final : public TranslatorBase {
   }
 
   /// One step of the decoder's stack: x [B,K,·], rows (h, c) of each layer; the top layer's state [B,K,H].
-  at::Tensor advance(at::Tensor x, std::vector<at::Tensor>& rows, const std::vector<at::Tensor>* masks) const {
+  at::Tensor advance(at::Tensor x, std::vector<at::Tensor>& rows,
+                     const std::vector<at::Tensor>* masks) const {
     for (std::size_t i = 0; i < decoder_.size(); ++i) {
       if (i > 0 && masks && !masks->empty()) x = x * (*masks)[i - 1];
       const at::Tensor gates = at::linear(x, decoder_[i].weight_ih, decoder_[i].bias);
-      std::tie(rows[2 * i], rows[2 * i + 1]) = nn::lstm_step(gates, rows[2 * i], rows[2 * i + 1], decoder_[i].weight_hh);
+      std::tie(rows[2 * i], rows[2 * i + 1]) =
+          nn::lstm_step(gates, rows[2 * i], rows[2 * i + 1], decoder_[i].weight_hh);
       x = rows[2 * i];
     }
     return x;
   }
 
   /// h̃ = tanh(W [context; state]) (eq. 5); the state itself without attention.
-  Forced attentional(const nn::Alignment::Memory& memory, const at::Tensor& states, std::int64_t first, std::int64_t step,
-                     bool need_weights) const {
+  Forced attentional(const nn::Alignment::Memory& memory, const at::Tensor& states,
+                     std::int64_t first, std::int64_t step, bool need_weights) const {
     if (!attention_) return {states, at::Tensor()};
     const nn::Alignment::Result seen = (*attention_)(memory, states, first, step, need_weights);
     return {at::tanh(at::linear(at::cat({seen.context, states}, -1), combine_)), seen.weights};
@@ -149,13 +160,14 @@ class Luong final : public TranslatorBase {
 
   nn::RecurrentOptions encoder_options_, decoder_options_;
   std::vector<nn::CellWeights> encoder_, decoder_;
-  at::Tensor combine_;   // [H,2H]
+  at::Tensor combine_;  // [H,2H]
   std::optional<nn::Alignment> attention_;
 };
 
 }  // namespace
 
-std::unique_ptr<Translator> make_luong(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype) {
+std::unique_ptr<Translator> make_luong(const TranslatorConfig& config, std::uint64_t seed,
+                                       at::ScalarType dtype) {
   return std::make_unique<Luong>(config, seed, dtype);
 }
 

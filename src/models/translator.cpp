@@ -17,12 +17,12 @@
 namespace attend::models {
 namespace {
 
-constexpr double kEmbeddingRange = 0.1;   // U(−r, r), as Luong et al. 2015, §4.1, for every weight
+constexpr double kEmbeddingRange = 0.1;  // U(−r, r), as Luong et al. 2015, §4.1, for every weight
 
 void in_field(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value < low || value > high)
-    fail_usage("model." + std::string(name) + " is " + std::to_string(value) + ": it must be in [" + std::to_string(low) +
-               ", " + std::to_string(high) + "]");
+    fail_usage("model." + std::string(name) + " is " + std::to_string(value) + ": it must be in [" +
+               std::to_string(low) + ", " + std::to_string(high) + "]");
 }
 
 }  // namespace
@@ -39,11 +39,13 @@ void check_config(const TranslatorConfig& c) {
   in_field("attention_width", c.attention_width, 1, kWidest);
   if (!(c.dropout >= 0 && c.dropout < 1)) fail_usage("model.dropout must be in [0, 1)");
   if (c.architecture == Architecture::kBahdanau && c.layers != 1)
-    fail_usage("model.layers is " + std::to_string(c.layers) + ": this architecture has one recurrent layer on each side");
+    fail_usage("model.layers is " + std::to_string(c.layers) +
+               ": this architecture has one recurrent layer on each side");
 }
 
 std::int64_t target_tokens(const TranslationBatch& batch) {
-  return batch.target_lengths.sum().item<std::int64_t>() - batch.target_lengths.size(0);   // kBegin is not predicted
+  return batch.target_lengths.sum().item<std::int64_t>() -
+         batch.target_lengths.size(0);  // kBegin is not predicted
 }
 
 void reorder(Decoding& decoding, const at::Tensor& parents) {
@@ -56,20 +58,27 @@ void reorder(Decoding& decoding, const at::Tensor& parents) {
   }
 }
 
-std::unique_ptr<Translator> make_translator(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype) {
+std::unique_ptr<Translator> make_translator(const TranslatorConfig& config, std::uint64_t seed,
+                                            at::ScalarType dtype) {
   check_config(config);
   switch (config.architecture) {
-    case Architecture::kBahdanau: return make_bahdanau(config, seed, dtype);
-    case Architecture::kLuong: return make_luong(config, seed, dtype);
-    case Architecture::kTransformer: break;
+    case Architecture::kBahdanau:
+      return make_bahdanau(config, seed, dtype);
+    case Architecture::kLuong:
+      return make_luong(config, seed, dtype);
+    case Architecture::kTransformer:
+      break;
   }
   fail_usage("model.architecture is unknown");
 }
 
-TranslatorBase::TranslatorBase(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype)
+TranslatorBase::TranslatorBase(const TranslatorConfig& config, std::uint64_t seed,
+                               at::ScalarType dtype)
     : config_(config), seed_(seed), dtype_(dtype) {}
 
-std::uint64_t TranslatorBase::seed_of(std::uint64_t part) const { return seed_ + part * 0x9e3779b97f4a7c15u; }
+std::uint64_t TranslatorBase::seed_of(std::uint64_t part) const {
+  return seed_ + part * 0x9e3779b97f4a7c15u;
+}
 
 at::Tensor TranslatorBase::add(const std::string& name, const at::Tensor& x) {
   named_.emplace_back(name, x.set_requires_grad(true));
@@ -81,7 +90,9 @@ at::Tensor TranslatorBase::matrix(std::int64_t rows, std::int64_t columns) {
   return nn::glorot_uniform({rows, columns}, columns, rows, random, dtype_);
 }
 
-at::Tensor TranslatorBase::zeros(std::int64_t n) const { return at::zeros({n}, at::TensorOptions().dtype(dtype_)); }
+at::Tensor TranslatorBase::zeros(std::int64_t n) const {
+  return at::zeros({n}, at::TensorOptions().dtype(dtype_));
+}
 
 void TranslatorBase::make_vocabularies(std::int64_t readout) {
   const auto table = [&](std::int64_t ids) {
@@ -94,11 +105,13 @@ void TranslatorBase::make_vocabularies(std::int64_t readout) {
   output_bias_ = add("output.bias", zeros(config_.target_vocabulary));
 }
 
-void TranslatorBase::add_recurrent(const std::string& prefix, const std::vector<nn::CellWeights>& cells,
+void TranslatorBase::add_recurrent(const std::string& prefix,
+                                   const std::vector<nn::CellWeights>& cells,
                                    const nn::RecurrentOptions& options) {
   const auto directions = static_cast<std::size_t>(options.directions());
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    const std::string end = "_l" + std::to_string(i / directions) + (i % directions == 1 ? "_reverse" : "");
+    const std::string end =
+        "_l" + std::to_string(i / directions) + (i % directions == 1 ? "_reverse" : "");
     add(prefix + "weight_ih" + end, cells[i].weight_ih);
     add(prefix + "weight_hh" + end, cells[i].weight_hh);
     add(prefix + (cells[i].bias_hh.defined() ? "bias_ih" : "bias") + end, cells[i].bias);
@@ -107,17 +120,19 @@ void TranslatorBase::add_recurrent(const std::string& prefix, const std::vector<
 }
 
 void TranslatorBase::check_source(const at::Tensor& ids, const at::Tensor& lengths) const {
-  if (!ids.defined() || ids.dim() != 2 || !lengths.defined() || lengths.dim() != 1 || lengths.size(0) != ids.size(0))
+  if (!ids.defined() || ids.dim() != 2 || !lengths.defined() || lengths.dim() != 1 ||
+      lengths.size(0) != ids.size(0))
     fail_usage("translator: a source is ids [B,S] int64 with lengths [B] int64");
   if (ids.size(1) > config_.max_length)
-    fail_usage("translator: a source has " + std::to_string(ids.size(1)) + " tokens, more than model.max_length = " +
-               std::to_string(config_.max_length));
+    fail_usage("translator: a source has " + std::to_string(ids.size(1)) +
+               " tokens, more than model.max_length = " + std::to_string(config_.max_length));
 }
 
 at::Tensor TranslatorBase::dropped(const at::Tensor& x, const Pass& pass, std::int64_t site) const {
   if (!pass.training || config_.dropout <= 0) return x;
   const nn::DropoutStream stream{site, false, nn::DropoutSite::kOutput};
-  return x * nn::dropout_mask(x.size(0), x.size(2), config_.dropout, pass, stream, dtype_).unsqueeze(1);   // [B,1,C]
+  return x * nn::dropout_mask(x.size(0), x.size(2), config_.dropout, pass, stream, dtype_)
+                 .unsqueeze(1);  // [B,1,C]
 }
 
 at::Tensor TranslatorBase::embed_source(const at::Tensor& ids, const Pass& pass) const {
@@ -132,11 +147,13 @@ at::Tensor TranslatorBase::log_probabilities(const at::Tensor& readout) const {
   return at::log_softmax(at::linear(readout, output_weight_, output_bias_), -1);
 }
 
-at::Tensor TranslatorBase::loss(const TranslationBatch& batch, const Pass& pass, double label_smoothing) {
-  const at::Tensor readout = forced(batch, pass, /*need_weights=*/false).readout;   // [B,T,C]
+at::Tensor TranslatorBase::loss(const TranslationBatch& batch, const Pass& pass,
+                                double label_smoothing) {
+  const at::Tensor readout = forced(batch, pass, /*need_weights=*/false).readout;  // [B,T,C]
   const std::int64_t steps = batch.target.size(1) - 1;
-  const at::Tensor wanted = batch.target.narrow(1, 1, steps).reshape({-1});         // [B·T]
-  const at::Tensor logits = at::linear(dropped(readout, pass, 3).flatten(0, 1), output_weight_, output_bias_);
+  const at::Tensor wanted = batch.target.narrow(1, 1, steps).reshape({-1});  // [B·T]
+  const at::Tensor logits =
+      at::linear(dropped(readout, pass, 3).flatten(0, 1), output_weight_, output_bias_);
   return at::cross_entropy_loss(logits, wanted, {}, at::Reduction::Sum, kPadding, label_smoothing);
 }
 

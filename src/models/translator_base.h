@@ -28,32 +28,37 @@ class TranslatorBase : public Translator {
 
   /// Makes vocabulary tables and projection; `readout` is the width C that forced() and step() give.
   void make_vocabularies(std::int64_t readout);
-  at::Tensor add(const std::string& name, const at::Tensor& x);   // a parameter of this name
+  at::Tensor add(const std::string& name, const at::Tensor& x);  // a parameter of this name
   void add_recurrent(const std::string& prefix, const std::vector<nn::CellWeights>& cells,
                      const nn::RecurrentOptions& options);
-  at::Tensor matrix(std::int64_t rows, std::int64_t columns);     // glorot-uniform, the next stream of the seed
+  at::Tensor matrix(std::int64_t rows,
+                    std::int64_t columns);  // glorot-uniform, the next stream of the seed
   at::Tensor zeros(std::int64_t n) const;
 
-  at::Tensor embed_source(const at::Tensor& ids, const Pass& pass) const;   // [B,S] -> [B,S,E], dropout included
+  at::Tensor embed_source(const at::Tensor& ids,
+                          const Pass& pass) const;  // [B,S] -> [B,S,E], dropout included
   at::Tensor embed_target(const at::Tensor& ids, const Pass& pass) const;
   /// One mask a sentence and channel, shared by its tokens: x [B,L,C]. `site` keeps masks of one step apart.
   at::Tensor dropped(const at::Tensor& x, const Pass& pass, std::int64_t site) const;
-  at::Tensor log_probabilities(const at::Tensor& readout) const;   // [..., C] -> [..., V]
+  at::Tensor log_probabilities(const at::Tensor& readout) const;  // [..., C] -> [..., V]
   void check_source(const at::Tensor& ids, const at::Tensor& lengths) const;
-  std::uint64_t seed_of(std::uint64_t part) const;   // decoders, encoders and attention draw from seeds of their own
+  std::uint64_t seed_of(
+      std::uint64_t part) const;  // decoders, encoders and attention draw from seeds of their own
 
   const TranslatorConfig config_;
   const std::uint64_t seed_;
   const at::ScalarType dtype_;
-  at::Tensor source_table_, target_table_;      // [V,E]
-  at::Tensor output_weight_, output_bias_;      // [V,C], [V]
+  at::Tensor source_table_, target_table_;  // [V,E]
+  at::Tensor output_weight_, output_bias_;  // [V,C], [V]
 
  private:
   std::uint64_t stream_ = 1;
   NamedTensors named_;
 };
 
-std::unique_ptr<Translator> make_bahdanau(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype);
-std::unique_ptr<Translator> make_luong(const TranslatorConfig& config, std::uint64_t seed, at::ScalarType dtype);
+std::unique_ptr<Translator> make_bahdanau(const TranslatorConfig& config, std::uint64_t seed,
+                                          at::ScalarType dtype);
+std::unique_ptr<Translator> make_luong(const TranslatorConfig& config, std::uint64_t seed,
+                                       at::ScalarType dtype);
 
 }  // namespace attend::models

@@ -37,7 +37,8 @@ void TranslatorSteps::keep_sources(const std::vector<std::int64_t>& kept) {
   for (at::Tensor& x : decoding_.memory) x = x.index_select(0, rows);
   for (at::Tensor& x : decoding_.rows) x = x.index_select(0, rows);
   std::vector<std::int64_t> moved(static_cast<std::size_t>(grid_), -1);
-  for (std::size_t i = 0; i < kept.size(); ++i) moved[static_cast<std::size_t>(kept[i])] = static_cast<std::int64_t>(i);
+  for (std::size_t i = 0; i < kept.size(); ++i)
+    moved[static_cast<std::size_t>(kept[i])] = static_cast<std::int64_t>(i);
   for (Place& place : places_) place.source = moved[static_cast<std::size_t>(place.source)];
   grid_ = static_cast<std::int64_t>(kept.size());
 }
@@ -45,8 +46,9 @@ void TranslatorSteps::keep_sources(const std::vector<std::int64_t>& kept) {
 StepResult TranslatorSteps::step(const at::Tensor& tokens, const at::Tensor& parents) {
   const at::NoGradGuard off;
   const std::int64_t rows = tokens.size(0);
-  const std::int64_t *token = tokens.const_data_ptr<std::int64_t>(), *parent = parents.const_data_ptr<std::int64_t>();
-  std::vector<std::int64_t> in_use;   // sources that have rows; parents come in order of sources
+  const std::int64_t *token = tokens.const_data_ptr<std::int64_t>(),
+                     *parent = parents.const_data_ptr<std::int64_t>();
+  std::vector<std::int64_t> in_use;  // sources that have rows; parents come in order of sources
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::int64_t source = places_[static_cast<std::size_t>(parent[r])].source;
     if (std::find(in_use.begin(), in_use.end(), source) == in_use.end()) in_use.push_back(source);
@@ -63,12 +65,14 @@ StepResult TranslatorSteps::step(const at::Tensor& tokens, const at::Tensor& par
     places.push_back({source, slot});
     width = std::max(width, slot + 1);
   }
-  at::Tensor next = at::full({grid_, width}, kPadding, at::kLong), from = at::zeros({grid_, width}, at::kLong);
+  at::Tensor next = at::full({grid_, width}, kPadding, at::kLong),
+             from = at::zeros({grid_, width}, at::kLong);
   std::vector<std::int64_t> flat;
-  bool same = width == width_;   // every row goes on in its own slot: nothing to reorder
+  bool same = width == width_;  // every row goes on in its own slot: nothing to reorder
   for (std::int64_t r = 0; r < rows; ++r) {
     const Place place = places[static_cast<std::size_t>(r)];
-    const std::int64_t at = place.source * width + place.slot, slot = places_[static_cast<std::size_t>(parent[r])].slot;
+    const std::int64_t at = place.source * width + place.slot,
+                       slot = places_[static_cast<std::size_t>(parent[r])].slot;
     next.mutable_data_ptr<std::int64_t>()[at] = token[r];
     from.mutable_data_ptr<std::int64_t>()[at] = slot;
     same = same && slot == place.slot;
@@ -79,7 +83,8 @@ StepResult TranslatorSteps::step(const at::Tensor& tokens, const at::Tensor& par
   const DecodingStep out = translator_.step(decoding_, next);
   const at::Tensor chosen = places_tensor(flat);
   const auto rows_of = [&](const at::Tensor& x) { return x.flatten(0, 1).index_select(0, chosen); };
-  return {rows_of(out.log_probabilities), out.weights.defined() ? rows_of(out.weights) : at::Tensor()};
+  return {rows_of(out.log_probabilities),
+          out.weights.defined() ? rows_of(out.weights) : at::Tensor()};
 }
 
 }  // namespace attend::models

@@ -24,10 +24,12 @@ namespace attend::nn {
 namespace {
 
 void check_alignment(const AlignmentOptions& o) {
-  const bool multiplies = o.score == Score::kDot || o.score == Score::kScaledDot || o.score == Score::kCosine;
+  const bool multiplies =
+      o.score == Score::kDot || o.score == Score::kScaledDot || o.score == Score::kCosine;
   if (multiplies && o.query_width != o.key_width)
-    fail_usage("attention: this score multiplies queries of width " + std::to_string(o.query_width) + " by keys of width " +
-               std::to_string(o.key_width) + ", which must be equal; take general, additive or concat");
+    fail_usage("attention: this score multiplies queries of width " +
+               std::to_string(o.query_width) + " by keys of width " + std::to_string(o.key_width) +
+               ", which must be equal; take general, additive or concat");
   if (o.score == Score::kLocation && o.span != Span::kGlobal)
     fail_usage("attention: the location score has no local span: its scores are places already");
   if (o.score == Score::kLocation && o.positions < 1)
@@ -42,7 +44,8 @@ at::Tensor unit_length(const at::Tensor& rows) {
 
 }  // namespace
 
-Alignment::Alignment(const AlignmentOptions& options, std::uint64_t seed, at::ScalarType dtype) : options_(options) {
+Alignment::Alignment(const AlignmentOptions& options, std::uint64_t seed, at::ScalarType dtype)
+    : options_(options) {
   check_alignment(options);
   std::uint64_t stream = 0;
   const auto matrix = [&](std::int64_t rows, std::int64_t columns) {
@@ -66,54 +69,67 @@ Alignment::Alignment(const AlignmentOptions& options, std::uint64_t seed, at::Sc
   if (options.score == Score::kConcat) concat_weight_ = add("concat.weight", matrix(a, dq + dk));
   if (is_additive()) score_weight_ = add("score.weight", vector(a));
   if (options.score == Score::kGeneral) general_weight_ = add("general.weight", matrix(dq, dk));
-  if (options.score == Score::kLocation) location_weight_ = add("location.weight", matrix(options.positions, dq));
+  if (options.score == Score::kLocation)
+    location_weight_ = add("location.weight", matrix(options.positions, dq));
   if (options.span == Span::kLocalP) {
     position_weight_ = add("position.weight", matrix(a, dq));
     position_score_ = add("position.score_weight", vector(a));
   }
 }
 
-Alignment::Memory Alignment::remember(const at::Tensor& annotations, const at::Tensor& lengths) const {
+Alignment::Memory Alignment::remember(const at::Tensor& annotations,
+                                      const at::Tensor& lengths) const {
   Memory m{annotations, annotations, lengths};
-  if (options_.score == Score::kAdditive) m.key = at::linear(annotations, key_weight_);   // [B,Lk,A]
+  if (options_.score == Score::kAdditive) m.key = at::linear(annotations, key_weight_);  // [B,Lk,A]
   if (options_.score == Score::kConcat)
-    m.key = at::linear(annotations, concat_weight_.narrow(1, options_.query_width, options_.key_width));
+    m.key =
+        at::linear(annotations, concat_weight_.narrow(1, options_.query_width, options_.key_width));
   if (options_.score == Score::kCosine) m.key = unit_length(annotations);
   return m;
 }
 
 at::Tensor Alignment::projected(const at::Tensor& query) const {
   switch (options_.score) {
-    case Score::kAdditive: return at::linear(query, query_weight_, query_bias_);   // [B,Lq,A]
-    case Score::kConcat: return at::linear(query, concat_weight_.narrow(1, 0, options_.query_width));
-    case Score::kGeneral: return at::matmul(query, general_weight_);               // [B,Lq,Dk]
-    case Score::kCosine: return unit_length(query);
+    case Score::kAdditive:
+      return at::linear(query, query_weight_, query_bias_);  // [B,Lq,A]
+    case Score::kConcat:
+      return at::linear(query, concat_weight_.narrow(1, 0, options_.query_width));
+    case Score::kGeneral:
+      return at::matmul(query, general_weight_);  // [B,Lq,Dk]
+    case Score::kCosine:
+      return unit_length(query);
     case Score::kDot:
     case Score::kScaledDot:
-    case Score::kLocation: break;
+    case Score::kLocation:
+      break;
   }
   return query;
 }
 
-at::Tensor Alignment::centre(const Memory& memory, const at::Tensor& query, std::int64_t first, std::int64_t step) const {
+at::Tensor Alignment::centre(const Memory& memory, const at::Tensor& query, std::int64_t first,
+                             std::int64_t step) const {
   const std::int64_t keys = memory.key.size(1);
   if (options_.span == Span::kLocalP)
     return predicted_centre(query, position_weight_, position_score_, keys, memory.lengths);
-  const at::Tensor place = at::arange(query.size(1), query.options().requires_grad(false)) * step + first;
-  return place.unsqueeze(0).expand({query.size(0), query.size(1)}).contiguous();   // [B,Lq]
+  const at::Tensor place =
+      at::arange(query.size(1), query.options().requires_grad(false)) * step + first;
+  return place.unsqueeze(0).expand({query.size(0), query.size(1)}).contiguous();  // [B,Lq]
 }
 
-Alignment::Result Alignment::operator()(const Memory& memory, const at::Tensor& query, std::int64_t first,
-                                        std::int64_t step, bool need_weights) const {
-  const double scale =
-      options_.score == Score::kScaledDot ? 1 / std::sqrt(static_cast<double>(options_.key_width)) : 1.0;
+Alignment::Result Alignment::operator()(const Memory& memory, const at::Tensor& query,
+                                        std::int64_t first, std::int64_t step,
+                                        bool need_weights) const {
+  const double scale = options_.score == Score::kScaledDot
+                           ? 1 / std::sqrt(static_cast<double>(options_.key_width))
+                           : 1.0;
   AttentionResult found;
   if (options_.span != Span::kGlobal) {
     LocalOptions o;
     o.window = options_.window, o.gaussian = options_.span == Span::kLocalP;
     o.score_weight = score_weight_, o.key_lengths = memory.lengths;
     o.scale = scale, o.need_weights = need_weights;
-    found = local(projected(query), memory.key, memory.value, centre(memory, query, first, step), o);
+    found =
+        local(projected(query), memory.key, memory.value, centre(memory, query, first, step), o);
     return {std::get<0>(found), std::get<1>(found)};
   }
   AttentionOptions o;
@@ -123,7 +139,8 @@ Alignment::Result Alignment::operator()(const Memory& memory, const at::Tensor& 
   else if (options_.score == Score::kLocation)
     found = location(query, memory.value, location_weight_, o);
   else
-    found = multiplicative(projected(query), memory.key, memory.value, MultiplicativeScore::kDot, {}, o);
+    found = multiplicative(projected(query), memory.key, memory.value, MultiplicativeScore::kDot,
+                           {}, o);
   return {std::get<0>(found), std::get<1>(found)};
 }
 

@@ -64,8 +64,8 @@ class Fields {
     if (const std::string type = text("model_type"); type != model_type)
       fail_input(name_ + ": model_type is '" + type + "', expected '" + model_type + "'");
     if (const auto version = whole("attend_format_version"); version != kRunFormatVersion)
-      fail_input(name_ + ": attend_format_version is " + std::to_string(version) + ", this version reads " +
-                 std::to_string(kRunFormatVersion));
+      fail_input(name_ + ": attend_format_version is " + std::to_string(version) +
+                 ", this version reads " + std::to_string(kRunFormatVersion));
     texts("architectures");
   }
   void finish() const {

@@ -12,11 +12,14 @@ using Names = std::vector<std::string>;
 Names columns_of(const TrainResult& result) {
   Names out;
   for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "perplexity", "loss"})
-    if (result.train.contains(name) || result.validation.contains(name) || result.test.contains(name)) out.push_back(name);
+    if (result.train.contains(name) || result.validation.contains(name) ||
+        result.test.contains(name))
+      out.push_back(name);
   return out;
 }
 
-void row(std::ostringstream& out, const char* part, std::int64_t rows, const Metrics& metrics, const Names& columns) {
+void row(std::ostringstream& out, const char* part, std::int64_t rows, const Metrics& metrics,
+         const Names& columns) {
   if (rows == 0) return;
   out << "| " << part << " | " << rows << " |";
   for (const std::string& name : columns) {
@@ -33,8 +36,9 @@ void row(std::ostringstream& out, const char* part, std::int64_t rows, const Met
 
 std::string model_card(const Recipe& recipe, const TrainResult& result) {
   std::ostringstream out;
-  out << "---\nlibrary_name: attend\npipeline_tag: " << (recipe.task.kind == TaskKind::kTranslation ? "translation" : "text-classification") << "\n---\n# " << recipe.name
-      << "\n\n";
+  out << "---\nlibrary_name: attend\npipeline_tag: "
+      << (recipe.task.kind == TaskKind::kTranslation ? "translation" : "text-classification")
+      << "\n---\n# " << recipe.name << "\n\n";
   if (!recipe.task.description.empty())
     out << "A model of attend: " << recipe.task.description << ". ";
   out << result.parameters << " parameters, trained for " << result.epochs << " epochs on `"

@@ -129,7 +129,8 @@ bool decides_learning(const std::string& key) {
 }  // namespace
 
 bool applies(const KeySpec& spec, TaskKind kind) {
-  return spec.tasks.empty() || std::find(spec.tasks.begin(), spec.tasks.end(), kind) != spec.tasks.end();
+  return spec.tasks.empty() ||
+         std::find(spec.tasks.begin(), spec.tasks.end(), kind) != spec.tasks.end();
 }
 
 const SchemaEntry& schema_entry(TaskKind kind, const std::string& key, const std::string& where) {
@@ -140,8 +141,8 @@ const SchemaEntry& schema_entry(TaskKind kind, const std::string& key, const std
       other = &e;
     }
   if (other)
-    fail_usage(where + key + " is a key of " + task_name(other->spec.tasks.front()) + " recipes, and this one's task is " +
-               task_name(kind));
+    fail_usage(where + key + " is a key of " + task_name(other->spec.tasks.front()) +
+               " recipes, and this one's task is " + task_name(kind));
   fail_usage(where + "unknown key '" + key + "'" + suggestion(kind, key));
 }
 
@@ -179,12 +180,14 @@ Value checked(const KeySpec& spec, const Value& value, const std::string& where)
 namespace {
 
 void check_watch(const Recipe& r) {
-  const bool of_translation = r.train.watch == Metric::kBleu || r.train.watch == Metric::kExactMatch;
+  const bool of_translation =
+      r.train.watch == Metric::kBleu || r.train.watch == Metric::kExactMatch;
   const bool of_classification = r.train.watch == Metric::kAccuracy || r.train.watch == Metric::kF1;
   const bool translates = r.task.kind == TaskKind::kTranslation;
   if (translates ? of_classification : of_translation)
-    fail_usage("train.early_stopping.metric = " + to_text(recipe_value(r, "train.early_stopping.metric")) + ": a " +
-               task_name(r.task.kind) + " recipe has no such metric");
+    fail_usage(
+        "train.early_stopping.metric = " + to_text(recipe_value(r, "train.early_stopping.metric")) +
+        ": a " + task_name(r.task.kind) + " recipe has no such metric");
   if (translates && of_translation && r.train.patience > 0 && r.train.decode_rows == 0)
     fail_usage("train.early_stopping.metric needs translations: set train.decode_rows");
 }
@@ -262,7 +265,8 @@ std::string to_toml(const Recipe& recipe) {
 std::string recipe_hash(const Recipe& recipe) {
   std::string text;
   for (const SchemaEntry& e : schema())
-    if (applies(e.spec, recipe.task.kind) && decides_learning(e.spec.key)) text += e.spec.key + "=" + to_text(e.get(recipe)) + "\n";
+    if (applies(e.spec, recipe.task.kind) && decides_learning(e.spec.key))
+      text += e.spec.key + "=" + to_text(e.get(recipe)) + "\n";
   return sha256(text);
 }
 
@@ -276,7 +280,8 @@ std::string recipe_schema_markdown() {
       table = of;
     }
     out += "| `" + spec.key + "` | `" + to_text(spec.default_value) + "` | " + expectation(spec) +
-           " | " + (spec.tasks.empty() ? "" : task_name(spec.tasks.front()) + ": ") + spec.doc + " |\n";
+           " | " + (spec.tasks.empty() ? "" : task_name(spec.tasks.front()) + ": ") + spec.doc +
+           " |\n";
   }
   return out;
 }

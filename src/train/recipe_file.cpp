@@ -51,7 +51,8 @@ class Reader {
     return std::any_of(schema().begin(), schema().end(), inside);
   }
 
-  const SchemaEntry& entry_of(const std::string& key, bool is_a_table, const std::string& where) const {
+  const SchemaEntry& entry_of(const std::string& key, bool is_a_table,
+                              const std::string& where) const {
     if (!is_a_table) return schema_entry(recipe_.task.kind, key, where);
     std::vector<std::string> tables;
     for (const SchemaEntry& e : schema())

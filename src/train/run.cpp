@@ -80,7 +80,8 @@ Run load_run(const std::string& given) {
   Run run;
   static_cast<RunFiles&>(run) = open_run(given);
   if (run.recipe.task.kind != TaskKind::kClassification)
-    fail_input(run.path + ": a " + task_name(run.recipe.task.kind) + " run, and this is for classification");
+    fail_input(run.path + ": a " + task_name(run.recipe.task.kind) +
+               " run, and this is for classification");
   const std::string& path = run.path;
   const std::string config_path = path + "/config.json", weights_path = path + "/model.safetensors";
   RunConfig config = from_config_json(read_file(config_path), config_path);

@@ -45,7 +45,8 @@ SchemaEntry choice(const char* key, Access access, std::vector<std::string> name
   using Field = std::decay_t<decltype(access(std::declval<Recipe&>()))>;
   const Recipe defaults;
   KeySpec spec{
-      key, ValueType::kChoice, names[static_cast<std::size_t>(access(defaults))], 0, 0, names, doc, {}};
+      key, ValueType::kChoice, names[static_cast<std::size_t>(access(defaults))], 0, 0, names, doc,
+      {}};
   return {std::move(spec),
           [access, names](const Recipe& r) {
             return Value(names[static_cast<std::size_t>(access(r))]);
@@ -106,37 +107,45 @@ void add_data(std::vector<SchemaEntry>& s) {
   only_for(s, classified, kClass);
   s.push_back(flag("data.lower", FIELD(data.lower), "lower-case the text"));
   const std::size_t translated = s.size();
-  s.push_back(text("data.source", FIELD(data.source), "language translated from: the ending of its files"));
+  s.push_back(
+      text("data.source", FIELD(data.source), "language translated from: the ending of its files"));
   s.push_back(text("data.target", FIELD(data.target), "language translated to"));
-  s.push_back(choice("data.tokens", FIELD(data.tokens), {"words", "bpe", "characters"},
-                     "what one token is: a word, a piece of one learnt by byte-pair encoding, or a character"));
+  s.push_back(choice(
+      "data.tokens", FIELD(data.tokens), {"words", "bpe", "characters"},
+      "what one token is: a word, a piece of one learnt by byte-pair encoding, or a character"));
   s.push_back(whole("data.vocabulary_size", FIELD(data.vocabulary_size), 4, 10'000'000,
                     "most tokens of a vocabulary, the four special ones included"));
   s.push_back(whole("data.min_count", FIELD(data.min_count), 1, kMany,
                     "tokens = words: rarer ones are unknown"));
-  s.push_back(flag("data.share_vocabulary", FIELD(data.share_vocabulary), "one vocabulary for both languages"));
+  s.push_back(flag("data.share_vocabulary", FIELD(data.share_vocabulary),
+                   "one vocabulary for both languages"));
   s.push_back(whole("data.max_tokens", FIELD(data.max_tokens), 1, 65536,
-                    "most tokens of a sentence; longer training pairs are left out and counted, longer input is refused"));
+                    "most tokens of a sentence; longer training pairs are left out and counted, "
+                    "longer input is refused"));
   only_for(s, translated, kTranslate);
 }
 
 void add_translation_model(std::vector<SchemaEntry>& s) {
   const std::size_t first = s.size();
-  s.push_back(choice("model.architecture", FIELD(model.architecture), {"bahdanau", "luong", "transformer"},
-                     "whose encoder-decoder"));
+  s.push_back(choice("model.architecture", FIELD(model.architecture),
+                     {"bahdanau", "luong", "transformer"}, "whose encoder-decoder"));
   s.push_back(choice("model.attention.kind", FIELD(model.attend), {"none", "alignment"},
-                     "none: the decoder gets the encoder's last state alone; alignment: it looks back at every step"));
+                     "none: the decoder gets the encoder's last state alone; alignment: it looks "
+                     "back at every step"));
   s.push_back(choice("model.attention.score", FIELD(model.score),
                      {"additive", "dot", "general", "concat", "location", "scaled-dot", "cosine"},
                      "how well a query fits a key"));
   s.push_back(choice("model.attention.span", FIELD(model.span), {"global", "local-m", "local-p"},
-                     "which keys take part: all, those near the query's own position, those near a predicted one"));
-  s.push_back(whole("model.attention.window", FIELD(model.window), 1, 65536, "local spans: keys on each side, D"));
+                     "which keys take part: all, those near the query's own position, those near a "
+                     "predicted one"));
+  s.push_back(whole("model.attention.window", FIELD(model.window), 1, 65536,
+                    "local spans: keys on each side, D"));
   s.push_back(whole("model.attention.width", FIELD(model.attention_width), 1, 65536,
                     "width of additive and concat scores and of the predicted position, A"));
   s.push_back(flag("model.input_feeding", FIELD(model.input_feeding),
                    "luong: the attentional vector of a step enters the next"));
-  s.push_back(flag("model.reverse_source", FIELD(model.reverse_source), "luong: the source is read from its end"));
+  s.push_back(flag("model.reverse_source", FIELD(model.reverse_source),
+                   "luong: the source is read from its end"));
   only_for(s, first, kTranslate);
 }
 
@@ -178,7 +187,8 @@ void add_train(std::vector<SchemaEntry>& s) {
                    "largest global norm of the gradient; 0 = no limit"));
   s.push_back(whole("train.early_stopping.patience", FIELD(train.patience), 0, kMany,
                     "epochs without improvement before the training ends; 0 = never"));
-  s.push_back(choice("train.early_stopping.metric", FIELD(train.watch), {"loss", "accuracy", "f1", "bleu", "exact_match"},
+  s.push_back(choice("train.early_stopping.metric", FIELD(train.watch),
+                     {"loss", "accuracy", "f1", "bleu", "exact_match"},
                      "validation metric that must improve"));
   s.push_back(real("train.early_stopping.min_delta", FIELD(train.min_delta), 0, kMany,
                    "smallest change that counts as improvement"));
@@ -192,8 +202,9 @@ void add_train(std::vector<SchemaEntry>& s) {
   const std::size_t translated = s.size();
   s.push_back(real("train.label_smoothing", FIELD(train.label_smoothing), 0, 0.99,
                    "share of the target's probability spread over the vocabulary"));
-  s.push_back(whole("train.decode_rows", FIELD(train.decode_rows), 0, kMany,
-                    "validation sentences translated after each epoch for bleu and exact_match, greedily"));
+  s.push_back(
+      whole("train.decode_rows", FIELD(train.decode_rows), 0, kMany,
+            "validation sentences translated after each epoch for bleu and exact_match, greedily"));
   only_for(s, translated, kTranslate);
 }
 
@@ -227,7 +238,8 @@ void add_optim(std::vector<SchemaEntry>& s) {
 
 void add_decode(std::vector<SchemaEntry>& s) {
   const std::size_t first = s.size();
-  s.push_back(whole("decode.beams", FIELD(decode.beams), 1, 1000, "hypotheses kept, K; 1 is greedy"));
+  s.push_back(
+      whole("decode.beams", FIELD(decode.beams), 1, 1000, "hypotheses kept, K; 1 is greedy"));
   s.push_back(real("decode.length_penalty", FIELD(decode.length_penalty), 0, 10,
                    "exponent of the length that scores are divided by (Wu et al. 2016)"));
   s.push_back(real("decode.coverage_penalty", FIELD(decode.coverage_penalty), 0, 10,
@@ -239,7 +251,8 @@ void add_decode(std::vector<SchemaEntry>& s) {
 
 std::vector<SchemaEntry> make_schema() {
   std::vector<SchemaEntry> s;
-  s.push_back(choice("task.kind", FIELD(task.kind), {"classification", "translation"}, "what is learned"));
+  s.push_back(
+      choice("task.kind", FIELD(task.kind), {"classification", "translation"}, "what is learned"));
   s.push_back(text("task.description", FIELD(task.description), "one line for attend recipes"));
   add_data(s);
   add_model(s);

@@ -20,7 +20,8 @@ const std::vector<SchemaEntry>& schema();
 bool applies(const KeySpec& spec, TaskKind kind);
 
 /// Throws kUsage with the nearest key, or saying whose key it is; `where` begins the message ("file:12: " or "").
-const SchemaEntry& schema_entry(TaskKind kind, const std::string& key, const std::string& where = "");
+const SchemaEntry& schema_entry(TaskKind kind, const std::string& key,
+                                const std::string& where = "");
 
 /// The value as this key holds it (an integer becomes a real where one is expected), or kUsage naming key,
 /// expectation and what was given.

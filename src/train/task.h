@@ -20,7 +20,7 @@ enum class Part { kTrain, kValidation, kTest };
 struct Tally {
   double loss = 0;  // Σ over rows, without regulariser
   std::int64_t right = 0;
-  std::int64_t rows = 0;   // of a translation: target tokens
+  std::int64_t rows = 0;  // of a translation: target tokens
 };
 
 /// What the training loop knows of a task: rows, a loss to differentiate, parameters, and the files that a run needs beside

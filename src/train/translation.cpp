@@ -16,7 +16,7 @@
 namespace attend::train {
 namespace {
 
-constexpr std::int64_t kNoLimit = std::int64_t{1} << 40;   // of tokens: train.batch counts rows
+constexpr std::int64_t kNoLimit = std::int64_t{1} << 40;  // of tokens: train.batch counts rows
 
 at::Tensor rows_tensor(const std::vector<std::int64_t>& rows) {
   at::Tensor out = at::empty({static_cast<std::int64_t>(rows.size())}, at::kLong);
@@ -31,8 +31,10 @@ std::vector<std::int64_t> rows_of(const at::Tensor& rows) {
 
 class TranslationTask final : public Task {
  public:
-  explicit TranslationTask(const Recipe& recipe) : recipe_(recipe), corpus_(load_pairs_of(recipe)),
-                                                   codecs_(train_codecs(recipe.data, corpus_.train)) {
+  explicit TranslationTask(const Recipe& recipe)
+      : recipe_(recipe),
+        corpus_(load_pairs_of(recipe)),
+        codecs_(train_codecs(recipe.data, corpus_.train)) {
     encode(Part::kTrain, corpus_.train, 0);
     leave_out_long_pairs();
     encode(Part::kValidation, corpus_.validation, recipe.data.max_tokens);
@@ -48,10 +50,12 @@ class TranslationTask final : public Task {
   std::vector<at::Tensor> batches(std::int64_t epoch) const override {
     data::BatchOptions options;
     options.max_rows = recipe_.train.batch, options.max_tokens = kNoLimit;
-    options.seed = static_cast<std::uint64_t>(recipe_.train.seed), options.shuffle = recipe_.train.shuffle;
+    options.seed = static_cast<std::uint64_t>(recipe_.train.seed),
+    options.shuffle = recipe_.train.shuffle;
     std::vector<data::PairLength> lengths;
     for (const PairIds& p : of(Part::kTrain))
-      lengths.push_back({static_cast<std::int64_t>(p.source.size()), static_cast<std::int64_t>(p.target.size())});
+      lengths.push_back(
+          {static_cast<std::int64_t>(p.source.size()), static_cast<std::int64_t>(p.target.size())});
     std::vector<at::Tensor> out;
     for (const std::vector<std::size_t>& rows : data::length_batches(lengths, options, epoch))
       out.push_back(rows_tensor({rows.begin(), rows.end()}));
@@ -80,14 +84,18 @@ class TranslationTask final : public Task {
     // After an epoch a few sentences, greedily; of the test part, once, all as the recipe says.
     Recipe::Decode how = recipe_.decode;
     std::size_t rows = pairs.size();
-    if (part != Part::kTest) how.beams = 1, rows = std::min(rows, static_cast<std::size_t>(recipe_.train.decode_rows));
+    if (part != Part::kTest)
+      how.beams = 1, rows = std::min(rows, static_cast<std::size_t>(recipe_.train.decode_rows));
     if (rows == 0) return out;
-    const std::vector<data::SentencePair>& sentences = (part == Part::kTest ? corpus_.test : corpus_.validation).pairs;
+    const std::vector<data::SentencePair>& sentences =
+        (part == Part::kTest ? corpus_.test : corpus_.validation).pairs;
     std::vector<std::vector<std::int64_t>> sources;
     std::vector<std::string> references;
-    for (std::size_t i = 0; i < rows; ++i) sources.push_back(pairs[i].source), references.push_back(sentences[i].target);
+    for (std::size_t i = 0; i < rows; ++i)
+      sources.push_back(pairs[i].source), references.push_back(sentences[i].target);
     std::vector<std::string> found;
-    for (const decode::Hypothesis& h : search(*translator_, sources, how)) found.push_back(codecs_.target.decode(h.tokens));
+    for (const decode::Hypothesis& h : search(*translator_, sources, how))
+      found.push_back(codecs_.target.decode(h.tokens));
     for (const auto& [name, value] : translation_metrics(found, references)) out[name] = value;
     return out;
   }
@@ -97,7 +105,8 @@ class TranslationTask final : public Task {
   std::string fingerprint() const override {
     std::string text = data::to_json(codecs_.source) + data::to_json(codecs_.target);
     for (const data::ParallelSet* set : {&corpus_.train, &corpus_.validation, &corpus_.test})
-      for (const data::SentencePair& pair : set->pairs) text += pair.source + "\n" + pair.target + "\n";
+      for (const data::SentencePair& pair : set->pairs)
+        text += pair.source + "\n" + pair.target + "\n";
     return sha256(text);
   }
 
@@ -119,18 +128,21 @@ class TranslationTask final : public Task {
     if (const std::string bad = data::describe_bad_lines(set); !bad.empty()) notes_.push_back(bad);
     if (shortened > 0)
       notes_.push_back(std::to_string(shortened) + " of " + std::to_string(set.pairs.size()) +
-                       (part == Part::kTest ? " test" : " validation") + " pairs are longer than data.max_tokens and were cut");
+                       (part == Part::kTest ? " test" : " validation") +
+                       " pairs are longer than data.max_tokens and were cut");
   }
 
   void leave_out_long_pairs() {
     std::vector<PairIds>& pairs = of(Part::kTrain);
     const auto most = static_cast<std::size_t>(recipe_.data.max_tokens);
     const std::size_t all = pairs.size();
-    std::erase_if(pairs, [&](const PairIds& p) { return p.source.size() > most || p.target.size() > most; });
+    std::erase_if(
+        pairs, [&](const PairIds& p) { return p.source.size() > most || p.target.size() > most; });
     if (pairs.size() < all)
       notes_.push_back(std::to_string(all - pairs.size()) + " of " + std::to_string(all) +
                        " training pairs are longer than data.max_tokens and were left out");
-    if (pairs.empty()) fail_input(recipe_.data.name + ": no training pair is as short as data.max_tokens");
+    if (pairs.empty())
+      fail_input(recipe_.data.name + ": no training pair is as short as data.max_tokens");
   }
 
   const Recipe recipe_;
@@ -145,6 +157,8 @@ class TranslationTask final : public Task {
 
 }  // namespace
 
-std::unique_ptr<Task> make_translation(const Recipe& recipe) { return std::make_unique<TranslationTask>(recipe); }
+std::unique_ptr<Task> make_translation(const Recipe& recipe) {
+  return std::make_unique<TranslationTask>(recipe);
+}
 
 }  // namespace attend::train

@@ -16,7 +16,8 @@ std::unique_ptr<Task> make_translation(const Recipe& recipe);
 
 /// config.json of a run, and back; `name` is the file in messages, and every field is checked.
 std::string to_config_json(const models::TranslatorConfig& config);
-models::TranslatorConfig translator_from_config_json(const std::string& text, const std::string& name);
+models::TranslatorConfig translator_from_config_json(const std::string& text,
+                                                     const std::string& name);
 
 /// The configuration that a recipe means for vocabularies of these sizes.
 models::TranslatorConfig translator_config(const Recipe& recipe, std::int64_t source_vocabulary,
@@ -37,10 +38,12 @@ struct Codecs {
 Codecs train_codecs(const Recipe::Data& options, const data::ParallelSet& train);
 
 /// Ids of every pair, in order. With `limit` > 0 longer sides are cut there; `cut` counts such pairs.
-std::vector<PairIds> encode_pairs(const data::ParallelSet& set, const Codecs& codecs, std::int64_t limit, std::int64_t& cut);
+std::vector<PairIds> encode_pairs(const data::ParallelSet& set, const Codecs& codecs,
+                                  std::int64_t limit, std::int64_t& cut);
 
 /// A padded batch of pairs[rows].
-models::TranslationBatch make_batch(const std::vector<PairIds>& pairs, const std::vector<std::int64_t>& rows);
+models::TranslationBatch make_batch(const std::vector<PairIds>& pairs,
+                                    const std::vector<std::int64_t>& rows);
 
 /// Places of the pairs, those of like length next to each other.
 std::vector<std::int64_t> by_length(const std::vector<PairIds>& pairs);

@@ -9,7 +9,8 @@ namespace {
 
 constexpr char kTranslatorType[] = "attend-translator";
 const std::vector<std::string> kArchitectures{"bahdanau", "luong", "transformer"};
-const std::vector<std::string> kScores{"additive", "dot", "general", "concat", "location", "scaled-dot", "cosine"};
+const std::vector<std::string> kScores{"additive", "dot",        "general", "concat",
+                                       "location", "scaled-dot", "cosine"};
 const std::vector<std::string> kSpans{"global", "local-m", "local-p"};
 
 }  // namespace
@@ -52,7 +53,8 @@ std::string to_config_json(const models::TranslatorConfig& c) {
   return json.dump(2) + "\n";
 }
 
-models::TranslatorConfig translator_from_config_json(const std::string& text, const std::string& name) {
+models::TranslatorConfig translator_from_config_json(const std::string& text,
+                                                     const std::string& name) {
   Fields fields(data::parse_json(text, name), name);
   fields.expect_model(kTranslatorType);
   models::TranslatorConfig c;

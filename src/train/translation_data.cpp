@@ -11,10 +11,11 @@
 namespace attend::train {
 namespace {
 
-constexpr std::size_t kEvaluationPairs = 64;   // of like length, so little of a batch is padding
+constexpr std::size_t kEvaluationPairs = 64;  // of like length, so little of a batch is padding
 
 /// Moves `share` of the pairs, chosen by `seed`, into a set of their own.
-data::ParallelSet cut_off(data::ParallelSet& from, double share, std::uint64_t seed, std::uint64_t index) {
+data::ParallelSet cut_off(data::ParallelSet& from, double share, std::uint64_t seed,
+                          std::uint64_t index) {
   data::ParallelSet out;
   out.name = from.name;
   const auto n = static_cast<std::int64_t>(from.pairs.size());
@@ -23,9 +24,11 @@ data::ParallelSet cut_off(data::ParallelSet& from, double share, std::uint64_t s
   std::iota(places.begin(), places.end(), std::int64_t{0});
   Random random(seed, Purpose::kSplit, index);
   for (std::int64_t i = n - 1; i > 0; --i)
-    std::swap(places[static_cast<std::size_t>(i)], places[random.below(static_cast<std::uint64_t>(i + 1))]);
+    std::swap(places[static_cast<std::size_t>(i)],
+              places[random.below(static_cast<std::uint64_t>(i + 1))]);
   std::vector<bool> moved(from.pairs.size(), false);
-  for (std::int64_t i = 0; i < wanted; ++i) moved[static_cast<std::size_t>(places[static_cast<std::size_t>(i)])] = true;
+  for (std::int64_t i = 0; i < wanted; ++i)
+    moved[static_cast<std::size_t>(places[static_cast<std::size_t>(i)])] = true;
   std::vector<data::SentencePair> kept;
   for (std::size_t i = 0; i < from.pairs.size(); ++i)
     (moved[i] ? out.pairs : kept).push_back(std::move(from.pairs[i]));
@@ -35,9 +38,12 @@ data::ParallelSet cut_off(data::ParallelSet& from, double share, std::uint64_t s
 
 data::TextUnit unit_of(Tokens tokens) {
   switch (tokens) {
-    case Tokens::kWords: return data::TextUnit::kWord;
-    case Tokens::kBpe: return data::TextUnit::kBpe;
-    case Tokens::kCharacters: break;
+    case Tokens::kWords:
+      return data::TextUnit::kWord;
+    case Tokens::kBpe:
+      return data::TextUnit::kBpe;
+    case Tokens::kCharacters:
+      break;
   }
   return data::TextUnit::kCharacter;
 }
@@ -70,7 +76,8 @@ Codecs train_codecs(const Recipe::Data& options, const data::ParallelSet& train)
   return {first, options.share_vocabulary ? first : data::train_codec(target, how)};
 }
 
-std::vector<PairIds> encode_pairs(const data::ParallelSet& set, const Codecs& codecs, std::int64_t limit, std::int64_t& cut) {
+std::vector<PairIds> encode_pairs(const data::ParallelSet& set, const Codecs& codecs,
+                                  std::int64_t limit, std::int64_t& cut) {
   std::vector<PairIds> out;
   for (const data::SentencePair& pair : set.pairs) {
     PairIds ids{codecs.source.encode(pair.source), codecs.target.encode(pair.target)};
@@ -86,7 +93,8 @@ std::vector<PairIds> encode_pairs(const data::ParallelSet& set, const Codecs& co
   return out;
 }
 
-models::TranslationBatch make_batch(const std::vector<PairIds>& pairs, const std::vector<std::int64_t>& rows) {
+models::TranslationBatch make_batch(const std::vector<PairIds>& pairs,
+                                    const std::vector<std::int64_t>& rows) {
   const auto n = static_cast<std::int64_t>(rows.size());
   std::size_t longest_source = 1, longest_target = 0;
   for (const std::int64_t r : rows) {
@@ -95,9 +103,12 @@ models::TranslationBatch make_batch(const std::vector<PairIds>& pairs, const std
     longest_target = std::max(longest_target, pair.target.size());
   }
   models::TranslationBatch batch;
-  const auto source_width = static_cast<std::int64_t>(longest_source), target_width = static_cast<std::int64_t>(longest_target) + 2;
-  batch.source = at::zeros({n, source_width}, at::kLong), batch.target = at::zeros({n, target_width}, at::kLong);
-  batch.source_lengths = at::zeros({n}, at::kLong), batch.target_lengths = at::zeros({n}, at::kLong);
+  const auto source_width = static_cast<std::int64_t>(longest_source),
+             target_width = static_cast<std::int64_t>(longest_target) + 2;
+  batch.source = at::zeros({n, source_width}, at::kLong),
+  batch.target = at::zeros({n, target_width}, at::kLong);
+  batch.source_lengths = at::zeros({n}, at::kLong),
+  batch.target_lengths = at::zeros({n}, at::kLong);
   std::int64_t* source = batch.source.mutable_data_ptr<std::int64_t>();
   std::int64_t* target = batch.target.mutable_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < n; ++i, source += source_width, target += target_width) {
@@ -105,8 +116,10 @@ models::TranslationBatch make_batch(const std::vector<PairIds>& pairs, const std
     std::copy(pair.source.begin(), pair.source.end(), source);
     target[0] = models::kBegin;
     *std::copy(pair.target.begin(), pair.target.end(), target + 1) = models::kEnd;
-    batch.source_lengths.mutable_data_ptr<std::int64_t>()[i] = static_cast<std::int64_t>(pair.source.size());
-    batch.target_lengths.mutable_data_ptr<std::int64_t>()[i] = static_cast<std::int64_t>(pair.target.size()) + 2;
+    batch.source_lengths.mutable_data_ptr<std::int64_t>()[i] =
+        static_cast<std::int64_t>(pair.source.size());
+    batch.target_lengths.mutable_data_ptr<std::int64_t>()[i] =
+        static_cast<std::int64_t>(pair.target.size()) + 2;
   }
   return batch;
 }
@@ -118,7 +131,8 @@ std::vector<std::int64_t> by_length(const std::vector<PairIds>& pairs) {
     const PairIds& p = pairs[static_cast<std::size_t>(i)];
     return std::pair(p.source.size(), p.target.size());
   };
-  std::stable_sort(places.begin(), places.end(), [&](std::int64_t a, std::int64_t b) { return size(a) < size(b); });
+  std::stable_sort(places.begin(), places.end(),
+                   [&](std::int64_t a, std::int64_t b) { return size(a) < size(b); });
   return places;
 }
 

@@ -11,10 +11,12 @@
 namespace attend::train {
 
 /// The best hypothesis for each source, in batches of like length, in order; an empty source gives an empty one.
-std::vector<decode::Hypothesis> search(models::Translator& translator, const std::vector<std::vector<std::int64_t>>& sources,
+std::vector<decode::Hypothesis> search(models::Translator& translator,
+                                       const std::vector<std::vector<std::int64_t>>& sources,
                                        const Recipe::Decode& how);
 
 /// bleu, chrf and exact_match of translations against one reference each.
-Metrics translation_metrics(const std::vector<std::string>& translations, const std::vector<std::string>& references);
+Metrics translation_metrics(const std::vector<std::string>& translations,
+                            const std::vector<std::string>& references);
 
 }  // namespace attend::train

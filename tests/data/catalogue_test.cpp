@@ -105,7 +105,7 @@ TEST_F(Catalogue, NamesAndTheirNeighbours) {
 TEST_F(Catalogue, TheFilesAreTheOnesOfTheirSums) {
   if (!use_shared()) GTEST_SKIP() << "no data: set ATTEND_DATA to a folder with the sets";
   for (const CatalogueSet& set : catalogue())
-    for (const CatalogueFile& file : set.files)
+    for (const CatalogueFile& file : find_folder(set) ? set.files : std::vector<CatalogueFile>())
       EXPECT_EQ(sha256_of_file(*find_folder(set) + "/" + file.name), file.sha256) << file.name;
 }
 
@@ -161,7 +161,8 @@ TEST_F(Catalogue, InfoCountsWhatIsThere) {
     EXPECT_FALSE(set.source.empty());
     const SetState state = set_state(set);
     EXPECT_EQ(state.folder.has_value(), set.generated);
-    EXPECT_EQ(state.balance.size(), set.generated ? 1U : 0U);
+    const std::size_t parts = set.task == "translation" ? 3 : 1;
+    EXPECT_EQ(state.balance.size(), set.generated ? parts : 0U);
   }
 }
 

@@ -38,7 +38,8 @@ const std::vector<Variant> kVariants = {
     {"bahdanau_local_p", Architecture::kBahdanau, true, nn::Score::kGeneral, nn::Span::kLocalP},
     {"luong_plain", Architecture::kLuong, false, nn::Score::kDot, nn::Span::kGlobal, true, true, 2},
     {"luong_dot", Architecture::kLuong, true, nn::Score::kDot, nn::Span::kGlobal, true, false, 2},
-    {"luong_dot_unfed", Architecture::kLuong, true, nn::Score::kDot, nn::Span::kGlobal, false, true, 2},
+    {"luong_dot_unfed", Architecture::kLuong, true, nn::Score::kDot, nn::Span::kGlobal, false, true,
+     2},
     {"luong_general", Architecture::kLuong, true, nn::Score::kGeneral},
     {"luong_concat", Architecture::kLuong, true, nn::Score::kConcat},
     {"luong_location", Architecture::kLuong, true, nn::Score::kLocation, nn::Span::kGlobal, false},
@@ -48,7 +49,8 @@ const std::vector<Variant> kVariants = {
     {"luong_local_m", Architecture::kLuong, true, nn::Score::kDot, nn::Span::kLocalM, false},
     {"luong_local_m_fed", Architecture::kLuong, true, nn::Score::kDot, nn::Span::kLocalM},
     {"luong_local_p", Architecture::kLuong, true, nn::Score::kGeneral, nn::Span::kLocalP},
-    {"luong_local_p_concat", Architecture::kLuong, true, nn::Score::kConcat, nn::Span::kLocalP, false},
+    {"luong_local_p_concat", Architecture::kLuong, true, nn::Score::kConcat, nn::Span::kLocalP,
+     false},
 };
 
 TranslatorConfig config_of(const Variant& v) {
@@ -62,8 +64,10 @@ TranslatorConfig config_of(const Variant& v) {
 
 std::unique_ptr<Translator> model_of(const Variant& v) {
   auto model = make_translator(config_of(v), 3, at::kDouble);
-  for (auto& [name, parameter] : model->parameters())   // initial biases are zero and weights small: make all of it count
-    at::Tensor(parameter).data().add_(test::random_tensor(parameter.sizes(), std::hash<std::string>{}(name) % 1000, 0.5));
+  for (auto& [name, parameter] :
+       model->parameters())  // initial biases are zero and weights small: make all of it count
+    at::Tensor(parameter).data().add_(
+        test::random_tensor(parameter.sizes(), std::hash<std::string>{}(name) % 1000, 0.5));
   return model;
 }
 
@@ -72,21 +76,26 @@ TranslationBatch batch() {
   TranslationBatch b;
   b.source = at::tensor({4, 5, 6, 7, 8, 5, 4, 0, 0, 0}, at::kLong).view({2, 5});
   b.source_lengths = at::tensor({5, 2}, at::kLong);
-  b.target = at::tensor({kBegin, std::int64_t{4}, std::int64_t{5}, std::int64_t{6}, kEnd, kBegin, std::int64_t{7}, kEnd,
-                         std::int64_t{0}, std::int64_t{0}}, at::kLong).view({2, 5});
+  b.target = at::tensor({kBegin, std::int64_t{4}, std::int64_t{5}, std::int64_t{6}, kEnd, kBegin,
+                         std::int64_t{7}, kEnd, std::int64_t{0}, std::int64_t{0}},
+                        at::kLong)
+                 .view({2, 5});
   b.target_lengths = at::tensor({5, 3}, at::kLong);
   return b;
 }
 
 TranslationBatch row(const TranslationBatch& b, std::int64_t i) {
-  const std::int64_t s = b.source_lengths[i].item<std::int64_t>(), t = b.target_lengths[i].item<std::int64_t>();
+  const std::int64_t s = b.source_lengths[i].item<std::int64_t>(),
+                     t = b.target_lengths[i].item<std::int64_t>();
   return {b.source.narrow(0, i, 1).narrow(1, 0, s), b.source_lengths.narrow(0, i, 1),
           b.target.narrow(0, i, 1).narrow(1, 0, t), b.target_lengths.narrow(0, i, 1)};
 }
 
 class EveryVariant : public ::testing::TestWithParam<Variant> {
  protected:
-  void SetUp() override { use_threads(1); }   // sizes of 3 to 9: waking threads would cost more than all else
+  void SetUp() override {
+    use_threads(1);
+  }  // sizes of 3 to 9: waking threads would cost more than all else
 };
 INSTANTIATE_TEST_SUITE_P(Translator, EveryVariant, ::testing::ValuesIn(kVariants),
                          [](const auto& variant) { return std::string(variant.param.name); });
@@ -111,7 +120,10 @@ TEST_P(EveryVariant, DecodesWhatItWasTaught) {
   const at::Tensor alignment = model->alignment(b);
   ASSERT_EQ(alignment.defined(), GetParam().attention);
   for (std::size_t t = 0; t < weights.size() && alignment.defined(); ++t)
-    EXPECT_LT(test::relative_error(weights[t].select(1, 0), alignment.select(1, static_cast<std::int64_t>(t))), 1e-10) << t;
+    EXPECT_LT(test::relative_error(weights[t].select(1, 0),
+                                   alignment.select(1, static_cast<std::int64_t>(t))),
+              1e-10)
+        << t;
 }
 
 TEST_P(EveryVariant, PaddingChangesNothing) {
@@ -128,7 +140,8 @@ TEST_P(EveryVariant, GradientsOfTheWholeModel) {
   const auto model = model_of(GetParam());
   const TranslationBatch b = batch();
   Pass pass;
-  pass.training = true, pass.seed = 5;   // dropout masks are a function of seed and step: constants here
+  pass.training = true,
+  pass.seed = 5;  // dropout masks are a function of seed and step: constants here
   const auto loss = [&] { return model->loss(b, pass, 0.1); };
   std::vector<at::Tensor> leaves;
   for (const auto& named : model->parameters()) leaves.push_back(named.second);
@@ -137,7 +150,8 @@ TEST_P(EveryVariant, GradientsOfTheWholeModel) {
   for (std::size_t k = 0; k < leaves.size(); ++k) {
     const std::string& name = model->parameters()[k].first;
     double* x = leaves[k].mutable_data_ptr<double>();
-    const std::int64_t n = leaves[k].numel(), stride = std::max<std::int64_t>(1, n / 12);   // a dozen of each
+    const std::int64_t n = leaves[k].numel(),
+                       stride = std::max<std::int64_t>(1, n / 12);  // a dozen of each
     for (std::int64_t i = 0; i < n; i += stride) {
       const double at_x = x[i], h = 1e-5;
       x[i] = at_x + h;
@@ -146,8 +160,10 @@ TEST_P(EveryVariant, GradientsOfTheWholeModel) {
       const double down = loss().item<double>();
       x[i] = at_x;
       const double numeric = (up - down) / (2 * h);
-      const double ours = gradients[k].defined() ? gradients[k].contiguous().const_data_ptr<double>()[i] : 0;
-      ASSERT_NEAR(ours, numeric, 2e-7 * std::max(1.0, std::abs(numeric))) << name << ", element " << i;
+      const double ours =
+          gradients[k].defined() ? gradients[k].contiguous().const_data_ptr<double>()[i] : 0;
+      ASSERT_NEAR(ours, numeric, 2e-7 * std::max(1.0, std::abs(numeric)))
+          << name << ", element " << i;
     }
   }
 }
@@ -180,8 +196,12 @@ TEST(Bahdanau, DecoderStepIsThePapers) {
   Decoding d = model->begin(b.source, b.source_lengths);
   std::map<std::string, at::Tensor> p;
   for (const auto& [name, x] : model->parameters()) p[name] = x;
-  const auto at2 = [&](const std::string& name, std::int64_t i, std::int64_t j) { return p.at(name)[i][j].item<double>(); };
-  const auto at1 = [&](const std::string& name, std::int64_t i) { return p.at(name)[i].item<double>(); };
+  const auto at2 = [&](const std::string& name, std::int64_t i, std::int64_t j) {
+    return p.at(name)[i][j].item<double>();
+  };
+  const auto at1 = [&](const std::string& name, std::int64_t i) {
+    return p.at(name)[i].item<double>();
+  };
   const std::int64_t H = 4, E = 3, A = 5, S = 5, token = kBegin;
   const at::Tensor annotations = d.memory[1][0], before = d.rows[0][0][0];
   const auto h = [&](std::int64_t j, std::int64_t c) { return annotations[j][c].item<double>(); };
@@ -206,14 +226,16 @@ TEST(Bahdanau, DecoderStepIsThePapers) {
     double x = at1("decoder.gru.bias", row);
     for (std::int64_t i = 0; i < E; ++i) x += at2("decoder.gru.weight_ih", row, i) * y(i);
     for (std::int64_t i = 0; i < 2 * H; ++i) x += at2("decoder.gru.weight_ch", row, i) * context[i];
-    for (std::int64_t i = 0; with_state && i < H; ++i) x += at2("decoder.gru.weight_hh", row, i) * s(i);
+    for (std::int64_t i = 0; with_state && i < H; ++i)
+      x += at2("decoder.gru.weight_hh", row, i) * s(i);
     return x;
   };
   const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
   std::vector<double> after(H);
   for (std::int64_t i = 0; i < H; ++i) {
     double proposal = gate(2 * H + i, false);
-    for (std::int64_t k = 0; k < H; ++k) proposal += at2("decoder.gru.weight_hh", 2 * H + i, k) * sigmoid(gate(k, true)) * s(k);
+    for (std::int64_t k = 0; k < H; ++k)
+      proposal += at2("decoder.gru.weight_hh", 2 * H + i, k) * sigmoid(gate(k, true)) * s(k);
     const double z = sigmoid(gate(H + i, true));
     after[i] = (1 - z) * s(i) + z * std::tanh(proposal);
   }
@@ -224,7 +246,8 @@ TEST(Bahdanau, DecoderStepIsThePapers) {
       double x = at1("readout.bias", row);
       for (std::int64_t i = 0; i < H; ++i) x += at2("readout.state.weight", row, i) * s(i);
       for (std::int64_t i = 0; i < E; ++i) x += at2("readout.token.weight", row, i) * y(i);
-      for (std::int64_t i = 0; i < 2 * H; ++i) x += at2("readout.context.weight", row, i) * context[i];
+      for (std::int64_t i = 0; i < 2 * H; ++i)
+        x += at2("readout.context.weight", row, i) * context[i];
       best = std::max(best, x);
     }
     readout[e] = best;
@@ -238,8 +261,10 @@ TEST(Bahdanau, DecoderStepIsThePapers) {
   }
 
   const DecodingStep step = model->step(d, at::full({1, 1}, token, at::kLong));
-  for (std::int64_t j = 0; j < S; ++j) EXPECT_NEAR(step.weights[0][0][j].item<double>(), std::exp(score[j]) / total, 1e-12);
-  for (std::int64_t i = 0; i < H; ++i) EXPECT_NEAR(d.rows[0][0][0][i].item<double>(), after[i], 1e-12);
+  for (std::int64_t j = 0; j < S; ++j)
+    EXPECT_NEAR(step.weights[0][0][j].item<double>(), std::exp(score[j]) / total, 1e-12);
+  for (std::int64_t i = 0; i < H; ++i)
+    EXPECT_NEAR(d.rows[0][0][0][i].item<double>(), after[i], 1e-12);
   for (std::int64_t w = 0; w < 8; ++w)
     EXPECT_NEAR(step.log_probabilities[0][0][w].item<double>(), logits[w] - std::log(sum), 1e-12);
 }
@@ -256,7 +281,8 @@ TEST(Translator, DropoutOnlyWhileTraining) {
   EXPECT_EQ(with(true, 1), with(true, 1));
 }
 
-void expect_refused(const std::function<void(TranslatorConfig&)>& change, const std::string& message) {
+void expect_refused(const std::function<void(TranslatorConfig&)>& change,
+                    const std::string& message) {
   TranslatorConfig c = config_of(kVariants[1]);
   change(c);
   try {
@@ -272,8 +298,10 @@ TEST(Translator, RefusesWhatMakesNoSense) {
   expect_refused([](auto& c) { c.target_vocabulary = 3; }, "model.target_vocabulary is 3");
   expect_refused([](auto& c) { c.layers = 2; }, "has one recurrent layer");
   expect_refused([](auto& c) { c.dropout = 1; }, "model.dropout");
-  expect_refused([](auto& c) { c.score = nn::Score::kDot; }, "queries of width 4 by keys of width 8");
-  expect_refused([](auto& c) { c.score = nn::Score::kLocation, c.span = nn::Span::kLocalP; }, "location score has no local");
+  expect_refused([](auto& c) { c.score = nn::Score::kDot; },
+                 "queries of width 4 by keys of width 8");
+  expect_refused([](auto& c) { c.score = nn::Score::kLocation, c.span = nn::Span::kLocalP; },
+                 "location score has no local");
   const auto model = model_of(kVariants[1]);
   try {
     model->begin(at::full({1, 11}, 4, at::kLong), at::full({1}, 11, at::kLong));

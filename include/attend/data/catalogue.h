@@ -20,13 +20,14 @@ struct CatalogueFile {
 struct CatalogueSet {
   std::string name;   // "uci-sentiment"
   std::string title;  // one line
-  std::string task;   // "classification"
+  std::string task;   // "classification", "translation", "language"
   std::string licence;
   std::string citation;
   std::string source;                 // where `get` takes it from, or "generated"
   std::vector<std::string> variants;  // full names: "uci-sentiment:amazon", …
   std::vector<CatalogueFile> files;   // empty when generated
   bool generated = false;
+  bool fetchable = true;  // `get` has an address for it; else it must lie under ATTEND_DATA
 };
 
 /// Every set, in order of name.
@@ -50,9 +51,20 @@ std::optional<std::string> find_folder(const CatalogueSet& set);
 /// spelled out), label = sign of the mean rating, ratings of exactly 0 left out and counted,
 /// grouped by review; uci-sentiment: amazon, imdb and yelp merged in that order, or those named;
 /// sst: train, validation, test, binary (`:fine` for five classes); synthetic-reviews: generated
-/// (2,000 rows, seed 0). Throws kBadInput for an unknown variant, kIo "… is not on this machine:
+/// (2,000 rows, seed 0). Throws kBadInput for an unknown variant and for a set of another task
+/// (sentence pairs: load_parallel; running text: load_running_text), kIo "… is not on this machine:
 /// run `attend data get NAME`".
 Corpus load_set(const std::string& name);
+
+/// Running text for language models, each part as one string of UTF-8; validation and test are
+/// empty when the set has only one part.
+struct RunningText {
+  std::string train, validation, test;
+};
+
+/// tinyshakespeare: the first 90 % train, then 5 % validation and 5 % test, cut at line ends;
+/// war-and-peace: its own three parts. Errors as load_set.
+RunningText load_running_text(const std::string& name);
 
 /// What `attend data info` prints beyond CatalogueSet: counted from the data when it is present.
 struct SetState {
@@ -72,7 +84,7 @@ using Progress =
 /// missing, saying what to do; kBadInput when bytes are wrong.
 std::string get_set(const std::string& name, const Progress& progress = {});
 
-/// What `attend data make` writes.
+/// What `attend data make` generates.
 struct MakeOptions {
   std::int64_t rows = 2000;
   std::uint64_t seed = 0;
@@ -84,8 +96,10 @@ struct MakeOptions {
 /// unless 2 ≤ rows ≤ 10,000,000.
 Dataset make_synthetic_reviews(const MakeOptions& options = {});
 
-/// Writes the generated set `name` to `folder` (made when missing): NAME.tsv (text TAB label) and
-/// NAME.truth.jsonl ({"text","label","truth"}). Returns the paths written.
+/// Writes the generated set `name` to `folder` (made when missing). synthetic-reviews: NAME.tsv
+/// (text TAB label) and NAME.truth.jsonl ({"text","label","truth"}). Sentence pairs: NAME/train.tsv,
+/// NAME/validation.tsv and NAME/test.tsv (source TAB target TAB alignment in Pharaoh format), which
+/// load_parallel(FOLDER/NAME) reads. Returns the paths written.
 std::vector<std::string> make_set(const std::string& name, const std::string& folder,
                                   const MakeOptions& options = {});
 

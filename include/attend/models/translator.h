@@ -11,52 +11,55 @@
 namespace attend::models {
 
 using nn::NamedTensors;
-using nn::Pass;   // how a forward pass is run: training, seed, step
+using nn::Pass;  // how a forward pass is run: training, seed, step
 
 /// Ids that every vocabulary of a translator keeps free.
 inline constexpr std::int64_t kPadding = 0, kUnknown = 1, kBegin = 2, kEnd = 3;
 
 enum class Architecture {
-  kBahdanau,   // RNNsearch (Bahdanau et al. 2015): the context enters the decoder's unit, maxout readout
-  kLuong,      // Luong et al. 2015: attention after the decoder's LSTM, h̃ = tanh(W [c; h]), input feeding
-  kTransformer,   // Vaswani et al. 2017
+  kBahdanau,  // RNNsearch (Bahdanau et al. 2015): the context enters the decoder's unit, maxout readout
+  kLuong,  // Luong et al. 2015: attention after the decoder's LSTM, h̃ = tanh(W [c; h]), input feeding
+  kTransformer,  // Vaswani et al. 2017
 };
 
 /// A sequence-to-sequence model: what is translated to what, and how it attends. Fields that an architecture has no use for
 /// are ignored, and say so here.
 struct TranslatorConfig {
   Architecture architecture = Architecture::kBahdanau;
-  std::int64_t source_vocabulary = 0, target_vocabulary = 0;   // ids, the four special ones included
-  std::int64_t max_length = 256;        // most tokens of a source; more is refused (kLocation and learned positions need it)
+  std::int64_t source_vocabulary = 0, target_vocabulary = 0;  // ids, the four special ones included
+  std::int64_t max_length =
+      256;  // most tokens of a source; more is refused (kLocation and learned positions need it)
   std::int64_t embedding_width = 256;
-  std::int64_t hidden = 512;            // H of encoder (per direction) and decoder
-  std::int64_t layers = 1;              // Luong: LSTM layers on both sides; Bahdanau has one
-  double dropout = 0.2;                 // on embeddings, between layers and on the readout: one mask a sentence
-  bool attention = true;                // false: the plain encoder–decoder (RNNenc): the context is the encoder's last state
+  std::int64_t hidden = 512;  // H of encoder (per direction) and decoder
+  std::int64_t layers = 1;    // Luong: LSTM layers on both sides; Bahdanau has one
+  double dropout = 0.2;  // on embeddings, between layers and on the readout: one mask a sentence
+  bool attention =
+      true;  // false: the plain encoder–decoder (RNNenc): the context is the encoder's last state
   nn::Score score = nn::Score::kAdditive;
   nn::Span span = nn::Span::kGlobal;
-  std::int64_t window = 10;             // D of a local span
-  std::int64_t attention_width = 256;   // A
-  bool input_feeding = true;            // Luong: h̃ of a step enters the next
-  bool reverse_source = false;          // Luong: the source is read from its end (Sutskever et al. 2014)
+  std::int64_t window = 10;            // D of a local span
+  std::int64_t attention_width = 256;  // A
+  bool input_feeding = true;           // Luong: h̃ of a step enters the next
+  bool reverse_source = false;  // Luong: the source is read from its end (Sutskever et al. 2014)
 };
 
 /// Sentences of one batch. Targets carry kBegin in front and kEnd behind; shorter rows are padded with 0.
 struct TranslationBatch {
-  at::Tensor source, source_lengths;   // [B,S] int64, [B] int64
-  at::Tensor target, target_lengths;   // [B,T+1] int64, [B] int64 (kBegin and kEnd counted)
+  at::Tensor source, source_lengths;  // [B,S] int64, [B] int64
+  at::Tensor target, target_lengths;  // [B,T+1] int64, [B] int64 (kBegin and kEnd counted)
 };
 
 /// Where decoding stands: B sentences with K hypotheses each.
 struct Decoding {
-  std::vector<at::Tensor> memory;   // of the sources, [B,…]: shared by a sentence's hypotheses, never copied for them
-  std::vector<at::Tensor> rows;     // of the hypotheses, [B,K,…]
-  std::int64_t position = 0;        // tokens that every hypothesis has
+  std::vector<at::Tensor>
+      memory;  // of the sources, [B,…]: shared by a sentence's hypotheses, never copied for them
+  std::vector<at::Tensor> rows;  // of the hypotheses, [B,K,…]
+  std::int64_t position = 0;     // tokens that every hypothesis has
 };
 
 struct DecodingStep {
-  at::Tensor log_probabilities;   // [B,K,V]
-  at::Tensor weights;             // [B,K,S] of the source tokens; undefined without attention
+  at::Tensor log_probabilities;  // [B,K,V]
+  at::Tensor weights;            // [B,K,S] of the source tokens; undefined without attention
 };
 
 class Translator {
@@ -66,7 +69,8 @@ class Translator {
   /// Σ over the batch's target tokens of −log p(token | source, tokens before it), label smoothing ε mixed in:
   ///   (1 − ε) · −log p(y) + ε · mean_v −log p(v)
   /// in nats. Differentiable; divide by target_tokens() for a mean.
-  virtual at::Tensor loss(const TranslationBatch& batch, const Pass& pass, double label_smoothing) = 0;
+  virtual at::Tensor loss(const TranslationBatch& batch, const Pass& pass,
+                          double label_smoothing) = 0;
   /// Attention over the source while the given targets are read, [B,T,S] (query t predicts target token t + 1); undefined
   /// without attention. `layer` and `head` choose among a Transformer's; −1 its documented default.
   virtual at::Tensor alignment(const TranslationBatch& batch) = 0;

@@ -23,16 +23,16 @@ class TranslatorSteps final : public StepModel {
 
  private:
   struct Place {
-    std::int64_t source = 0;   // row of the grid
-    std::int64_t slot = 0;     // column
+    std::int64_t source = 0;  // row of the grid
+    std::int64_t slot = 0;    // column
   };
   void keep_sources(const std::vector<std::int64_t>& kept);
 
   Translator& translator_;
   const at::Tensor source_, lengths_;
   Decoding decoding_;
-  std::int64_t grid_ = 0, width_ = 0;   // sources × hypotheses of the last step
-  std::vector<Place> places_;           // of the last step's rows
+  std::int64_t grid_ = 0, width_ = 0;  // sources × hypotheses of the last step
+  std::vector<Place> places_;          // of the last step's rows
 };
 
 }  // namespace attend::models

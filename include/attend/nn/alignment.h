@@ -8,28 +8,28 @@ namespace attend::nn {
 
 /// How well a query fits a key (Bahdanau et al. 2015, §A.1.2; Luong et al. 2015, §3.1; Vaswani et al. 2017).
 enum class Score {
-  kAdditive,    // v·tanh(W q + b + U k)
-  kDot,         // q·k
-  kGeneral,     // qᵀ W k
-  kConcat,      // v·tanh(W [q; k]): additive by one matrix, without b
-  kLocation,    // the scores are W q: the keys have no say
-  kScaledDot,   // q·k / √D
-  kCosine,      // q·k / (|q| |k|)
+  kAdditive,   // v·tanh(W q + b + U k)
+  kDot,        // q·k
+  kGeneral,    // qᵀ W k
+  kConcat,     // v·tanh(W [q; k]): additive by one matrix, without b
+  kLocation,   // the scores are W q: the keys have no say
+  kScaledDot,  // q·k / √D
+  kCosine,     // q·k / (|q| |k|)
 };
 /// Which keys take part.
 enum class Span {
-  kGlobal,   // all
-  kLocalM,   // those within `window` of the query's own position (Luong et al. 2015, §3.2)
-  kLocalP,   // those within `window` of a predicted position, weighted by a Gaussian around it
+  kGlobal,  // all
+  kLocalM,  // those within `window` of the query's own position (Luong et al. 2015, §3.2)
+  kLocalP,  // those within `window` of a predicted position, weighted by a Gaussian around it
 };
 
 struct AlignmentOptions {
   Score score = Score::kAdditive;
   Span span = Span::kGlobal;
   std::int64_t query_width = 0, key_width = 0;
-  std::int64_t width = 0;        // A of kAdditive and kConcat, and of the predicted position
-  std::int64_t window = 10;      // D of the local spans
-  std::int64_t positions = 0;    // most keys that kLocation knows
+  std::int64_t width = 0;      // A of kAdditive and kConcat, and of the predicted position
+  std::int64_t window = 10;    // D of the local spans
+  std::int64_t positions = 0;  // most keys that kLocation knows
 };
 
 /// The layer between a decoder and what it translates: score × span, with the parameters that they need. Names: query.weight
@@ -39,13 +39,13 @@ class Alignment {
  public:
   /// Keys and values of a batch of sources, ready for any number of queries: what depends on keys alone is done once.
   struct Memory {
-    at::Tensor key;       // [B,Lk,A or Dk]
-    at::Tensor value;     // [B,Lk,Dk]
-    at::Tensor lengths;   // [B] int64
+    at::Tensor key;      // [B,Lk,A or Dk]
+    at::Tensor value;    // [B,Lk,Dk]
+    at::Tensor lengths;  // [B] int64
   };
   struct Result {
-    at::Tensor context;   // [B,Lq,Dk]
-    at::Tensor weights;   // [B,Lq,Lk], undefined unless asked for
+    at::Tensor context;  // [B,Lq,Dk]
+    at::Tensor weights;  // [B,Lq,Lk], undefined unless asked for
   };
 
   /// Throws kUsage when widths do not fit the score (dot, scaled dot and cosine need Dq = Dk) or location meets a local span.
@@ -55,19 +55,23 @@ class Alignment {
   Memory remember(const at::Tensor& annotations, const at::Tensor& lengths) const;
   /// query [B,Lq,Dq]; `first` is the position of the first query in its sentence, counted from 0, and `step` how far the next
   /// one stands (0 when the queries are hypotheses for one position).
-  Result operator()(const Memory& memory, const at::Tensor& query, std::int64_t first, std::int64_t step,
-                    bool need_weights) const;
+  Result operator()(const Memory& memory, const at::Tensor& query, std::int64_t first,
+                    std::int64_t step, bool need_weights) const;
 
   const NamedTensors& parameters() const { return named_; }
   const AlignmentOptions& options() const { return options_; }
 
  private:
-  at::Tensor projected(const at::Tensor& query) const;   // as the score takes it
-  at::Tensor centre(const Memory& memory, const at::Tensor& query, std::int64_t first, std::int64_t step) const;
-  bool is_additive() const { return options_.score == Score::kAdditive || options_.score == Score::kConcat; }
+  at::Tensor projected(const at::Tensor& query) const;  // as the score takes it
+  at::Tensor centre(const Memory& memory, const at::Tensor& query, std::int64_t first,
+                    std::int64_t step) const;
+  bool is_additive() const {
+    return options_.score == Score::kAdditive || options_.score == Score::kConcat;
+  }
 
   AlignmentOptions options_;
-  at::Tensor query_weight_, query_bias_, key_weight_, score_weight_;   // views of one matrix for kConcat
+  at::Tensor query_weight_, query_bias_, key_weight_,
+      score_weight_;  // views of one matrix for kConcat
   at::Tensor concat_weight_, general_weight_, location_weight_, position_weight_, position_score_;
   NamedTensors named_;
 };

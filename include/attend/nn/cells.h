@@ -10,8 +10,8 @@ namespace attend::nn {
 
 /// Gates i, f, g, o (as attend::lstm): gates [..., 4H] = x W_ihᵀ + b; c ← σ(f) c + σ(i) tanh(g), h = σ(o) tanh(c).
 /// Returns (h, c).
-std::pair<at::Tensor, at::Tensor> lstm_step(const at::Tensor& gates, const at::Tensor& hidden, const at::Tensor& cell,
-                                            const at::Tensor& weight_hh);
+std::pair<at::Tensor, at::Tensor> lstm_step(const at::Tensor& gates, const at::Tensor& hidden,
+                                            const at::Tensor& cell, const at::Tensor& weight_hh);
 
 /// The gated unit of Cho et al. (2014) as Bahdanau et al. (2015, §A.1.2) write it: the reset gate acts before the product.
 /// gates [..., 3H] = (r, z, n) of the inputs; weight_hh [3H,H]:

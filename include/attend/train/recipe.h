@@ -82,11 +82,11 @@ struct Recipe {
     std::string pretrained;
     bool freeze_embedding = false;
     models::Architecture architecture = models::Architecture::kBahdanau;
-    bool attend = true;            // key model.attention.kind of a translation: none, alignment
-    nn::Score score = nn::Score::kAdditive;   // key model.attention.score
-    nn::Span span = nn::Span::kGlobal;        // key model.attention.span
-    std::int64_t window = 10;                 // key model.attention.window
-    std::int64_t attention_width = 256;       // key model.attention.width
+    bool attend = true;  // key model.attention.kind of a translation: none, alignment
+    nn::Score score = nn::Score::kAdditive;  // key model.attention.score
+    nn::Span span = nn::Span::kGlobal;       // key model.attention.span
+    std::int64_t window = 10;                // key model.attention.window
+    std::int64_t attention_width = 256;      // key model.attention.width
     bool input_feeding = true;
     bool reverse_source = false;
   } model;
@@ -128,7 +128,7 @@ struct Recipe {
     std::int64_t beams = 5;
     double length_penalty = 1;
     double coverage_penalty = 0;
-    std::int64_t max_length = 0;   // 0: twice the source's tokens and ten more
+    std::int64_t max_length = 0;  // 0: twice the source's tokens and ten more
   } decode;
 };
 

@@ -19,7 +19,7 @@ struct Axis {
   std::vector<Value> values;  // of a list
   double low = 0, high = 0;   // of a range, when values is empty
   bool logarithmic = false;
-  bool whole = false;         // of a range: whole numbers only
+  bool whole = false;  // of a range: whole numbers only
 };
 /// Checks key, types and ranges against what recipes of this kind of task know; throws kUsage like set_recipe_value.
 Axis parse_axis(const std::string& text, TaskKind kind = TaskKind::kClassification);

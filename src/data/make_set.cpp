@@ -1,0 +1,74 @@
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "attend/base/error.h"
+#include "attend/base/file.h"
+#include "attend/data/parallel.h"
+#include "data/catalogue_name.h"
+
+namespace attend::data {
+namespace {
+
+void make_folders(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail_io(folder + ": cannot make this folder: " + error.message());
+}
+
+std::vector<std::string> write_reviews(const Dataset& set, const std::string& folder) {
+  make_folders(folder);
+  std::string table = "text\tlabel\n";
+  std::string truth;
+  for (const Example& example : set.examples) {
+    const std::string& label = set.label_names[static_cast<std::size_t>(example.label)];
+    table += example.text + "\t" + label + "\n";
+    std::vector<int> marks(example.truth.begin(), example.truth.end());
+    nlohmann::ordered_json row;
+    row["text"] = example.text;
+    row["label"] = label;
+    row["truth"] = marks;
+    truth += row.dump() + "\n";
+  }
+  const std::string stem = folder + "/" + set.name;
+  write_file_atomically(stem + ".tsv", table);
+  write_file_atomically(stem + ".truth.jsonl", truth);
+  return {stem + ".tsv", stem + ".truth.jsonl"};
+}
+
+std::vector<std::string> write_pairs(const ParallelCorpus& corpus, const std::string& folder) {
+  make_folders(folder);
+  std::vector<std::string> paths;
+  for (const auto& [set, part] :
+       {std::pair{&corpus.train, "train"}, std::pair{&corpus.validation, "validation"},
+        std::pair{&corpus.test, "test"}}) {
+    std::string table = "source\ttarget\talignment\n";
+    for (const SentencePair& pair : set->pairs)
+      table += pair.source + "\t" + pair.target + "\t" + to_pharaoh(pair.alignment) + "\n";
+    paths.push_back(folder + "/" + part + ".tsv");
+    write_file_atomically(paths.back(), table);
+  }
+  return paths;
+}
+
+std::string generated_names() {
+  std::string out;
+  for (const CatalogueSet& set : catalogue())
+    if (set.generated) out += (out.empty() ? "" : ", ") + set.name;
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> make_set(const std::string& name, const std::string& folder,
+                                  const MakeOptions& options) {
+  const CatalogueSet& set = *require_set(name).set;
+  if (!set.generated)
+    fail_usage("data make: '" + name + "' is not a generated set; there is " + generated_names() +
+               " (`attend data get " + set.name + "` fetches)");
+  if (set.task == "translation")
+    return write_pairs(make_pairs(name, options), folder + "/" + set.name);
+  if (name != set.name) fail_variant(set, name);
+  return write_reviews(make_synthetic_reviews(options), folder);
+}
+
+}  // namespace attend::data

@@ -1,0 +1,335 @@
+#include "attend/data/parallel.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "attend/base/error.h"
+#include "attend/base/file.h"
+
+namespace attend::data {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+template <class F>
+std::string message_of(F&& act) {
+  try {
+    act();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> out;
+  for (std::string word; in >> word;) out.push_back(word);
+  return out;
+}
+
+class Parallel : public testing::Test {
+ protected:
+  Parallel() {
+    std::string name = (fs::temp_directory_path() / "attend-pairs-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~Parallel() override { fs::remove_all(folder_); }
+  std::string put(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ + "/" + name, std::ios::binary) << text;
+    return folder_ + "/" + name;
+  }
+  std::string folder_;
+};
+
+TEST(Pharaoh, ReadsWhatItWrites) {
+  const Alignment links = {{0, 0}, {3, 1, false}, {2, 10}};
+  EXPECT_EQ(to_pharaoh(links), "0-0 3?1 2-10");
+  EXPECT_EQ(parse_pharaoh("0-0 3?1 2-10"), links);
+  EXPECT_EQ(parse_pharaoh(" 0-0  3p1 2-10\r"), links);
+  EXPECT_TRUE(parse_pharaoh("").empty());
+  EXPECT_TRUE(parse_pharaoh("  ").empty());
+}
+
+TEST(Pharaoh, RefusesWhatIsNone) {
+  for (const char* bad : {"0", "-1-2", "1-", "-", "1--2", "1-2-3", "1:2", "a-b", "1-2x", "+1-2",
+                          "1-99999999999", "2147483648-0", "\t1-2", "1- 2"})
+    EXPECT_THAT(message_of([&] { parse_pharaoh(bad); }), HasSubstr("is no link")) << bad;
+  EXPECT_THAT(message_of([] { parse_pharaoh("1-2 0-0 1?2"); }), HasSubstr("occurs twice"));
+}
+
+TEST_F(Parallel, TwoFiles) {
+  const auto en = put("a.en", "one\r\n\nthree\nbad \xff\nfive\n");
+  const auto de = put("a.de", "eins\nzwei\n \nvier\nfünf");
+  const ParallelSet set = load_parallel_files(en, de);
+  ASSERT_EQ(set.pairs.size(), 2U);
+  EXPECT_EQ(set.pairs[0].source, "one");
+  EXPECT_EQ(set.pairs[0].target, "eins");
+  EXPECT_EQ(set.pairs[1].target, "fünf");
+  EXPECT_EQ(set.pairs[1].line, 5);
+  EXPECT_EQ(set.empty, 2);
+  EXPECT_EQ(describe_bad_lines(set),
+            "3 lines could not be used: " + en + ":2: the source side is empty; " + de +
+                ":3: the target side is empty; " + en + ":4: not UTF-8 (byte 4)");
+  const auto bad = put("b.de", std::string("a\0b\nb\nc\nd\ne\n", 12));
+  EXPECT_THAT(describe_bad_lines(load_parallel_files(en, bad)),
+              HasSubstr("b.de:1: a NUL (byte 1)"));
+}
+
+TEST_F(Parallel, UnequalNumbersOfLines) {
+  const auto three = put("a.en", "a\nb\nc\n"), two = put("a.de", "a\nb\n");
+  EXPECT_THAT(message_of([&] { load_parallel_files(three, two); }),
+              HasSubstr("a.en goes on at line 3 where " + two + " has ended after 2 lines"));
+  EXPECT_THAT(message_of([&] { load_parallel_files(two, three); }),
+              HasSubstr("a.en goes on at line 3"));
+}
+
+TEST_F(Parallel, LongSentencesAreCutAndCounted) {
+  std::string words = "a";
+  for (int i = 1; i < 100'000; ++i) words += " a";
+  ParallelOptions options;
+  options.max_words = 3;
+  const auto en = put("a.en", words + "\nb c  d \nb c d e\n"),
+             de = put("a.de", "x\ny\nx y z v w\n");
+  const ParallelSet set = load_parallel_files(en, de, options);
+  EXPECT_EQ(set.capped, 2);
+  EXPECT_EQ(set.pairs[0].source, "a a a");
+  EXPECT_EQ(set.pairs[1].source, "b c  d ");
+  EXPECT_EQ(set.pairs[2].target, "x y z");
+  EXPECT_EQ(describe_pairs(set), "3 pairs, 9 source and 5 target words; 2 cut to the most words");
+  options.max_words = 0;
+  EXPECT_EQ(load_parallel_files(en, de, options).capped, 0);
+  options.max_line_bytes = 1000;
+  EXPECT_THAT(message_of([&] { load_parallel_files(en, de, options); }),
+              HasSubstr("a.en:1: longer than 1000 bytes"));
+}
+
+TEST_F(Parallel, Tables) {
+  const auto tsv = put("a.tsv",
+                       "source\ttarget\talignment\na b\tx\t1-0\nno tab\nc\td\te\tf\n\n\td\n"
+                       "e\tf\t1-0\ng\th\t0-x\nlast\tone");
+  const ParallelSet set = load_pairs(tsv);
+  ASSERT_EQ(set.pairs.size(), 2U);
+  EXPECT_EQ(set.pairs[0].alignment, (Alignment{{1, 0}}));
+  EXPECT_EQ(set.pairs[1].target, "one");
+  EXPECT_EQ(set.pairs[1].line, 9);
+  EXPECT_EQ(set.empty, 2);
+  const std::string told = describe_bad_lines(set, 10);
+  for (const char* part :
+       {":3: no tab", ":4: more than three", ":5: the source side is empty", ":6: the source side",
+        ":7: the link 1-0 is beyond 1 source and 1", ":8: '0-x' is no link"})
+    EXPECT_THAT(told, HasSubstr(part));
+  EXPECT_EQ(set.bad_lines.size(), 6U);
+
+  const auto jsonl = put("a.jsonl",
+                         "{\"source\":\"a b\",\"target\":\"x\",\"alignment\":\"1-0\"}\n[]\n"
+                         "{\"source\":\"a\"}\n{\"source\":1,\"target\":\"x\"}\n{\"source\n"
+                         "{\"source\":\"a\\u0000\",\"target\":\"x\"}\n");
+  const ParallelSet objects = load_pairs(jsonl);
+  ASSERT_EQ(objects.pairs.size(), 1U);
+  EXPECT_EQ(objects.pairs[0].alignment, (Alignment{{1, 0}}));
+  EXPECT_EQ(objects.bad_lines.size(), 5U);
+  EXPECT_THAT(describe_bad_lines(objects), HasSubstr(":3: the key 'target' is missing"));
+  EXPECT_THAT(message_of([&] { load_pairs(put("a.txt", "a\tb\n")); }), HasSubstr("name it *.tsv"));
+  EXPECT_THAT(message_of([&] { load_pairs(put("e.tsv", "")); }), HasSubstr("e.tsv: empty"));
+  EXPECT_THAT(message_of([&] { load_pairs(put("n.tsv", "x\n")); }), HasSubstr("no good pair"));
+}
+
+TEST_F(Parallel, CappingKeepsOnlyLinksThatRemain) {
+  ParallelOptions options;
+  options.max_words = 2;
+  const ParallelSet set = load_pairs_bytes("a b c\tx y z\t0-0 2-1 1-2 1-1\n", "f", false, options);
+  EXPECT_EQ(set.pairs[0].alignment, (Alignment{{0, 0}, {1, 1}}));
+}
+
+TEST_F(Parallel, FoldersAndNames) {
+  put("train.en", "a\nb\n"), put("train.de", "x\ny\n"), put("dev.tsv", "c\tz\n");
+  put("test_x.en", "t\n"), put("test_x.de", "u\n"), put("trainer.en", "q\n");
+  const ParallelCorpus corpus = load_parallel(folder_);
+  EXPECT_EQ(corpus.train.pairs.size(), 2U);
+  EXPECT_EQ(corpus.validation.pairs[0].target, "z");
+  EXPECT_EQ(corpus.test.pairs[0].source, "t");
+  ParallelOptions turned;
+  turned.source = "de", turned.target = "en";
+  EXPECT_EQ(load_parallel(folder_, turned).train.pairs[0].source, "x");
+  turned.source = "fr";
+  EXPECT_THAT(message_of([&] { load_parallel(folder_, turned); }), HasSubstr("no train.fr"));
+  EXPECT_EQ(load_parallel(folder_ + "/train.en," + folder_ + "/train.de").train.pairs.size(), 2U);
+  EXPECT_THAT(message_of([] { load_parallel("multi30"); }), HasSubstr("did you mean multi30k?"));
+  EXPECT_THAT(message_of([] { load_parallel("sst"); }), HasSubstr("holds labelled texts"));
+  EXPECT_THAT(message_of([] { load_parallel("multi30k:en-fr"); }), HasSubstr("multi30k:de-en"));
+  EXPECT_THAT(message_of([] { load_parallel("dates:us"); }), HasSubstr("no data set 'dates:us'"));
+  EXPECT_THAT(message_of([] { load_set("number-words"); }), HasSubstr("holds sentence pairs"));
+}
+
+TEST_F(Parallel, GzipFiles) {
+  const auto plain = put("a.de", "x\ny\n");
+  const auto en = put("a.en", "a\nb\n");
+  ASSERT_EQ(std::system(("gzip -k " + plain + " " + en).c_str()), 0);
+  EXPECT_EQ(load_parallel_files(en + ".gz", plain + ".gz").pairs[1].source, "b");
+  const std::string whole = read_file(en + ".gz");
+  const auto cut = put("cut.gz", whole.substr(0, whole.size() - 9));
+  EXPECT_THAT(message_of([&] { load_parallel_files(cut, plain); }), HasSubstr("damaged gzip"));
+  const auto text = put("text.gz", "a\nb\n");
+  EXPECT_THAT(message_of([&] { load_parallel_files(text, plain); }), HasSubstr("not a gzip file"));
+  EXPECT_THAT(message_of([&] { load_parallel_files(folder_ + "/no.gz", plain); }),
+              HasSubstr("no.gz"));
+}
+
+TEST_F(Parallel, Multi30k) {
+  const char* given = std::getenv("ATTEND_DATA");
+  const char* source = std::getenv("ATTEND_SOURCE");
+  if (given == nullptr && source != nullptr)
+    ::setenv("ATTEND_DATA", (std::string(source) + "/../shared/data").c_str(), 1);
+  if (!find_folder(*find_set("multi30k")))
+    GTEST_SKIP() << "no data: set ATTEND_DATA to a folder with multi30k";
+  const ParallelCorpus corpus = load_parallel("multi30k:de-en");
+  EXPECT_EQ(corpus.train.pairs.size(), 29000U);  // as its authors give them
+  EXPECT_EQ(corpus.validation.pairs.size(), 1014U);
+  EXPECT_EQ(corpus.test.pairs.size(), 1000U);
+  EXPECT_TRUE(corpus.train.bad_lines.empty());
+  EXPECT_EQ(corpus.train.pairs[0].target, "Two young, White males are outside near many bushes.");
+  if (!find_folder(*find_set("tinyshakespeare"))) return;
+  const RunningText text = load_running_text("tinyshakespeare");
+  EXPECT_EQ(text.train.size() + text.validation.size() + text.test.size(), 1115394U);
+  EXPECT_EQ(text.train.back(), '\n');
+  EXPECT_NEAR(static_cast<double>(text.train.size()), 0.9 * 1115394, 100);
+}
+
+/// The value of a number in words, from the right: an independent reading.
+std::int64_t value_of(const std::vector<std::string>& words) {
+  static const std::vector<std::string> ones = {
+      "zero",     "one",     "two",     "three",     "four",     "five",    "six",
+      "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",  "thirteen",
+      "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
+  static const std::vector<std::string> tens = {"twenty", "thirty",  "forty",  "fifty",
+                                                "sixty",  "seventy", "eighty", "ninety"};
+  std::int64_t thousands = 0, group = 0;
+  for (const std::string& word : words) {
+    const auto one = std::find(ones.begin(), ones.end(), word);
+    const auto ten = std::find(tens.begin(), tens.end(), word);
+    if (one != ones.end()) group += one - ones.begin();
+    if (ten != tens.end()) group += 10 * (ten - tens.begin() + 2);
+    if (word == "hundred") group *= 100;
+    if (word == "thousand") thousands = group, group = 0;
+  }
+  return 1000 * thousands + group;
+}
+
+void expect_links_in_range(const SentencePair& pair) {
+  const auto source = static_cast<std::int64_t>(words_of(pair.source).size());
+  const auto target = static_cast<std::int64_t>(words_of(pair.target).size());
+  std::vector<int> links(static_cast<std::size_t>(target));
+  for (const Link& link : pair.alignment) {
+    ASSERT_LT(link.source, source);
+    ASSERT_LT(link.target, target);
+    ++links[static_cast<std::size_t>(link.target)];
+  }
+  for (const int n : links) EXPECT_GT(n, 0) << pair.source << " | " << pair.target;
+  EXPECT_EQ(parse_pharaoh(to_pharaoh(pair.alignment)), pair.alignment);
+}
+
+TEST(NumberWords, WordsAreTheNumber) {
+  const ParallelCorpus corpus = make_number_words({3000, 1});
+  EXPECT_EQ(corpus.train.pairs.size(), 2400U);
+  EXPECT_EQ(corpus.test.pairs.size(), 300U);
+  std::set<std::string> seen;
+  int short_ones = 0;
+  for (const ParallelSet* set : {&corpus.train, &corpus.validation, &corpus.test})
+    for (const SentencePair& pair : set->pairs) {
+      std::string digits = pair.target;
+      std::erase(digits, ' ');
+      EXPECT_EQ(std::to_string(value_of(words_of(pair.source))), digits) << pair.source;
+      EXPECT_TRUE(seen.insert(digits).second) << digits << " twice";
+      expect_links_in_range(pair);
+      short_ones += digits.size() <= 3;
+    }
+  EXPECT_GT(short_ones, 600);
+}
+
+/// The pair of one number, wherever it fell.
+SentencePair find_number(const std::string& digits, bool to_words = false) {
+  static const ParallelCorpus plain = make_number_words({20'000, 0}, false);
+  static const ParallelCorpus turned = make_number_words({20'000, 0}, true);
+  const ParallelCorpus& corpus = to_words ? turned : plain;
+  for (const ParallelSet* set : {&corpus.train, &corpus.validation, &corpus.test})
+    for (const SentencePair& pair : set->pairs)
+      if ((to_words ? pair.source : pair.target) == digits) return pair;
+  return {};
+}
+
+TEST(NumberWords, KnownLinks) {
+  const SentencePair a = find_number("3 0 5");
+  EXPECT_EQ(a.source, "three hundred and five");
+  EXPECT_EQ(to_pharaoh(a.alignment), "0-0 0?1 1?1 2?1 3?1 3-2");
+  EXPECT_EQ(to_pharaoh(find_number("4 0").alignment), "0-0 0-1");
+  EXPECT_EQ(find_number("1 7").source, "seventeen");
+  EXPECT_EQ(to_pharaoh(find_number("1 7").alignment), "0-0 0-1");
+  EXPECT_EQ(find_number("0").source, "zero");
+  EXPECT_EQ(to_pharaoh(find_number("9 0 0").alignment), "0-0 0?1 1?1 0?2 1?2");
+  const SentencePair back = find_number("3 0 5", true);
+  EXPECT_EQ(back.target, "three hundred and five");
+  EXPECT_EQ(to_pharaoh(back.alignment), "0-0 1?0 1?1 1?2 1?3 2-3 0?1 2?2");
+}
+
+TEST(Dates, FormsMeanTheDay) {
+  const ParallelCorpus corpus = make_dates({3000, 2});
+  static const std::vector<std::string> months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  std::set<std::string> days, forms;
+  for (const ParallelSet* set : {&corpus.train, &corpus.validation, &corpus.test})
+    for (const SentencePair& pair : set->pairs) {
+      const auto words = words_of(pair.source);
+      EXPECT_TRUE(days.insert(pair.target).second) << pair.target << " twice";
+      expect_links_in_range(pair);
+      std::map<std::int64_t, std::string> from;  // digits by the word that they come from
+      const auto digits = words_of(pair.target);
+      for (const Link& link : pair.alignment)
+        if (link.is_sure) from[link.source] += digits[static_cast<std::size_t>(link.target)];
+      ASSERT_EQ(from.size(), 3U);
+      std::string form;
+      for (const auto& [place, text] : from) {
+        const std::string& word = words[static_cast<std::size_t>(place)];
+        const auto month = std::find(months.begin(), months.end(), word.substr(0, 3));
+        const int value = month != months.end() ? static_cast<int>(month - months.begin()) + 1
+                                                : std::atoi(word.c_str());
+        EXPECT_EQ(value, std::stoi(text)) << pair.source << " | " << pair.target;
+        form += std::to_string(place) + (month != months.end() ? "m"
+                                         : text.size() == 4    ? "y"
+                                                               : "d");
+      }
+      forms.insert(form + std::to_string(words.size()));
+    }
+  EXPECT_GE(forms.size(), 8U);
+}
+
+TEST_F(Parallel, GeneratedSetsAreWrittenAndReadBack) {
+  for (const char* name : {"number-words", "number-words:to-words", "dates"}) {
+    const auto paths = make_set(name, folder_ + "/" + name, {200, 5});
+    ASSERT_EQ(paths.size(), 3U);
+    const ParallelCorpus made = make_pairs(name, {200, 5});
+    const ParallelCorpus read = load_parallel(fs::path(paths[0]).parent_path().string());
+    ASSERT_EQ(read.test.pairs.size(), 20U);
+    EXPECT_TRUE(read.train.bad_lines.empty());
+    for (std::size_t i = 0; i < 160; ++i) {
+      EXPECT_EQ(read.train.pairs[i].source, made.train.pairs[i].source);
+      EXPECT_EQ(read.train.pairs[i].alignment, made.train.pairs[i].alignment);
+    }
+  }
+  EXPECT_THAT(message_of([] {
+                make_number_words({5, 0});
+              }),
+              HasSubstr("rows is 5; give 10…500000"));
+  EXPECT_THAT(message_of([] { make_dates({50'001, 0}); }), HasSubstr("give 10…50000"));
+  EXPECT_THAT(message_of([&] { make_set("sst", folder_); }), HasSubstr("dates, number-words"));
+}
+
+}  // namespace
+}  // namespace attend::data
