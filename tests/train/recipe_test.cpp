@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -35,6 +36,24 @@ std::string usage(const std::string& assignment) {
     return e.what();
   }
   return "no error";
+}
+
+constexpr TaskKind kKinds[] = {TaskKind::kClassification, TaskKind::kTranslation};
+
+/// The keys that recipes of a kind know, but for the kind itself.
+std::vector<KeySpec> keys_of(TaskKind kind) {
+  std::vector<KeySpec> out;
+  for (const KeySpec& spec : recipe_schema())
+    if (spec.key != "task.kind" &&
+        (spec.tasks.empty() || std::count(spec.tasks.begin(), spec.tasks.end(), kind) > 0))
+      out.push_back(spec);
+  return out;
+}
+
+Recipe recipe_of(TaskKind kind) {
+  Recipe r;
+  r.task.kind = kind;
+  return r;
 }
 
 TEST(Recipe, TheGuidesAreWrittenToTheLetter) {
@@ -69,7 +88,8 @@ TEST(Recipe, EveryBuiltInOneIsListedOnceWithADescription) {
   std::set<std::string> names;
   for (const RecipeInfo& info : list_recipes()) {
     EXPECT_TRUE(names.insert(info.name).second);
-    EXPECT_EQ(info.task, "classification");
+    const std::string folder = info.name.substr(0, info.name.find('/'));
+    EXPECT_EQ(info.task, folder == "guide" ? "classification" : folder);
     EXPECT_FALSE(info.description.empty()) << info.name;
     load_recipe(info.name);
   }
@@ -88,24 +108,39 @@ TEST(Recipe, UnknownNamesGetTheNearest) {
 }
 
 TEST(Recipe, WhatIsWrittenIsReadBackExactly) {
-  Recipe r = load_recipe("classification/gru");
-  r.optim.lr = 0.1 + 0.2;  // 17 digits
-  r.data.oov = "<\"q\"\\\n\x01>";
-  r.data.name = "folder/ünïcode.tsv";
-  r.train.seed = 9000000000000000;
-  for (const KeySpec& spec : recipe_schema())  // every choice but the first, every flag turned
-    if (spec.type == ValueType::kChoice)
-      set_recipe_value(r, spec.key, Value(spec.choices.back()));
-    else if (spec.type == ValueType::kBool)
-      set_recipe_value(r, spec.key, Value(!std::get<bool>(recipe_value(r, spec.key))));
-  r.model.pretrained = "x";
-  r.data.fold = 1;
-  r.data.padding = data::End::kPost;
-  const Recipe again =
-      parse_recipe(to_toml(r) + "\n[made]\nseed = 3\nwhatever = [1, 2]\n", "r.toml", r.name);
-  for (const KeySpec& spec : recipe_schema())
-    EXPECT_EQ(recipe_value(r, spec.key), recipe_value(again, spec.key)) << spec.key;
-  EXPECT_EQ(to_toml(r), to_toml(again));
+  for (const TaskKind kind : kKinds) {
+    Recipe r =
+        load_recipe(kind == TaskKind::kTranslation ? "translation/bahdanau" : "classification/gru");
+    r.optim.lr = 0.1 + 0.2;  // 17 digits
+    r.data.oov = "<\"q\"\\\n\x01>";
+    r.data.name = "folder/ünïcode.tsv";
+    r.train.seed = 9000000000000000;
+    for (const KeySpec& spec : keys_of(kind))  // every choice but the first, every flag turned
+      if (spec.type == ValueType::kChoice)
+        set_recipe_value(r, spec.key, Value(spec.choices.back()));
+      else if (spec.type == ValueType::kBool)
+        set_recipe_value(r, spec.key, Value(!std::get<bool>(recipe_value(r, spec.key))));
+    r.model.pretrained = "x";
+    r.data.fold = 1;
+    r.data.padding = data::End::kPost;
+    r.train.watch = Metric::kLoss;  // of the others each task has its own
+    const Recipe again =
+        parse_recipe(to_toml(r) + "\n[made]\nseed = 3\nwhatever = [1, 2]\n", "r.toml", r.name);
+    for (const KeySpec& spec : keys_of(kind))
+      EXPECT_EQ(recipe_value(r, spec.key), recipe_value(again, spec.key)) << spec.key;
+    EXPECT_EQ(to_toml(r), to_toml(again));
+  }
+}
+
+TEST(Recipe, AKeyOfAnotherTaskIsRefused) {
+  EXPECT_THAT(usage("model.attention.score=dot"),
+              HasSubstr("model.attention.score is a key of translation recipes, and this one's "
+                        "task is classification"));
+  EXPECT_THAT(message("[model]\ncell = \"gru\"\n[task]\nkind = \"translation\"\n"),
+              HasSubstr("r.toml:2: model.cell is a key of classification recipes, and this one's "
+                        "task is translation"));
+  EXPECT_THAT(message("[train.early_stopping]\nmetric = \"f1\"\n[task]\nkind = \"translation\"\n"),
+              HasSubstr("a translation recipe has no such metric"));
 }
 
 TEST(Recipe, ChoicesMeanTheirNames) {
@@ -156,34 +191,35 @@ TEST(Recipe, BadFilesNameFileLineKeyAndMend) {
 }
 
 TEST(Recipe, EveryKeyIsCheckedAtItsBounds) {
-  for (const KeySpec& spec : recipe_schema()) {
-    Recipe r;
-    EXPECT_EQ(recipe_value(r, spec.key), spec.default_value) << spec.key;
-    EXPECT_FALSE(spec.doc.empty());
-    EXPECT_NO_THROW(set_recipe_value(r, spec.key, spec.default_value)) << spec.key;
-    if (spec.type == ValueType::kReal) {
-      for (const double bad :
-           {std::nan(""), HUGE_VAL, -HUGE_VAL, std::nextafter(spec.minimum, -HUGE_VAL),
-            std::nextafter(spec.maximum, HUGE_VAL)})
-        EXPECT_THROW(set_recipe_value(r, spec.key, Value(bad)), Error) << spec.key << bad;
-      EXPECT_NO_THROW(set_recipe_value(r, spec.key, Value(spec.minimum)));
-      EXPECT_NO_THROW(set_recipe_value(r, spec.key, Value(spec.maximum)));
+  for (const TaskKind kind : kKinds)
+    for (const KeySpec& spec : keys_of(kind)) {
+      Recipe r = recipe_of(kind);
+      EXPECT_EQ(recipe_value(r, spec.key), spec.default_value) << spec.key;
+      EXPECT_FALSE(spec.doc.empty());
+      EXPECT_NO_THROW(set_recipe_value(r, spec.key, spec.default_value)) << spec.key;
+      if (spec.type == ValueType::kReal) {
+        for (const double bad :
+             {std::nan(""), HUGE_VAL, -HUGE_VAL, std::nextafter(spec.minimum, -HUGE_VAL),
+              std::nextafter(spec.maximum, HUGE_VAL)})
+          EXPECT_THROW(set_recipe_value(r, spec.key, Value(bad)), Error) << spec.key << bad;
+        EXPECT_NO_THROW(set_recipe_value(r, spec.key, Value(spec.minimum)));
+        EXPECT_NO_THROW(set_recipe_value(r, spec.key, Value(spec.maximum)));
+      }
+      if (spec.type == ValueType::kInteger) {
+        const auto low = static_cast<std::int64_t>(spec.minimum),
+                   high = static_cast<std::int64_t>(spec.maximum);
+        for (const std::int64_t bad :
+             {low - 1, high + 1, std::int64_t{INT64_MIN}, std::int64_t{INT64_MAX}})
+          EXPECT_THROW(set_recipe_value(r, spec.key, Value(bad)), Error) << spec.key << bad;
+        EXPECT_NO_THROW(set_recipe_value(r, spec.key, Value(low)));
+        EXPECT_NO_THROW(set_recipe_value(r, spec.key, Value(high)));
+        EXPECT_THROW(set_recipe_value(r, spec.key, Value(0.5)), Error);
+      }
+      if (spec.type != ValueType::kText && spec.type != ValueType::kChoice)
+        EXPECT_THROW(set_recipe_value(r, spec.key, Value(std::string("x"))), Error) << spec.key;
+      else
+        EXPECT_THROW(set_recipe_value(r, spec.key, Value(true)), Error) << spec.key;
     }
-    if (spec.type == ValueType::kInteger) {
-      const auto low = static_cast<std::int64_t>(spec.minimum),
-                 high = static_cast<std::int64_t>(spec.maximum);
-      for (const std::int64_t bad :
-           {low - 1, high + 1, std::int64_t{INT64_MIN}, std::int64_t{INT64_MAX}})
-        EXPECT_THROW(set_recipe_value(r, spec.key, Value(bad)), Error) << spec.key << bad;
-      EXPECT_NO_THROW(set_recipe_value(r, spec.key, Value(low)));
-      EXPECT_NO_THROW(set_recipe_value(r, spec.key, Value(high)));
-      EXPECT_THROW(set_recipe_value(r, spec.key, Value(0.5)), Error);
-    }
-    if (spec.type != ValueType::kText && spec.type != ValueType::kChoice)
-      EXPECT_THROW(set_recipe_value(r, spec.key, Value(std::string("x"))), Error) << spec.key;
-    else
-      EXPECT_THROW(set_recipe_value(r, spec.key, Value(true)), Error) << spec.key;
-  }
 }
 
 TEST(Recipe, AssignmentsFromTheCommandLine) {
@@ -211,23 +247,25 @@ TEST(Recipe, AssignmentsFromTheCommandLine) {
 }
 
 TEST(Recipe, HashFollowsEveryKeyThatMatters) {
-  const Recipe base;
-  std::set<std::string> hashes{recipe_hash(base)};
-  for (const KeySpec& spec : recipe_schema()) {
-    Recipe r;
-    Value other = spec.default_value;
-    if (auto* b = std::get_if<bool>(&other)) *b = !*b;
-    if (auto* i = std::get_if<std::int64_t>(&other)) *i += 1;
-    if (auto* d = std::get_if<double>(&other))
-      *d = *d == spec.maximum ? *d / 2 : std::min(*d + 1e-12, spec.maximum);
-    if (auto* s = std::get_if<std::string>(&other))
-      *s = spec.type == ValueType::kChoice ? spec.choices.back() : *s + "x";
-    if (other == spec.default_value) continue;  // a choice of one
-    set_recipe_value(r, spec.key, other);
-    const bool matters = spec.key != "task.description" && spec.key != "train.keep" &&
-                         spec.key.find("checkpoint") == std::string::npos;
-    EXPECT_EQ(hashes.insert(recipe_hash(r)).second, matters) << spec.key;
-  }
+  std::set<std::string> hashes;
+  for (const TaskKind kind : kKinds)
+    EXPECT_TRUE(hashes.insert(recipe_hash(recipe_of(kind))).second);
+  for (const TaskKind kind : kKinds)
+    for (const KeySpec& spec : keys_of(kind)) {
+      Recipe r = recipe_of(kind);
+      Value other = spec.default_value;
+      if (auto* b = std::get_if<bool>(&other)) *b = !*b;
+      if (auto* i = std::get_if<std::int64_t>(&other)) *i += 1;
+      if (auto* d = std::get_if<double>(&other))
+        *d = *d == spec.maximum ? *d / 2 : std::min(*d + 1e-12, spec.maximum);
+      if (auto* s = std::get_if<std::string>(&other))
+        *s = spec.type == ValueType::kChoice ? spec.choices.back() : *s + "x";
+      if (other == spec.default_value) continue;  // a choice of one
+      set_recipe_value(r, spec.key, other);
+      const bool matters = spec.key != "task.description" && spec.key != "train.keep" &&
+                           spec.key.find("checkpoint") == std::string::npos;
+      EXPECT_EQ(hashes.insert(recipe_hash(r)).second, matters) << spec.key;
+    }
 }
 
 TEST(Recipe, MarkdownListsEveryKey) {
