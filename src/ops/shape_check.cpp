@@ -152,12 +152,6 @@ ShapeCheck& ShapeCheck::at_least(const char* name, std::int64_t x, std::int64_t 
   return *this;
 }
 
-ShapeCheck& ShapeCheck::equal(const char* name, std::int64_t x, const char* rule, std::int64_t wanted) {
-  if (x != wanted)
-    fail(std::string(name) + " is " + std::to_string(x) + " but must be " + rule + " = " + std::to_string(wanted));
-  return *this;
-}
-
 ShapeCheck& ShapeCheck::countable(const char* result, Letters letters) {
   constexpr std::int64_t most = std::int64_t{1} << 59;   // times 8 bytes, and a factor for kernels to reckon with
   std::int64_t product = 1;

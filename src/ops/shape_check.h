@@ -40,9 +40,6 @@ class ShapeCheck {
   ShapeCheck& probability(const char* name, double x);   ///< in [0, 1): a dropout rate
   ShapeCheck& at_least(const char* name, std::int64_t x, std::int64_t low);
 
-  /// A size that other sizes determine: equal("weight's columns", n, "H + I", h + i).
-  ShapeCheck& equal(const char* name, std::int64_t x, const char* rule, std::int64_t wanted);
-
   /// The product of these letters' sizes, the elements of a result, must leave room for counting bytes in int64.
   ShapeCheck& countable(const char* result, Letters letters);
 
