@@ -31,7 +31,7 @@ AttentionResult location(const at::Tensor& query, const at::Tensor& value, const
 /// Attention over scores that the caller made, [B,Lq,Lk] with value [B,Lk,Dv]: the guide's general form softmax(f(Q, K)) V
 /// with any f. scale (1 unless given) multiplies the scores, bias is added to them; a NaN in a score that is hidden is harmless.
 /// Runs as sdpa with queries and keys of width 0 and the scores as bias: forward fused, backward composed. O(B Lq Lk) memory,
-/// as the scores themselves; custom_score.h has a way without them. Also torch.ops.attend.attend_scores.
+/// as the scores themselves. Also torch.ops.attend.attend_scores.
 AttentionResult attend_scores(const at::Tensor& scores, const at::Tensor& value, const AttentionOptions& options = {});
 
 }  // namespace attend
