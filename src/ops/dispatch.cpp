@@ -27,6 +27,8 @@ void note_fused(const char* op) {
   t_last = {op, Path::kFused, kernels::last_simd_target_name(), ""};
 }
 
+void note_reason(const char* reason) { t_last.reason = reason; }
+
 void note_composed(const char* op, const char* reason) {
   t_last = {op, Path::kComposed, "", reason};
 }

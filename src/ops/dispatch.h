@@ -33,6 +33,11 @@ inline bool must_differentiate(std::initializer_list<at::Tensor> tensors) {
 /// double. Otherwise one sentence that says why not. Undefined tensors are skipped.
 const char* why_not_fused(std::initializer_list<const at::Tensor*> tensors);
 
+/// bfloat16 on the CPU is computed in float: inputs converted, the fused path run, results converted back.
+inline bool computes_in_float(const at::Tensor& t) { return t.scalar_type() == at::kBFloat16 && t.device().is_cpu(); }
+inline at::Tensor in_float(const at::Tensor& t) { return t.defined() ? t.to(at::kFloat) : t; }
+inline constexpr const char* kComputedInFloat = "bfloat16 is computed in float";
+
 /// Calls f(T{}) with T = float or double, the dtype of `like` (which why_not_fused has accepted).
 template <class F>
 void with_scalar_type(const at::Tensor& like, F&& f) {
@@ -46,5 +51,7 @@ void with_scalar_type(const at::Tensor& like, F&& f) {
 /// noted.
 void note_fused(const char* op);
 void note_composed(const char* op, const char* reason);
+/// Adds a remark to what was noted last, e.g. that the tensors were converted first.
+void note_reason(const char* reason);
 
 }  // namespace attend

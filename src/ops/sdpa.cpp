@@ -1,5 +1,6 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include <cmath>
 
@@ -11,38 +12,56 @@
 #include "ops/attention_check.h"
 #include "ops/dispatch.h"
 #include "ops/recompose.h"
+#include "ops/sdpa.h"
 
 namespace attend {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+using SdpaPair = std::tuple<at::Tensor, at::Tensor>;
+using SdpaTrained = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;     // output, weights, largest, inverse
+using SdpaAllGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;   // query, key, value, bias
 
-constexpr const char* kOp = "attend::sdpa";
+#define ATTEND_SDPA_ARGUMENTS \
+  const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, ATTEND_ATTENTION_PARAMETERS
+#define ATTEND_SDPA_BACKWARD_ARGUMENTS                                                                             \
+  [[maybe_unused]] const OptionalTensor &grad_output, [[maybe_unused]] const OptionalTensor &grad_weights,         \
+      const at::Tensor &query, const at::Tensor &key, const at::Tensor &value,                                     \
+      [[maybe_unused]] const at::Tensor &output, [[maybe_unused]] const at::Tensor &largest,                       \
+      [[maybe_unused]] const at::Tensor &inverse, bool want_bias, ATTEND_ATTENTION_PARAMETERS
+
+constexpr const char* kSdpa = "attend::sdpa";
 /// A block keeps its key range in the lanes' own type, where float counts exactly to here.
 constexpr std::int64_t kMostKeys = std::int64_t{1} << 24;
 
-void check(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o) {
-  ShapeCheck n(kOp);
+void check_sdpa(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o) {
+  if (has_symbolic_sizes({&query, &key, &value})) return;   // tracing: checked when it runs
+  ShapeCheck n(kSdpa);
   n("query", query, {"B", "H", "Lq", "D"})("key", key, {"B", "Hkv", "Lk", "D"})("value", value, {"B", "Hkv", "Lk", "Dv"});
   const std::int64_t heads = n.size("H"), key_heads = n.size("Hkv");
   if (key_heads == 0 ? heads != 0 : heads % key_heads != 0)
-    fail_usage(std::string(kOp) + ": query has H=" + std::to_string(heads) + " heads, which is not a multiple of key's Hkv=" +
+    fail_usage(std::string(kSdpa) + ": query has H=" + std::to_string(heads) + " heads, which is not a multiple of key's Hkv=" +
                std::to_string(key_heads));
-  check_attention_options(n, kOp, o, {n.size("B"), heads, n.size("Lq"), n.size("Lk")});
+  check_attention_options(n, kSdpa, o, {n.size("B"), heads, n.size("Lq"), n.size("Lk")});
+  n.countable("output", {"B", "H", "Lq", "Dv"});
+  if (o.need_weights) n.countable("weights", {"B", "H", "Lq", "Lk"});
 }
 
 double scale_of(const at::Tensor& query, const AttentionOptions& o) {
   return o.scale.value_or(1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, query.size(3)))));
 }
 
-const char* why_composed(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+const char* why_sdpa_composed(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                          const AttentionOptions& o) {
   if (const char* reason = why_not_fused({&query, &key, &value, &o.bias})) return reason;
-  if (o.bias.defined() && o.bias.requires_grad() && at::GradMode::is_enabled()) return "the bias asks for a gradient";
-  if (key.size(2) >= kMostKeys) return "there are 2^24 keys or more";
+  const auto keys = key.dim() == 4 ? key.sym_size(2).maybe_as_int() : std::nullopt;   // unknown while tracing
+  if (keys && *keys >= kMostKeys) return "there are 2^24 keys or more";
   return nullptr;
 }
+
+/// Stands for a result that was not asked for.
+at::Tensor sdpa_none(const at::Tensor& t) { return at::empty({0}, t.options()); }
 
 kernels::RowStrides row_strides(const at::Tensor& t) { return {t.stride(0), t.stride(1), t.stride(2)}; }
 
@@ -77,48 +96,47 @@ struct SdpaArguments {
   }
 };
 
-struct Forward {
-  at::Tensor output, largest, inverse, weights;
-};
-
-Forward run_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o,
+SdpaTrained run_sdpa_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o,
                     bool for_backward) {
   const std::int64_t batch = query.size(0), heads = query.size(1), queries = query.size(2);
-  Forward out;
-  out.output = at::empty({batch, heads, queries, value.size(3)}, query.options());
-  if (for_backward) {
-    out.largest = at::empty({batch, heads, queries}, query.options());
-    out.inverse = at::empty({batch, heads, queries}, query.options());
-  }
-  if (o.need_weights) out.weights = at::empty({batch, heads, queries, key.size(2)}, query.options());
+  const auto empty_if = [&](bool want, at::IntArrayRef size) { return at::empty(want ? size : at::IntArrayRef{0}, query.options()); };
+  at::Tensor output = at::empty({batch, heads, queries, value.size(3)}, query.options());
+  at::Tensor largest = empty_if(for_backward, {batch, heads, queries}), inverse = empty_if(for_backward, {batch, heads, queries});
+  at::Tensor weights = empty_if(o.need_weights, {batch, heads, queries, key.size(2)});
   with_scalar_type(query, [&](auto zero) {
     using T = decltype(zero);
     SdpaArguments<T> a(query, key, value, o);
-    a.p.output = out.output.template mutable_data_ptr<T>(), a.p.output_strides = row_strides(out.output);
-    a.p.largest = for_backward ? out.largest.template mutable_data_ptr<T>() : nullptr;
-    a.p.inverse = for_backward ? out.inverse.template mutable_data_ptr<T>() : nullptr;
-    a.p.weights = o.need_weights ? out.weights.template mutable_data_ptr<T>() : nullptr;
+    a.p.output = output.template mutable_data_ptr<T>(), a.p.output_strides = row_strides(output);
+    a.p.largest = for_backward ? largest.template mutable_data_ptr<T>() : nullptr;
+    a.p.inverse = for_backward ? inverse.template mutable_data_ptr<T>() : nullptr;
+    a.p.weights = o.need_weights ? weights.template mutable_data_ptr<T>() : nullptr;
     const at::Tensor scratch = pooled_empty(kernels::sdpa_forward_workspace(a.p), query.options());
     a.p.workspace = scratch.template mutable_data_ptr<T>();
     kernels::sdpa_forward(a.p);
   });
-  note_fused(kOp);
-  return out;
+  note_fused(kSdpa);
+  return {output, weights, largest, inverse};
 }
 
-variable_list run_backward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                           const AttentionOptions& o, const Forward& forward, const at::Tensor& grad_output) {
+/// What backward needs of the forward call.
+struct SdpaSaved {
+  at::Tensor output, largest, inverse;
+};
+
+SdpaAllGradients run_sdpa_backward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o,
+                       const SdpaSaved& saved, const at::Tensor& grad_output) {
   const auto like = [](const at::Tensor& t) { return at::empty(t.sizes(), t.options(), at::MemoryFormat::Contiguous); };
   at::Tensor grad_query = like(query), grad_key = like(key), grad_value = like(value);
-  const at::Tensor grad = with_unit_last_stride(grad_output);
+  const at::Tensor grad = with_unit_last_stride(grad_output), output = with_unit_last_stride(saved.output);
+  const at::Tensor largest = saved.largest.contiguous(), inverse = saved.inverse.contiguous();
   with_scalar_type(query, [&](auto zero) {
     using T = decltype(zero);
     SdpaArguments<T> a(query, key, value, o);
     kernels::SdpaBackward<T> p;
     p.forward = a.p;
-    p.forward.output = forward.output.template mutable_data_ptr<T>(), p.forward.output_strides = row_strides(forward.output);
-    p.forward.largest = forward.largest.template mutable_data_ptr<T>();
-    p.forward.inverse = forward.inverse.template mutable_data_ptr<T>();
+    p.forward.output = const_cast<T*>(output.template const_data_ptr<T>()), p.forward.output_strides = row_strides(output);
+    p.forward.largest = const_cast<T*>(largest.template const_data_ptr<T>());
+    p.forward.inverse = const_cast<T*>(inverse.template const_data_ptr<T>());
     p.grad_output = grad.template const_data_ptr<T>(), p.grad_output_strides = row_strides(grad);
     p.grad_query = grad_query.template mutable_data_ptr<T>();
     p.grad_key = grad_key.template mutable_data_ptr<T>();
@@ -128,57 +146,172 @@ variable_list run_backward(const at::Tensor& query, const at::Tensor& key, const
     kernels::sdpa_backward(p);
   });
   note_fused("attend::sdpa_backward");
-  return {grad_query, grad_key, grad_value};
+  return {grad_query, grad_key, grad_value, sdpa_none(query)};
+}
+
+SdpaPair sdpa_composed(ATTEND_SDPA_ARGUMENTS);
+
+template <class Call>
+SdpaPair sdpa_through_float(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, AttentionOptions o, Call call) {
+  check_sdpa(query, key, value, o);
+  o.bias = in_float(o.bias);
+  const auto [output, weights] = call(in_float(query), in_float(key), in_float(value), ATTEND_ATTENTION_FROM(o));
+  note_reason(kComputedInFloat);
+  return {output.to(at::kBFloat16), weights.to(at::kBFloat16)};
+}
+
+SdpaPair sdpa_cpu(ATTEND_SDPA_ARGUMENTS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  if (computes_in_float(query)) return sdpa_through_float(query, key, value, o, &sdpa_cpu);
+  check_sdpa(query, key, value, o);
+  if (why_sdpa_composed(query, key, value, o)) return sdpa_composed(query, key, value, ATTEND_ATTENTION_NAMES);
+  const auto [output, weights, largest, inverse] = run_sdpa_forward(query, key, value, o, /*for_backward=*/false);
+  return {output, weights};
+}
+
+SdpaTrained sdpa_training_cpu(ATTEND_SDPA_ARGUMENTS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  check_sdpa(query, key, value, o);
+  if (const char* reason = why_sdpa_composed(query, key, value, o)) ShapeCheck("attend::sdpa_training").unsupported(reason);
+  return run_sdpa_forward(query, key, value, o, /*for_backward=*/true);
+}
+
+SdpaAllGradients sdpa_backward_cpu(ATTEND_SDPA_BACKWARD_ARGUMENTS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  check_sdpa(query, key, value, o);
+  ShapeCheck n("attend::sdpa_backward");
+  n("query", query, {"B", "H", "Lq", "D"})("output", output, {"B", "H", "Lq", "Dv"})("value", value, {"B", "Hkv", "Lk", "Dv"});
+  n("largest", largest, {"B", "H", "Lq"})("inverse", inverse, {"B", "H", "Lq"});
+  n.optional("grad_output", or_undefined(grad_output), {"B", "H", "Lq", "Dv"});
+  n.optional("grad_weights", or_undefined(grad_weights), {"B", "H", "Lq", "Lk"});
+  if (const char* reason = why_sdpa_composed(query, key, value, o)) n.unsupported(reason);
+  if (want_bias || grad_weights || !grad_output) {
+    const SdpaGradients g = compose::sdpa_backward(query, key, value, o, or_undefined(grad_output), or_undefined(grad_weights));
+    note_composed("attend::sdpa_backward", grad_weights ? "the weights have a gradient" : "the bias asks for a gradient");
+    return {g.query, g.key, g.value, want_bias ? g.bias : sdpa_none(query)};
+  }
+  return run_sdpa_backward(query, key, value, o, {output, largest, inverse}, *grad_output);
+}
+
+SdpaPair sdpa_composed(ATTEND_SDPA_ARGUMENTS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  check_sdpa(query, key, value, o);
+  const char* reason = why_sdpa_composed(query, key, value, o);
+  auto out = registered_result(compose::sdpa(query, key, value, o));
+  note_composed(kSdpa, reason ? reason : "asked for");
+  return out;
+}
+
+SdpaPair sdpa_meta(ATTEND_SDPA_ARGUMENTS) {
+  check_sdpa(query, key, value, attention_options(ATTEND_ATTENTION_NAMES));
+  const auto q = query.sym_sizes();
+  const auto output = at::empty_symint({q[0], q[1], q[2], value.sym_size(3)}, query.options());
+  return {output, need_weights ? at::empty_symint({q[0], q[1], q[2], key.sym_size(2)}, query.options()) : sdpa_none(query)};
+}
+
+SdpaTrained sdpa_training_meta(ATTEND_SDPA_ARGUMENTS) {
+  const auto [output, weights] = sdpa_meta(query, key, value, ATTEND_ATTENTION_NAMES);
+  const auto a_row = [&] { return at::empty_symint(query.sym_sizes().slice(0, 3), query.options()); };
+  return {output, weights, a_row(), a_row()};
+}
+
+SdpaAllGradients sdpa_backward_meta(ATTEND_SDPA_BACKWARD_ARGUMENTS) {
+  const auto like = [&](const at::Tensor& t) { return at::empty_symint(t.sym_sizes(), query.options()); };
+  return {like(query), like(key), like(value), want_bias && bias ? like(*bias) : sdpa_none(query)};
 }
 
 struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
-  static variable_list forward(AutogradContext* ctx, const at::Tensor& query, const at::Tensor& key,
-                               const at::Tensor& value, const AttentionOptions& o) {
+  /// The bias stands beside the options that hold it because autograd sees tensors among the arguments alone.
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                               const OptionalTensor& /*bias*/, const AttentionOptions& o) {
     const at::AutoDispatchBelowADInplaceOrView below;
+    static const auto op = dispatched<decltype(sdpa_training_cpu)>("attend::sdpa_training");
+    const auto [output, weights, largest, inverse] = op.call(query, key, value, ATTEND_ATTENTION_FROM(o));
     ctx->set_materialize_grads(false);
-    const Forward f = run_forward(query, key, value, o, /*for_backward=*/true);
-    ctx->save_for_backward({query, key, value, o.mask, o.bias, o.query_lengths, o.key_lengths, f.output, f.largest,
-                            f.inverse});
+    variable_list saved{query, key, value, output, largest, inverse};
+    const variable_list options = tensors_of(o);
+    saved.insert(saved.end(), options.begin(), options.end());
+    ctx->save_for_backward(saved);
     save_options(ctx, o);
-    return o.need_weights ? variable_list{f.output, f.weights} : variable_list{f.output};
+    return {output, weights};
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    grads.resize(2);   // the weights come second where they were asked for
-    if (!grads[0].defined() && !grads[1].defined()) return variable_list(4);
-    AttentionOptions o = load_options(ctx, saved, 3);
-    variable_list found;
-    if (at::GradMode::is_enabled() || grads[1].defined()) {   // second derivatives, or a loss on the weights
+    AttentionOptions o = load_options(ctx, saved, 6);
+    if (!o.need_weights) grads[1] = at::Tensor();
+    variable_list found(5);   // query, key, value, bias, and the options, which have none
+    if (!grads[0].defined() && !grads[1].defined()) return found;
+    if (at::GradMode::is_enabled()) {   // a second derivative: through the definition
       o.need_weights = true;
-      found = gradients_by_recomposing({saved[0], saved[1], saved[2]}, grads, [&](const variable_list& in) {
-        const auto [output, weights] = compose::sdpa(in[0], in[1], in[2], o);
+      found = gradients_by_recomposing({saved[0], saved[1], saved[2], o.bias}, grads, [&](const variable_list& in) {
+        AttentionOptions with = o;
+        with.bias = in[3];
+        const auto [output, weights] = compose::sdpa(in[0], in[1], in[2], with);
         return variable_list{output, weights};
       });
-    } else {
-      found = run_backward(saved[0], saved[1], saved[2], o, {saved[7], saved[8], saved[9], {}}, grads[0]);
+      found.resize(5);
+      return found;
     }
-    found.resize(4);   // the options have no gradient
+    const bool want_bias = o.bias.defined() && ctx->needs_input_grad(3);
+    static const auto op = dispatched<decltype(sdpa_backward_cpu)>("attend::sdpa_backward");
+    std::tie(found[0], found[1], found[2], found[3]) =
+        op.call(or_none(grads[0]), or_none(grads[1]), saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], want_bias,
+                ATTEND_ATTENTION_FROM(o));
+    if (!want_bias) found[3] = at::Tensor();
     return found;
   }
 };
 
+SdpaPair sdpa_autograd(ATTEND_SDPA_ARGUMENTS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  if (computes_in_float(query)) return sdpa_through_float(query, key, value, o, &sdpa_autograd);
+  if (why_sdpa_composed(query, key, value, o))   // differentiates itself
+    return sdpa_composed(query, key, value, ATTEND_ATTENTION_NAMES);
+  if (must_differentiate({query, key, value, o.bias})) {
+    auto out = SdpaFunction::apply(query, key, value, bias, o);
+    return {out[0], out[1]};
+  }
+  const at::AutoDispatchBelowADInplaceOrView below;
+  static const auto op = dispatched<decltype(sdpa_cpu)>("attend::sdpa");
+  return op.call(query, key, value, ATTEND_ATTENTION_NAMES);
+}
+
 }  // namespace
 
 AttentionResult sdpa(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o) {
-  check(query, key, value, o);
-  if (const char* reason = why_composed(query, key, value, o)) {
-    note_composed(kOp, reason);
-    return compose::sdpa(query, key, value, o);
-  }
-  const bool differentiate =
-      at::GradMode::is_enabled() && (query.requires_grad() || key.requires_grad() || value.requires_grad());
-  if (differentiate) {
-    auto out = SdpaFunction::apply(query, key, value, o);
-    return {out[0], o.need_weights ? out[1] : at::Tensor()};
-  }
-  const Forward f = run_forward(query, key, value, o, /*for_backward=*/false);
-  return {f.output, f.weights};
+  if (!query.defined() || !key.defined() || !value.defined()) check_sdpa(query, key, value, o);
+  static const auto op = dispatched<decltype(sdpa_cpu)>("attend::sdpa");
+  return attention_result(op.call(query, key, value, ATTEND_ATTENTION_FROM(o)), o);
+}
+
+TORCH_LIBRARY_FRAGMENT(attend, m) {
+  m.def("sdpa(Tensor query, Tensor key, Tensor value, " ATTEND_ATTENTION_SCHEMA ") -> (Tensor output, Tensor weights)");
+  m.def("sdpa_training(Tensor query, Tensor key, Tensor value, " ATTEND_ATTENTION_PLAIN_SCHEMA
+        ") -> (Tensor output, Tensor weights, Tensor largest, Tensor inverse)");
+  m.def("sdpa_backward(Tensor? grad_output, Tensor? grad_weights, Tensor query, Tensor key, Tensor value, Tensor output,"
+        " Tensor largest, Tensor inverse, bool want_bias, " ATTEND_ATTENTION_PLAIN_SCHEMA
+        ") -> (Tensor grad_query, Tensor grad_key, Tensor grad_value, Tensor grad_bias)");
+}
+
+TORCH_LIBRARY_IMPL(attend, CPU, m) {
+  m.impl("sdpa", &sdpa_cpu);
+  m.impl("sdpa_training", &sdpa_training_cpu);
+  m.impl("sdpa_backward", &sdpa_backward_cpu);
+}
+
+TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) {
+  m.impl("sdpa", &sdpa_composed);
+}
+
+TORCH_LIBRARY_IMPL(attend, Meta, m) {
+  m.impl("sdpa", &sdpa_meta);
+  m.impl("sdpa_training", &sdpa_training_meta);
+  m.impl("sdpa_backward", &sdpa_backward_meta);
+}
+
+TORCH_LIBRARY_IMPL(attend, Autograd, m) {
+  m.impl("sdpa", &sdpa_autograd);
 }
 
 }  // namespace attend

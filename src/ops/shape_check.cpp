@@ -115,7 +115,7 @@ ShapeCheck& ShapeCheck::index(const char* name, const at::Tensor& t, Letters let
 ShapeCheck& ShapeCheck::lengths(const char* name, const at::Tensor& t, const char* limit) {
   if (!t.defined()) return *this;
   index(name, t, {"B"});
-  if (!t.device().is_cpu()) return *this;
+  if (!t.device().is_cpu() || t.unsafeGetTensorImpl()->is_python_dispatch()) return *this;   // no values to read
   const std::int64_t high = size(limit), stride = t.stride(0), n = t.size(0);
   const auto* values = t.const_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < n; ++i) {
@@ -152,8 +152,30 @@ ShapeCheck& ShapeCheck::at_least(const char* name, std::int64_t x, std::int64_t 
   return *this;
 }
 
+ShapeCheck& ShapeCheck::countable(const char* result, Letters letters) {
+  constexpr std::int64_t most = std::int64_t{1} << 59;   // times 8 bytes, and a factor for kernels to reckon with
+  std::int64_t product = 1;
+  for (const char* letter : letters)
+    if (size(letter) == 0) return *this;
+  for (const char* letter : letters) {
+    if (product > most / size(letter)) {
+      std::string sizes;
+      for (const char* l : letters) sizes += (sizes.empty() ? "" : ", ") + std::string(l) + "=" + std::to_string(size(l));
+      fail(std::string(result) + " would be " + join(letters) + " with " + sizes + ", more elements than can be counted");
+    }
+    product *= size(letter);
+  }
+  return *this;
+}
+
 void ShapeCheck::unsupported(const char* reason) const {
   fail(std::string("not supported: ") + reason);
+}
+
+bool has_symbolic_sizes(std::initializer_list<const at::Tensor*> tensors) {
+  for (const at::Tensor* t : tensors)
+    if (t->defined() && t->unsafeGetTensorImpl()->has_symbolic_sizes_strides()) return true;
+  return false;
 }
 
 at::Tensor with_unit_last_stride(const at::Tensor& t) {

@@ -40,6 +40,9 @@ class ShapeCheck {
   ShapeCheck& probability(const char* name, double x);   ///< in [0, 1): a dropout rate
   ShapeCheck& at_least(const char* name, std::int64_t x, std::int64_t low);
 
+  /// The product of these letters' sizes, the elements of a result, must leave room for counting bytes in int64.
+  ShapeCheck& countable(const char* result, Letters letters);
+
   /// Throws: this op has no kernel for its arguments, and why.
   [[noreturn]] void unsupported(const char* reason) const;
 
@@ -66,6 +69,9 @@ class ShapeCheck {
   std::array<Binding, 12> bindings_{};
   std::size_t bound_ = 0;
 };
+
+/// While torch traces with sizes that are not known yet: nothing can be checked then.
+bool has_symbolic_sizes(std::initializer_list<const at::Tensor*> tensors);
 
 /// t itself when its last dimension has stride 1 (or at most one element), else a contiguous copy.
 /// Kernels take any other stride.
