@@ -1,6 +1,4 @@
 // The additive kernel without torch: against the equations in long double, on every SIMD target, inside NaN bands.
-//
-// Mutations that were planted and caught are listed in tests/ops/additive_test.cpp.
 #include <gtest/gtest.h>
 
 #include <cmath>
