@@ -7,6 +7,18 @@ namespace attend::bench {
 // The shapes that are measured; tests of the same op include this file, so that what is timed is
 // also checked.
 
+struct AdditiveCase {
+  std::int64_t batch, queries, keys, width, value_width;
+  bool prepared = false;
+};
+/// A decoder's step with keys prepared and not, a whole target sentence at once, and long sequences.
+inline constexpr std::array kAdditiveCases = {
+    AdditiveCase{64, 1, 30, 256, 256},
+    AdditiveCase{64, 1, 30, 256, 256, true},
+    AdditiveCase{64, 30, 30, 256, 256},
+    AdditiveCase{8, 200, 200, 256, 256},
+};
+
 struct LstmCase {
   std::int64_t batch, time, input, hidden;
 };

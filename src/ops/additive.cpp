@@ -1,18 +1,323 @@
-#include "attend/ops/attention.h"
+#include "attend/ops/additive.h"
+
+#include <ATen/ops/empty.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <string>
+
+#include "attend/base/error.h"
+#include "attend/kernels/additive.h"
+#include "ops/additive.h"
+#include "ops/arena.h"
 #include "ops/attention_check.h"
-#include "ops/dispatch.h"
+#include "ops/recompose.h"
 
 namespace attend {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr const char* kAdditiveOp = "attend::additive";
+
+AttentionResult call_additive(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                              const at::Tensor& score_weight, const OptionalTensor& prepared, const AttentionOptions& o) {
+  static const auto op = dispatched<decltype(additive_cpu)>("attend::additive");
+  return op.call(query, key, value, score_weight, prepared, ATTEND_ATTENTION_FROM(o));
+}
+
+at::Tensor call_additive_prepare(const at::Tensor& key) {
+  static const auto op = dispatched<decltype(additive_prepare_cpu)>("attend::additive_prepare");
+  return op.call(key);
+}
+
+AdditiveGradients call_additive_backward(const variable_list& grads, const variable_list& saved, bool grad_scores,
+                                         const AttentionOptions& o) {
+  static const auto op = dispatched<decltype(additive_backward_cpu)>("attend::additive_backward");
+  return op.call(or_none(grads[0]), or_none(grads[1]), saved[0], saved[1], saved[2], saved[3], or_none(saved[4]),
+                 or_none(saved[5]), grad_scores, ATTEND_ATTENTION_FROM(o));
+}
+
+const char* additive_why_composed(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                  const at::Tensor& score_weight, const at::Tensor& bias) {
+  return why_not_fused({&query, &key, &value, &score_weight, &bias});
+}
+
+kernels::RowStrides additive_strides(const at::Tensor& t) { return {t.stride(0), 0, t.stride(1)}; }
+
+/// Strides of a tensor broadcast to the scores' [B,Lq,Lk].
+kernels::ScoreStrides additive_score_strides(const at::Tensor& t, at::IntArrayRef scores) {
+  const at::Tensor wide = t.expand(scores);
+  return {wide.stride(0), 0, wide.stride(1), wide.stride(2)};
+}
+
+/// The kernel's arguments from checked tensors; keeps what had to be copied or made alive.
+template <class T>
+struct AdditiveArguments {
+  at::Tensor query, key, value, score_weight, prepared, query_lengths, key_lengths;
+  kernels::AdditiveForward<T> p;
+
+  AdditiveArguments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& w,
+                    const OptionalTensor& exponentials, const AttentionOptions& o)
+      : query(with_unit_last_stride(q)), key(with_unit_last_stride(k)), value(with_unit_last_stride(v)),
+        score_weight(w.contiguous()), prepared(exponentials ? *exponentials : additive_prepare_cpu(key)),
+        query_lengths(contiguous_or_undefined(o.query_lengths)), key_lengths(contiguous_or_undefined(o.key_lengths)) {
+    p.batch = q.size(0), p.queries = q.size(1), p.keys = k.size(1), p.width = q.size(2), p.value_width = v.size(2);
+    p.query = query.const_data_ptr<T>(), p.key = key.const_data_ptr<T>(), p.value = value.const_data_ptr<T>();
+    p.query_strides = additive_strides(query), p.key_strides = additive_strides(key);
+    p.value_strides = additive_strides(value);
+    p.score_weight = score_weight.const_data_ptr<T>(), p.prepared = prepared.const_data_ptr<T>();
+    p.scale = static_cast<T>(o.scale.value_or(1.0)), p.dropout = o.dropout, p.seed = o.seed;
+    const std::int64_t scores[] = {p.batch, p.queries, p.keys};
+    kernels::Visibility& see = p.visible;
+    see.query_lengths = query_lengths.defined() ? query_lengths.const_data_ptr<std::int64_t>() : nullptr;
+    see.key_lengths = key_lengths.defined() ? key_lengths.const_data_ptr<std::int64_t>() : nullptr;
+    see.causal = o.causal, see.align_last = o.alignment == Alignment::kLast;
+    see.window_left = o.window_left, see.window_right = o.window_right;
+    if (o.mask.defined())
+      see.mask = o.mask.const_data_ptr<bool>(), see.mask_strides = additive_score_strides(o.mask, scores);
+    if (o.bias.defined()) p.bias = o.bias.const_data_ptr<T>(), p.bias_strides = additive_score_strides(o.bias, scores);
+  }
+};
+
+void check_additive(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                    const at::Tensor& score_weight, const OptionalTensor& prepared, const AttentionOptions& o) {
+  ShapeCheck n(kAdditiveOp);
+  n("query", query, {"B", "Lq", "A"})("key", key, {"B", "Lk", "A"})("value", value, {"B", "Lk", "Dv"});
+  n("score_weight", score_weight, {"A"});
+  check_attention_options(n, kAdditiveOp, o, {n.size("B"), n.size("Lq"), n.size("Lk")});
+  if (!prepared) return;
+  n("prepared", *prepared, {"B", "Lk", "padded A"});
+  const std::int64_t padded = query.scalar_type() == at::kDouble ? kernels::additive_padded<double>(n.size("A"))
+                                                                 : kernels::additive_padded<float>(n.size("A"));
+  if (n.size("padded A") == padded && prepared->is_contiguous()) return;
+  fail_usage(std::string(kAdditiveOp) + ": prepared must be what additive_prepare makes of key, contiguous rows of " +
+             std::to_string(padded) + ", not of " + std::to_string(n.size("padded A")));
+}
+
+/// Whether forward keeps its weights for backward: as long as they are within the memory that the op promises,
+/// O((Lq + Lk) A); beyond, backward makes them again.
+bool keeps_weights(const at::Tensor& query, const at::Tensor& key) {
+  const auto lq = query.sym_size(1), lk = key.sym_size(1), width = query.sym_size(2);
+  return (lq * lk).sym_le((lq + lk) * width).guard_bool(__FILE__, __LINE__);
+}
+
+struct AdditiveFunction : torch::autograd::Function<AdditiveFunction> {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& query, const at::Tensor& key,
+                               const at::Tensor& value, const at::Tensor& score_weight, const OptionalTensor& bias,
+                               const OptionalTensor& prepared, const AttentionOptions& o) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    ctx->set_materialize_grads(false);
+    const at::Tensor exponentials = prepared ? *prepared : call_additive_prepare(key);
+    AttentionOptions with_weights = o;
+    with_weights.need_weights = o.need_weights || keeps_weights(query, key);
+    const auto [output, weights] = call_additive(query, key, value, score_weight, exponentials, with_weights);
+    ctx->save_for_backward({query, key, value, score_weight, exponentials,
+                            with_weights.need_weights ? weights : at::Tensor(), o.mask, or_undefined(bias), o.query_lengths,
+                            o.key_lengths});
+    save_options(ctx, o);
+    return o.need_weights ? variable_list{output, weights} : variable_list{output};
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    grads.resize(2);   // the weights come second where they were asked for
+    variable_list found(7);   // query, key, value, score weight, bias; prepared and options have none
+    if (!grads[0].defined() && !grads[1].defined()) return found;
+    AttentionOptions o = load_options(ctx, saved, 6);
+    const at::Tensor& bias = saved[7];
+    if (at::GradMode::is_enabled()) {   // a second derivative: through the definition
+      o.need_weights = true;
+      variable_list again = gradients_by_recomposing({saved[0], saved[1], saved[2], saved[3], bias}, grads,
+                                                     [&](const variable_list& in) {
+                                                       o.bias = in[4];
+                                                       const auto [output, weights] =
+                                                           compose::additive(in[0], in[1], in[2], in[3], o);
+                                                       return variable_list{output, weights};
+                                                     });
+      std::copy(again.begin(), again.end(), found.begin());
+      return found;
+    }
+    const bool wants_bias = bias.defined() && bias.requires_grad();
+    at::Tensor scores;
+    std::tie(found[0], found[1], found[2], found[3], scores) = call_additive_backward(grads, saved, wants_bias, o);
+    if (wants_bias) found[4] = scores.sum_to_size_symint(bias.sym_sizes());
+    return found;
+  }
+};
+
+}  // namespace
+
+at::Tensor additive_prepare_cpu(const at::Tensor& key) {
+  ShapeCheck n("attend::additive_prepare");
+  n("key", key, {"B", "Lk", "A"});
+  if (const char* reason = why_not_fused({&key})) n.unsupported(reason);
+  at::Tensor prepared;
+  with_scalar_type(key, [&](auto zero) {
+    using T = decltype(zero);
+    const at::Tensor rows = with_unit_last_stride(key);
+    kernels::AdditivePrepare<T> p;
+    p.batch = key.size(0), p.keys = key.size(1), p.width = key.size(2);
+    const std::int64_t padded = kernels::additive_padded<T>(p.width);
+    prepared = pooled_empty(p.batch * p.keys * padded, key.options()).view({p.batch, p.keys, padded});
+    p.key = rows.const_data_ptr<T>(), p.key_strides = additive_strides(rows);
+    p.prepared = prepared.template mutable_data_ptr<T>();
+    kernels::additive_prepare(p);
+  });
+  note_fused("attend::additive_prepare");
+  return prepared;
+}
+
+AttentionResult additive_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  check_additive(query, key, value, score_weight, prepared, o);
+  if (additive_why_composed(query, key, value, score_weight, o.bias))
+    return additive_composed(query, key, value, score_weight, prepared, ATTEND_ATTENTION_NAMES);
+  const std::int64_t batch = query.size(0), queries = query.size(1);
+  at::Tensor output = at::empty({batch, queries, value.size(2)}, query.options()), weights;   // [B,Lq,Dv]
+  if (o.need_weights) weights = at::empty({batch, queries, key.size(1)}, query.options());    // [B,Lq,Lk]
+  with_scalar_type(query, [&](auto zero) {
+    using T = decltype(zero);
+    AdditiveArguments<T> a(query, key, value, score_weight, prepared, o);
+    a.p.output = output.template mutable_data_ptr<T>();
+    a.p.weights = o.need_weights ? weights.template mutable_data_ptr<T>() : nullptr;
+    const at::Tensor scratch = pooled_empty(kernels::additive_forward_workspace(a.p), query.options());
+    a.p.workspace = scratch.template mutable_data_ptr<T>();
+    kernels::additive_forward(a.p);
+  });
+  note_fused(kAdditiveOp);
+  return registered_result({output, weights});
+}
+
+AttentionResult additive_composed(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  check_additive(query, key, value, score_weight, std::nullopt, o);
+  const char* reason = additive_why_composed(query, key, value, score_weight, o.bias);
+  auto out = compose::additive(query, key, value, score_weight, o);
+  note_composed(kAdditiveOp, reason ? reason : "asked for");
+  return registered_result(out);
+}
+
+AdditiveGradients additive_backward_cpu(const OptionalTensor& grad_output, const OptionalTensor& grad_weights,
+                                        ATTEND_ADDITIVE_TENSORS, const OptionalTensor& weights, bool grad_scores,
+                                        ATTEND_ATTENTION_PARAMETERS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  check_additive(query, key, value, score_weight, prepared, o);
+  ShapeCheck n("attend::additive_backward");
+  n("query", query, {"B", "Lq", "A"})("value", value, {"B", "Lk", "Dv"});
+  n.optional("grad_output", or_undefined(grad_output), {"B", "Lq", "Dv"});
+  n.optional("grad_weights", or_undefined(grad_weights), {"B", "Lq", "Lk"});
+  n.optional("weights", or_undefined(weights), {"B", "Lq", "Lk"});
+  if (const char* reason = additive_why_composed(query, key, value, score_weight, o.bias)) n.unsupported(reason);
+  const auto like = [](const at::Tensor& t) { return at::empty(t.sizes(), t.options(), at::MemoryFormat::Contiguous); };
+  at::Tensor d_query = like(query), d_key = like(key), d_value = like(value), d_weight = like(score_weight);
+  at::Tensor d_scores = grad_scores ? at::empty({n.size("B"), n.size("Lq"), n.size("Lk")}, query.options())
+                                    : at::empty({0}, query.options());
+  const at::Tensor g_output = grad_output ? with_unit_last_stride(*grad_output) : at::Tensor();
+  const at::Tensor g_weights = contiguous_or_undefined(or_undefined(grad_weights));
+  const at::Tensor kept = contiguous_or_undefined(or_undefined(weights));
+  with_scalar_type(query, [&](auto zero) {
+    using T = decltype(zero);
+    AdditiveArguments<T> a(query, key, value, score_weight, prepared, o);
+    kernels::AdditiveBackward<T> p;
+    p.forward = a.p;
+    p.forward.weights = kept.defined() ? const_cast<T*>(kept.template const_data_ptr<T>()) : nullptr;   // only read
+    if (g_output.defined())
+      p.grad_output = g_output.template const_data_ptr<T>(), p.grad_output_strides = additive_strides(g_output);
+    p.grad_weights = g_weights.defined() ? g_weights.template const_data_ptr<T>() : nullptr;
+    p.grad_query = d_query.template mutable_data_ptr<T>(), p.grad_key = d_key.template mutable_data_ptr<T>();
+    p.grad_value = d_value.template mutable_data_ptr<T>();
+    p.grad_score_weight = d_weight.template mutable_data_ptr<T>();
+    p.grad_bias = grad_scores ? d_scores.template mutable_data_ptr<T>() : nullptr;
+    const at::Tensor scratch = pooled_empty(kernels::additive_backward_workspace(p), query.options());
+    p.workspace = scratch.template mutable_data_ptr<T>();
+    kernels::additive_backward(p);
+  });
+  note_fused("attend::additive_backward");
+  return {d_query, d_key, d_value, d_weight, d_scores};
+}
+
+at::Tensor additive_prepare_meta(const at::Tensor& key) {
+  TORCH_CHECK(key.dim() == 3, "attend::additive_prepare: key must be [B, Lk, A]");
+  const auto size = key.sym_sizes();
+  const std::int64_t unit = kernels::additive_padded<float>(1) * 4 / static_cast<std::int64_t>(key.dtype().itemsize());
+  const auto padded = ((size[2] + (unit - 1)) / unit).max(1) * unit;
+  return at::empty_symint({size[0], size[1], padded}, key.options());
+}
+
+AttentionResult additive_meta(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
+  TORCH_CHECK(query.dim() == 3 && key.dim() == 3 && value.dim() == 3 && score_weight.dim() == 1,
+              "attend::additive: query, key and value must be [B, L, ·], score_weight [A]");
+  const auto batch = query.sym_size(0), queries = query.sym_size(1);
+  const auto weights = need_weights ? at::empty_symint({batch, queries, key.sym_size(1)}, query.options()) : at::Tensor();
+  return registered_result({at::empty_symint({batch, queries, value.sym_size(2)}, query.options()), weights});
+}
+
+AdditiveGradients additive_backward_meta(const OptionalTensor&, const OptionalTensor&, const at::Tensor& query,
+                                         const at::Tensor& key, const at::Tensor& value, const at::Tensor& score_weight,
+                                         const OptionalTensor&, const OptionalTensor&, bool grad_scores,
+                                         ATTEND_ATTENTION_PARAMETERS) {
+  const auto like = [](const at::Tensor& t) { return at::empty_symint(t.sym_sizes(), t.options()); };
+  const auto scores = grad_scores
+                          ? at::empty_symint({query.sym_size(0), query.sym_size(1), key.sym_size(1)}, query.options())
+                          : at::empty({0}, query.options());
+  return {like(query), like(key), like(value), like(score_weight), scores};
+}
+
+AttentionResult additive_autograd(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  if (additive_why_composed(query, key, value, score_weight, o.bias))   // differentiates itself
+    return additive_composed(query, key, value, score_weight, prepared, ATTEND_ATTENTION_NAMES);
+  if (!must_differentiate({query, key, value, score_weight, o.bias})) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    return call_additive(query, key, value, score_weight, prepared, o);
+  }
+  const auto out = AdditiveFunction::apply(query, key, value, score_weight, or_none(o.bias), prepared, o);
+  return registered_result({out[0], o.need_weights ? out[1] : at::Tensor()});
+}
 
 AttentionResult additive(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                          const at::Tensor& score_weight, const AttentionOptions& o) {
-  constexpr const char* kOp = "attend::additive";
-  ShapeCheck n(kOp);
-  n("query", query, {"B", "Lq", "A"})("key", key, {"B", "Lk", "A"})("value", value, {"B", "Lk", "Dv"});
-  n("score_weight", score_weight, {"A"});
-  check_attention_options(n, kOp, o, {n.size("B"), n.size("Lq"), n.size("Lk")});
-  note_composed(kOp, "no fused kernel yet");
-  return compose::additive(query, key, value, score_weight, o);
+  return additive(query, AdditiveKeys{key, {}}, value, score_weight, o);
 }
+
+AttentionResult additive(const at::Tensor& query, const AdditiveKeys& keys, const at::Tensor& value,
+                         const at::Tensor& score_weight, const AttentionOptions& o) {
+  if (!query.defined() || !keys.key.defined() || !value.defined() || !score_weight.defined())
+    check_additive(query, keys.key, value, score_weight, std::nullopt, o);
+  return attention_result(call_additive(query, keys.key, value, score_weight, or_none(keys.prepared), o), o);
+}
+
+AdditiveKeys prepare_additive_keys(const at::Tensor& key) {
+  ShapeCheck n("attend::prepare_additive_keys");
+  n("key", key, {"B", "Lk", "A"});
+  return {key, why_not_fused({&key}) ? at::Tensor() : call_additive_prepare(key.detach())};
+}
+
+TORCH_LIBRARY_FRAGMENT(attend, m) {
+  m.def("additive_prepare(Tensor key) -> Tensor");
+  m.def("additive(Tensor query, Tensor key, Tensor value, Tensor score_weight, Tensor? prepared=None, "
+        ATTEND_ATTENTION_SCHEMA ") -> (Tensor output, Tensor weights)");
+  m.def("additive_backward(Tensor? grad_output, Tensor? grad_weights, Tensor query, Tensor key, Tensor value,"
+        " Tensor score_weight, Tensor? prepared, Tensor? weights, bool grad_scores, " ATTEND_ATTENTION_PLAIN_SCHEMA
+        ") -> (Tensor grad_query, Tensor grad_key, Tensor grad_value, Tensor grad_score_weight, Tensor grad_scores)");
+}
+
+TORCH_LIBRARY_IMPL(attend, CPU, m) {
+  m.impl("additive_prepare", &additive_prepare_cpu);
+  m.impl("additive", &additive_cpu);
+  m.impl("additive_backward", &additive_backward_cpu);
+}
+
+TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) { m.impl("additive", &additive_composed); }
+
+TORCH_LIBRARY_IMPL(attend, Meta, m) {
+  m.impl("additive_prepare", &additive_prepare_meta);
+  m.impl("additive", &additive_meta);
+  m.impl("additive_backward", &additive_backward_meta);
+}
+
+TORCH_LIBRARY_IMPL(attend, Autograd, m) { m.impl("additive", &additive_autograd); }
 
 }  // namespace attend

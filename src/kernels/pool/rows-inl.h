@@ -14,6 +14,7 @@
 
 #include "attend/kernels/pool.h"
 #include "kernels/simd/math-inl.h"
+#include "kernels/simd/sums-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
@@ -21,45 +22,6 @@ namespace {
 
 constexpr std::int64_t kSteps = 4;                        // time steps per pass over w
 constexpr int kColumns = HWY_TARGET <= HWY_AVX3 ? 8 : 4;  // vectors of channels held in registers
-
-#if HWY_TARGET != HWY_SCALAR
-/// Adds the 128-bit blocks of v and stores the block that remains.
-template <class D, class T = hn::TFromD<D>>
-HWY_INLINE void store_sum_of_blocks(D d, hn::Vec<D> v, T* out) {
-  if constexpr (hn::MaxLanes(D()) * sizeof(T) > 16) {
-    const hn::Half<D> half;
-    store_sum_of_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), out);
-  } else {
-    hn::StoreU(v, d, out);
-  }
-}
-
-/// Lanes of each 128-bit block: the two block sums of a and b, interleaved.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V add_interleaved(D d, V a, V b) {
-  return hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));
-}
-#endif
-
-/// out[r] = the sum of v[r]'s lanes, r < 4: one tree for the four, half the shuffles of four sums.
-template <class D, class T = hn::TFromD<D>>
-HWY_INLINE void store_four_sums(D d, const hn::Vec<D> (&v)[kSteps], T* out) {
-#if HWY_TARGET == HWY_SCALAR
-  for (int r = 0; r < kSteps; ++r) out[r] = hn::GetLane(hn::SumOfLanes(d, v[r]));
-#else
-  const auto ab = add_interleaved(d, v[0], v[1]), cd = add_interleaved(d, v[2], v[3]);
-  if constexpr (sizeof(T) == 4) {  // ab: a₀₂ b₀₂ a₁₃ b₁₃
-    const hn::Repartition<double, D> pairs;
-    const auto x = hn::BitCast(pairs, ab), y = hn::BitCast(pairs, cd);
-    const auto lower = hn::BitCast(d, hn::InterleaveLower(pairs, x, y));
-    const auto upper = hn::BitCast(d, hn::InterleaveUpper(pairs, x, y));
-    store_sum_of_blocks(d, hn::Add(lower, upper), out);
-  } else {
-    store_sum_of_blocks(d, ab, out);
-    store_sum_of_blocks(d, cd, out + 2);
-  }
-#endif
-}
 
 /// out_w[r] = <x + r·stride, w> for r < R, and, with G, out_g[r] = <x + r·stride, g>.
 template <int R, bool G, class T>
