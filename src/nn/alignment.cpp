@@ -16,6 +16,7 @@
 #include "attend/base/error.h"
 #include "attend/base/random.h"
 #include "attend/nn/init.h"
+#include "attend/ops/additive.h"
 #include "attend/ops/attention.h"
 #include "attend/ops/local.h"
 #include "attend/ops/multiplicative.h"

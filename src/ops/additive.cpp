@@ -96,9 +96,16 @@ void check_additive(const at::Tensor& query, const at::Tensor& key, const at::Te
              std::to_string(padded) + ", not of " + std::to_string(n.size("padded A")));
 }
 
+/// An uninitialised tensor of `sizes` from the pool: what a step makes anew every time would else cost more in page faults
+/// than the kernel takes.
+at::Tensor pooled_like(const at::Tensor& like, at::IntArrayRef sizes) {
+  return pooled_empty(c10::multiply_integers(sizes), like.options()).view(sizes);
+}
+
 /// Whether forward keeps its weights for backward: as long as they are within the memory that the op promises,
-/// O((Lq + Lk) A); beyond, backward makes them again.
+/// O((Lq + Lk) A); beyond, backward makes them again. Shapes that check_additive will refuse pass.
 bool keeps_weights(const at::Tensor& query, const at::Tensor& key) {
+  if (query.dim() != 3 || key.dim() != 3) return false;
   const auto lq = query.sym_size(1), lk = key.sym_size(1), width = query.sym_size(2);
   return (lq * lk).sym_le((lq + lk) * width).guard_bool(__FILE__, __LINE__);
 }
@@ -109,10 +116,11 @@ struct AdditiveFunction : torch::autograd::Function<AdditiveFunction> {
                                const OptionalTensor& prepared, const AttentionOptions& o) {
     const at::AutoDispatchBelowADInplaceOrView below;
     ctx->set_materialize_grads(false);
-    const at::Tensor exponentials = prepared ? *prepared : call_additive_prepare(key);
+    at::Tensor exponentials = or_undefined(prepared);
+    if (!prepared && key.dim() == 3) exponentials = call_additive_prepare(key);
     AttentionOptions with_weights = o;
     with_weights.need_weights = o.need_weights || keeps_weights(query, key);
-    const auto [output, weights] = call_additive(query, key, value, score_weight, exponentials, with_weights);
+    const auto [output, weights] = call_additive(query, key, value, score_weight, or_none(exponentials), with_weights);
     ctx->save_for_backward({query, key, value, score_weight, exponentials,
                             with_weights.need_weights ? weights : at::Tensor(), o.mask, or_undefined(bias), o.query_lengths,
                             o.key_lengths});
@@ -160,7 +168,7 @@ at::Tensor additive_prepare_cpu(const at::Tensor& key) {
     kernels::AdditivePrepare<T> p;
     p.batch = key.size(0), p.keys = key.size(1), p.width = key.size(2);
     const std::int64_t padded = kernels::additive_padded<T>(p.width);
-    prepared = pooled_empty(p.batch * p.keys * padded, key.options()).view({p.batch, p.keys, padded});
+    prepared = pooled_like(key, {p.batch, p.keys, padded});
     p.key = rows.const_data_ptr<T>(), p.key_strides = additive_strides(rows);
     p.prepared = prepared.template mutable_data_ptr<T>();
     kernels::additive_prepare(p);
@@ -175,8 +183,8 @@ AttentionResult additive_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETER
   if (additive_why_composed(query, key, value, score_weight, o.bias))
     return additive_composed(query, key, value, score_weight, prepared, ATTEND_ATTENTION_NAMES);
   const std::int64_t batch = query.size(0), queries = query.size(1);
-  at::Tensor output = at::empty({batch, queries, value.size(2)}, query.options()), weights;   // [B,Lq,Dv]
-  if (o.need_weights) weights = at::empty({batch, queries, key.size(1)}, query.options());    // [B,Lq,Lk]
+  at::Tensor output = pooled_like(query, {batch, queries, value.size(2)}), weights;   // [B,Lq,Dv]
+  if (o.need_weights) weights = pooled_like(query, {batch, queries, key.size(1)});    // [B,Lq,Lk]
   with_scalar_type(query, [&](auto zero) {
     using T = decltype(zero);
     AdditiveArguments<T> a(query, key, value, score_weight, prepared, o);
@@ -210,9 +218,9 @@ AdditiveGradients additive_backward_cpu(const OptionalTensor& grad_output, const
   n.optional("grad_weights", or_undefined(grad_weights), {"B", "Lq", "Lk"});
   n.optional("weights", or_undefined(weights), {"B", "Lq", "Lk"});
   if (const char* reason = additive_why_composed(query, key, value, score_weight, o.bias)) n.unsupported(reason);
-  const auto like = [](const at::Tensor& t) { return at::empty(t.sizes(), t.options(), at::MemoryFormat::Contiguous); };
+  const auto like = [](const at::Tensor& t) { return pooled_like(t, t.sizes()); };
   at::Tensor d_query = like(query), d_key = like(key), d_value = like(value), d_weight = like(score_weight);
-  at::Tensor d_scores = grad_scores ? at::empty({n.size("B"), n.size("Lq"), n.size("Lk")}, query.options())
+  at::Tensor d_scores = grad_scores ? pooled_like(query, {n.size("B"), n.size("Lq"), n.size("Lk")})
                                     : at::empty({0}, query.options());
   const at::Tensor g_output = grad_output ? with_unit_last_stride(*grad_output) : at::Tensor();
   const at::Tensor g_weights = contiguous_or_undefined(or_undefined(grad_weights));

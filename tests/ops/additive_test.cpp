@@ -320,6 +320,9 @@ TEST(Additive, EveryCheckSaysWhatIsWrong) {
   refused(q, k, at::ones({2, 4, 6}), w, "value has Lk=4 (shape [2, 4, 6]) but key set Lk=5");
   refused(q, at::ones({3, 5, 8}), v, w, "key has B=3 (shape [3, 5, 8]) but query set B=2");
   refused(q, k, v, at::ones({9}), "score_weight has A=9 (shape [9]) but query set A=8");
+  const auto wants_gradient = [](at::Tensor t) { return t.set_requires_grad(true); };
+  refused(wants_gradient(at::ones({2, 8})), k, v, w, "query must be [B, Lq, A] but has shape [2, 8]");
+  refused(wants_gradient(q.clone()), at::ones({2, 8}), v, w, "key must be [B, Lk, A] but has shape [2, 8]");
   refused(q.to(at::kLong), k, v, w, "query has dtype Long but must be floating point");
   refused(q, k.to(at::kDouble), v, w, "key has dtype Double but query has Float");
   refused(at::Tensor(), k, v, w, "query is undefined but must be [B, Lq, A]");
