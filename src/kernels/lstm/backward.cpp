@@ -33,10 +33,6 @@ void pack_panel(const LstmShape& shape, const LstmWeights<T>& w, const Panels& p
   }
 }
 
-/// Rows of a panel of gate gradients that are multiplied at once: with 5 vectors a row, 20 of the 32 KB of a
-/// first-level cache.
-constexpr std::int64_t kPanelRows = 64;
-
 /// One worker's rows, all steps from the last to the first.
 template <class T>
 class Worker {
@@ -130,32 +126,20 @@ class Worker {
   void add_weight_gradient(std::int64_t from, std::int64_t first) {
     const std::int64_t depth = shape_.hidden + shape_.input, rows = block_rows_ - first;
     if (rows == 0 || !(run_.grad_weight_ih || run_.grad_weight_hh)) return;
-    const std::int64_t pieces = (rows + kPanelRows - 1) / kPanelRows;
+    const std::int64_t pieces = (rows + kLstmPanelRows - 1) / kLstmPanelRows;
     for (std::int64_t p = 0; p < gate_panels_.count(); ++p) {
       T* sum = scratch_.weights + gate_panels_.begin(p) * depth;
       const std::int64_t width = gate_panels_.width(p);
       for (std::int64_t i = 0; i < pieces; ++i) {
         const std::int64_t begin = i * rows / pieces, end = (i + 1) * rows / pieces;
-        copy_panel(p, first + begin, first + end);
+        copy_panel(D(), scratch_.gates + (first + begin) * layout_.gates + gate_panels_.begin(p), layout_.gates,
+                   end - begin, width, scratch_.panel);
         const Product<T> product{saved_.joint + (from + begin) * layout_.joint, 1, layout_.joint, scratch_.panel,
                                  end - begin, sum, width, sum, width};
         Prefetch nothing;
         multiply_panel(D(), gate_panels_.vectors(p), product, depth, nothing);
       }
     }
-  }
-
-  /// Rows [begin, end) of the block, close together: read in place, they would be a multiple of many lines apart.
-  void copy_panel(std::int64_t p, std::int64_t begin, std::int64_t end) {
-    const std::int64_t width = gate_panels_.width(p);
-    const T* from = scratch_.gates + gate_panels_.begin(p);
-    for (std::int64_t r = begin; r < end; ++r)
-      copy_vectors(from + r * layout_.gates, scratch_.panel + (r - begin) * width, width);
-  }
-
-  static void copy_vectors(const T* HWY_RESTRICT from, T* HWY_RESTRICT to, std::int64_t n) {
-    const D d;
-    for (std::int64_t i = 0; i < n; i += hn::Lanes(d)) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
   }
 
   void finish() {

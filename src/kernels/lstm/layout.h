@@ -40,6 +40,9 @@ struct LstmLayout {
 /// writing that gradient once per block costs little, short enough that the block stays in the second-level cache.
 inline constexpr std::int64_t kLstmBlockRows = 200;
 
+/// Rows of it that are multiplied at once: with panels of 5 vectors, 20 of the 32 KB of a first-level cache.
+inline constexpr std::int64_t kLstmPanelRows = 64;
+
 inline std::int64_t lstm_block_rows(const LstmPlan::Slice& slice) {
   const auto rows = static_cast<std::int64_t>(slice.rows.size());
   return std::min(std::max(kLstmBlockRows, rows), std::max(slice.pairs(), rows));

@@ -200,6 +200,14 @@ void transpose(const T* from, std::int64_t from_stride, std::int64_t rows, std::
       to[c * to_stride + r] = from[r * from_stride + c];
 }
 
+/// `rows` rows of one panel, close together: read in place, they would be a multiple of many lines apart.
+template <class D, class T = hn::TFromD<D>>
+void copy_panel(D d, const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t width, T* to) {
+  const std::int64_t lanes = hn::Lanes(d);
+  for (std::int64_t r = 0; r < rows; ++r, from += from_stride, to += width)
+    for (std::int64_t i = 0; i < width; i += lanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+}
+
 /// How `columns` columns are cut into panels: as few as possible, of nearly the same width.
 class Panels {
  public:
