@@ -87,10 +87,10 @@ Arena& arena() {
 
 }  // namespace
 
-at::Tensor pooled_empty(std::int64_t n, const at::TensorOptions& options) {
+at::Tensor pooled_empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
   const auto width = static_cast<std::int64_t>(options.dtype().itemsize());
-  const Block block = arena().take(std::max<std::int64_t>(n, 1) * width);
-  return at::from_blob(block.memory, {n}, [block](void*) { arena().give(block); }, options);
+  const Block block = arena().take(std::max<std::int64_t>(c10::multiply_integers(sizes), 1) * width);
+  return at::from_blob(block.memory, sizes, [block](void*) { arena().give(block); }, options);
 }
 
 std::int64_t pooled_bytes() { return arena().held(); }

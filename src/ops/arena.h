@@ -5,10 +5,10 @@
 
 namespace attend {
 
-/// An uninitialised 1-D tensor whose memory comes from a pool of this process and goes back there with the last
-/// reference, from whatever thread. For what kernels save and scratch in every training step: the first touch of a fresh
-/// 4 KB page costs about 2 µs, so 10 MB of new memory in a step cost as much as the step itself.
-at::Tensor pooled_empty(std::int64_t n, const at::TensorOptions& options);
+/// An uninitialised dense tensor whose memory comes from a pool of this process and goes back there with the last
+/// reference, from whatever thread. For what kernels save, scratch and return in every training step: the first touch of
+/// a fresh 4 KB page costs about 2 µs, so 10 MB of new memory in a step cost as much as the step itself.
+at::Tensor pooled_empty(at::IntArrayRef sizes, const at::TensorOptions& options);
 
 /// Bytes the pool holds for reuse; at most kArenaLimit. For tests.
 std::int64_t pooled_bytes();

@@ -78,7 +78,7 @@ LstmResult run_forward(const at::Tensor& input, const at::Tensor& weight_ih, con
   const at::Tensor x = with_unit_last_stride(input), b = bias.contiguous();
   const at::Tensor h0 = contiguous_or_undefined(o.h0), c0 = contiguous_or_undefined(o.c0);
   const Layer layer(x, weight_ih, weight_hh, o, workers);
-  at::Tensor output = at::empty({batch, input.size(1), hidden}, input.options());   // [B,T,H]
+  at::Tensor output = pooled_empty({batch, input.size(1), hidden}, input.options());   // [B,T,H]
   at::Tensor h_n = at::empty({batch, hidden}, input.options()), c_n = at::empty_like(h_n);
   at::Tensor workspace = pooled_empty(layer.plan.forward_workspace_size(saved.defined()), input.options());
   with_scalar_type(input, [&](auto zero) {
@@ -211,7 +211,9 @@ LstmGradients lstm_backward_cpu(ATTEND_LSTM_BACKWARD_ARGUMENTS) {
   if (const char* reason = why_not_fused({&input})) n.unsupported(reason);
   const Layer layer(input, weight_ih, weight_hh, o, workers);
   const auto& options = input.options();
-  const auto empty_if = [&](bool want, at::IntArrayRef size) { return at::empty(want ? size : at::IntArrayRef{0}, options); };
+  const auto empty_if = [&](bool want, at::IntArrayRef size) {
+    return want ? pooled_empty(size, options) : at::empty({0}, options);
+  };
   at::Tensor d_input = empty_if(wanted & kInput, input.sizes());
   at::Tensor d_weight_ih = empty_if(wanted & kWeightIh, weight_ih.sizes());
   at::Tensor d_weight_hh = empty_if(wanted & kWeightHh, weight_hh.sizes());

@@ -88,7 +88,7 @@ class Worker {
   void step_row(std::int64_t s, std::int64_t r, T* gates) {
     if (run_.grad_output.data) add_row(D(), joint(r), rows_.at(run_.grad_output, r, s), shape_.hidden);
     CellBackward<T> row;
-    row.gates = saved_.gates + (rows_.offset(s) + r) * 4 * layout_.state;
+    row.gates = saved_.gates + (rows_.offset(s) + r) * layout_.gates;
     row.c = saved_cell(s, r);
     row.c_before = saved_cell(s - 1, r);
     row.dh = joint(r);
@@ -105,7 +105,7 @@ class Worker {
     rows_.prefetch(p, run_.grad_input, s, shape_.input);
     p.add(saved_.joint + rows_.offset(s) * layout_.joint, 1, 0, rows_.active(s) * layout_.joint * size);
     if (s == 0) return p;
-    p.add(saved_.gates + rows_.offset(s - 1) * 4 * layout_.state, 1, 0, rows_.active(s - 1) * 4 * layout_.state * size);
+    p.add(saved_.gates + rows_.offset(s - 1) * layout_.gates, 1, 0, rows_.active(s - 1) * layout_.gates * size);
     p.add(saved_cell(s - 2, 0), 1, 0, rows_.active(s - 1) * layout_.state * size);
     rows_.prefetch(p, run_.grad_output, s - 1, shape_.hidden);
     return p;
@@ -126,22 +126,20 @@ class Worker {
   void add_weight_gradient(std::int64_t from, std::int64_t first) {
     const std::int64_t depth = shape_.hidden + shape_.input, rows = block_rows_ - first;
     if (rows == 0 || !(run_.grad_weight_ih || run_.grad_weight_hh)) return;
+    const std::int64_t pieces = (rows + kLstmPanelRows - 1) / kLstmPanelRows;
     for (std::int64_t p = 0; p < gate_panels_.count(); ++p) {
-      const std::int64_t width = gate_panels_.width(p), column = gate_panels_.begin(p);
-      // Copied together: read in place, rows would be a multiple of many lines apart.
-      for (std::int64_t r = 0; r < rows; ++r)
-        copy_vectors(scratch_.gates + (first + r) * layout_.gates + column, scratch_.panel + r * width, width);
-      T* sum = scratch_.weights + column * depth;
-      const Product<T> product{saved_.joint + from * layout_.joint, 1, layout_.joint, scratch_.panel, rows,
-                               sum, width, sum, width};
-      Prefetch nothing;
-      multiply_panel(D(), gate_panels_.vectors(p), product, depth, nothing);
+      T* sum = scratch_.weights + gate_panels_.begin(p) * depth;
+      const std::int64_t width = gate_panels_.width(p);
+      for (std::int64_t i = 0; i < pieces; ++i) {
+        const std::int64_t begin = i * rows / pieces, end = (i + 1) * rows / pieces;
+        copy_panel(D(), scratch_.gates + (first + begin) * layout_.gates + gate_panels_.begin(p), layout_.gates,
+                   end - begin, width, scratch_.panel);
+        const Product<T> product{saved_.joint + (from + begin) * layout_.joint, 1, layout_.joint, scratch_.panel,
+                                 end - begin, sum, width, sum, width};
+        Prefetch nothing;
+        multiply_panel(D(), gate_panels_.vectors(p), product, depth, nothing);
+      }
     }
-  }
-
-  static void copy_vectors(const T* HWY_RESTRICT from, T* HWY_RESTRICT to, std::int64_t n) {
-    const D d;
-    for (std::int64_t i = 0; i < n; i += hn::Lanes(d)) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
   }
 
   void finish() {
@@ -168,14 +166,10 @@ class Worker {
 template <class T>
 void unpack_panel(const LstmShape& shape, const LstmBackward<T>& run, const T* panel, std::int64_t width,
                   std::int64_t first, std::int64_t used) {
-  for (std::int64_t j = 0; j < used; ++j) {
-    const T* from = panel + j;
-    if (T* to = run.grad_weight_hh)
-      for (std::int64_t k = 0; k < shape.hidden; ++k) to[(first + j) * shape.hidden + k] = from[k * width];
-    from += shape.hidden * width;
-    if (T* to = run.grad_weight_ih)
-      for (std::int64_t k = 0; k < shape.input; ++k) to[(first + j) * shape.input + k] = from[k * width];
-  }
+  if (T* to = run.grad_weight_hh)
+    transpose(panel, width, shape.hidden, used, to + first * shape.hidden, shape.hidden);
+  if (T* to = run.grad_weight_ih)
+    transpose(panel + shape.hidden * width, width, shape.input, used, to + first * shape.input, shape.input);
 }
 
 /// Sums of all workers, in their order; the first one's memory takes them.

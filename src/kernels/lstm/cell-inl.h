@@ -19,37 +19,43 @@ namespace hn = hwy::HWY_NAMESPACE;
 /// Rows of one cell forward; all but h are padded to whole vectors.
 template <class T>
 struct CellForward {
-  const T* before;          // [4H] gates before activation
+  T* gates;                 // [4H] before activation; afterwards activated, if they are kept
+  bool keep_gates;
   const T* c_before;        // [H]
-  T* gates;                 // [4][state] activated, or null
   T* c;                     // [H], may be c_before
   T* h;                     // [H], the caller's: nothing is written after it
   T* h_next;                // [H] what the next step multiplies by the recurrent weights, or null
   const T* recurrent_mask;  // [H] or null: h_next = mask ∘ h
 };
 
+/// The first min(lanes, n) lanes of v.
+template <class D, class T = hn::TFromD<D>>
+HWY_INLINE void store_up_to(D d, hn::Vec<D> v, T* to, std::int64_t n) {
+  if (n >= static_cast<std::int64_t>(hn::Lanes(d))) {
+    hn::StoreU(v, d, to);
+  } else {
+    store_n(v, d, to, n);
+  }
+}
+
 /// i, f, o = σ(·), g = tanh(·);  c = f c_before + i g;  h = o tanh(c)
 template <class D, class T = hn::TFromD<D>>
-void cell_forward(D d, const CellForward<T>& row, std::int64_t hidden, std::int64_t state) {
+void cell_forward(D d, const CellForward<T>& row, std::int64_t hidden) {
   const std::int64_t lanes = hn::Lanes(d);
   for (std::int64_t u = 0; u < hidden; u += lanes) {
-    const auto i = gate_sigmoid(d, hn::LoadU(d, row.before + u));
-    const auto f = gate_sigmoid(d, hn::LoadU(d, row.before + hidden + u));
-    const auto g = gate_tanh(d, hn::LoadU(d, row.before + 2 * hidden + u));
-    const auto o = gate_sigmoid(d, hn::LoadU(d, row.before + 3 * hidden + u));
+    const auto i = gate_sigmoid(d, hn::LoadU(d, row.gates + u));
+    const auto f = gate_sigmoid(d, hn::LoadU(d, row.gates + hidden + u));
+    const auto g = gate_tanh(d, hn::LoadU(d, row.gates + 2 * hidden + u));
+    const auto o = gate_sigmoid(d, hn::LoadU(d, row.gates + 3 * hidden + u));
     const auto c = hn::MulAdd(f, hn::LoadU(d, row.c_before + u), hn::Mul(i, g));
     const auto h = hn::Mul(o, gate_tanh(d, c));
     hn::StoreU(c, d, row.c + u);
-    if (u + lanes <= hidden) {
-      hn::StoreU(h, d, row.h + u);
-    } else {
-      store_n(h, d, row.h + u, hidden - u);
-    }
-    if (row.gates) {
-      hn::StoreU(i, d, row.gates + u);
-      hn::StoreU(f, d, row.gates + state + u);
-      hn::StoreU(g, d, row.gates + 2 * state + u);
-      hn::StoreU(o, d, row.gates + 3 * state + u);
+    store_up_to(d, h, row.h + u, hidden - u);
+    if (row.keep_gates) {   // what follows a gate is the next one
+      store_up_to(d, i, row.gates + u, hidden - u);
+      store_up_to(d, f, row.gates + hidden + u, hidden - u);
+      store_up_to(d, g, row.gates + 2 * hidden + u, hidden - u);
+      store_up_to(d, o, row.gates + 3 * hidden + u, hidden - u);
     }
     if (row.h_next) {
       const auto next = row.recurrent_mask ? hn::Mul(h, hn::LoadU(d, row.recurrent_mask + u)) : h;
@@ -60,7 +66,7 @@ void cell_forward(D d, const CellForward<T>& row, std::int64_t hidden, std::int6
 
 template <class T>
 struct CellBackward {
-  const T* gates;     // [4][state] activated
+  const T* gates;     // [4H] activated
   const T* c;         // [H] after the step
   const T* c_before;  // [H]
   const T* dh;        // [H] gradient of h, from the output and the next step together
@@ -77,9 +83,9 @@ void cell_backward(D d, const CellBackward<T>& row, std::int64_t hidden, std::in
   const auto one = hn::Set(d, T(1));
   for (std::int64_t u = (hidden - 1) / lanes * lanes; u >= 0; u -= lanes) {
     const auto i = hn::LoadU(d, row.gates + u);
-    const auto f = hn::LoadU(d, row.gates + state + u);
-    const auto g = hn::LoadU(d, row.gates + 2 * state + u);
-    const auto o = hn::LoadU(d, row.gates + 3 * state + u);
+    const auto f = hn::LoadU(d, row.gates + hidden + u);
+    const auto g = hn::LoadU(d, row.gates + 2 * hidden + u);
+    const auto o = hn::LoadU(d, row.gates + 3 * hidden + u);
     const auto tanh_c = gate_tanh(d, hn::LoadU(d, row.c + u));
     const auto dh = hn::LoadU(d, row.dh + u);
     const auto dho = hn::Mul(dh, o);

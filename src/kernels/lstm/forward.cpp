@@ -22,15 +22,12 @@ namespace {
 template <class T>
 void pack_panel(const LstmShape& shape, const LstmWeights<T>& w, const Panels& panels, std::int64_t p, T* packed) {
   const std::int64_t depth = shape.hidden + shape.input, width = panels.width(p), first = panels.begin(p);
-  T* to = packed + first * depth;
-  for (std::int64_t j = 0; j < width; ++j) {
-    const std::int64_t n = first + j;
-    const bool padding = n >= 4 * shape.hidden;
-    for (std::int64_t k = 0; k < shape.hidden; ++k)
-      to[k * width + j] = padding ? T(0) : w.weight_hh[n * shape.hidden + k];
-    for (std::int64_t k = 0; k < shape.input; ++k)
-      to[(shape.hidden + k) * width + j] = padding ? T(0) : w.weight_ih[n * shape.input + k];
-  }
+  T* const hh = packed + first * depth;
+  T* const ih = hh + shape.hidden * width;
+  const std::int64_t used = std::min(width, 4 * shape.hidden - first);
+  if (used < width) std::memset(hh, 0, depth * width * sizeof(T));
+  transpose(w.weight_hh + first * shape.hidden, shape.hidden, used, shape.hidden, hh, width);
+  transpose(w.weight_ih + first * shape.input, shape.input, used, shape.input, ih, width);
 }
 
 /// One worker's rows, all steps.
@@ -42,7 +39,7 @@ class Worker {
   Worker(const LstmPlan& plan, const LstmForward<T>& run, const LstmPacked<T>& packed, const LstmSaved<T>& saved,
          const LstmForwardScratch<T>& scratch, std::int64_t slice)
       : shape_(plan.shape()), layout_(plan.shape()), rows_(plan, plan.slices()[slice]), run_(run), packed_(packed),
-        scratch_(scratch), joint_(run.saved ? saved.joint : scratch.joint), gates_(saved.gates),
+        scratch_(scratch), joint_(run.saved ? saved.joint : scratch.joint), gates_(run.saved ? saved.gates : scratch.gates),
         cells_(run.saved ? saved.cells : scratch.cells), panels_(4 * shape_.hidden, hn::Lanes(D())) {}
 
   void work() {
@@ -50,7 +47,7 @@ class Worker {
     for (std::int64_t s = 0; s < rows_.steps(); ++s) {
       load_input(s);
       const Product<T> product{joint(s, 0), layout_.joint, 1, packed_.weights, shape_.hidden + shape_.input,
-                               packed_.start, 0, scratch_.gates, layout_.gates};
+                               packed_.start, 0, gates(s, 0), layout_.gates};
       multiply(D(), panels_, product, rows_.active(s), needed_after_product(s));
       for (std::int64_t r = 0; r < rows_.active(s); ++r) step_row(s, r);
     }
@@ -65,7 +62,9 @@ class Worker {
   T* cell_after(std::int64_t s, std::int64_t r) const {
     return cells_ + ((run_.saved ? rows_.count() + rows_.offset(s) : 0) + r) * layout_.state;
   }
-  T* gates_row(std::int64_t s, std::int64_t r) const { return gates_ + (rows_.offset(s) + r) * 4 * layout_.state; }
+  T* gates(std::int64_t s, std::int64_t r) const {
+    return gates_ + ((run_.saved ? rows_.offset(s) : 0) + r) * layout_.gates;
+  }
   T* cell_before(std::int64_t s, std::int64_t r) const {
     return s == 0 ? cells_ + r * layout_.state : cell_after(s - 1, r);
   }
@@ -104,9 +103,9 @@ class Worker {
     Prefetch p;
     if (!run_.saved) return p;
     const std::int64_t n = rows_.active(s), next = rows_.active(s + 1), size = sizeof(T);
-    p.add(gates_row(s, 0), 1, 0, n * 4 * layout_.state * size);
     p.add(cell_after(s, 0), 1, 0, n * layout_.state * size);
     if (next > 0) p.add(joint(s + 1, 0), 1, 0, next * layout_.joint * size);
+    if (next > 0) p.add(gates(s + 1, 0), 1, 0, next * layout_.gates * size);
     rows_.prefetch(p, run_.output, s, shape_.hidden);
     rows_.prefetch(p, run_.input, s + 1, shape_.input);
     return p;
@@ -115,14 +114,14 @@ class Worker {
   void step_row(std::int64_t s, std::int64_t r) {
     const bool last = r >= rows_.active(s + 1);
     CellForward<T> row;
-    row.before = scratch_.gates + r * layout_.gates;
+    row.gates = gates(s, r);
+    row.keep_gates = run_.saved;
     row.c_before = cell_before(s, r);
-    row.gates = run_.saved ? gates_row(s, r) : nullptr;
     row.c = cell_after(s, r);
     row.h = rows_.at(run_.output, r, s);
     row.h_next = last ? nullptr : joint(s + 1, r);
     row.recurrent_mask = recurrent_mask(r);
-    cell_forward(D(), row, shape_.hidden, layout_.state);
+    cell_forward(D(), row, shape_.hidden);
     if (!last) return;
     std::memcpy(run_.h_n + rows_.batch(r) * shape_.hidden, row.h, shape_.hidden * sizeof(T));
     std::memcpy(run_.c_n + rows_.batch(r) * shape_.hidden, row.c, shape_.hidden * sizeof(T));

@@ -16,8 +16,8 @@ inline std::int64_t lstm_padded(std::int64_t n) { return (n + kLstmPad - 1) / kL
 /// 1 KiB apart (4 KiB after four) would all compete for the same few lines of the first-level cache.
 struct LstmLayout {
   std::int64_t joint;    // [h̃ (H), x̃ (I)]: the rows that are multiplied by the weights
-  std::int64_t gates;    // [i f g o] (4H) before activation, and their gradients
-  std::int64_t state;    // H, a multiple of kLstmPad: cells; activated gates take four of these
+  std::int64_t gates;    // [i f g o] (4H) before activation, activated, and their gradients
+  std::int64_t state;    // H, a multiple of kLstmPad: cells; the bias gradient takes four of these
   std::int64_t input;    // I
   std::int64_t forward_columns, backward_columns;   // of the packed weights: 4H and H + I, padded
 
@@ -39,6 +39,9 @@ struct LstmLayout {
 /// Rows of gate gradients that are collected before they go into the weight gradient: long enough that reading and
 /// writing that gradient once per block costs little, short enough that the block stays in the second-level cache.
 inline constexpr std::int64_t kLstmBlockRows = 200;
+
+/// Rows of it that are multiplied at once: with panels of 5 vectors, 20 of the 32 KB of a first-level cache.
+inline constexpr std::int64_t kLstmPanelRows = 64;
 
 inline std::int64_t lstm_block_rows(const LstmPlan::Slice& slice) {
   const auto rows = static_cast<std::int64_t>(slice.rows.size());
@@ -75,13 +78,13 @@ Part lstm_part(const LstmPlan& plan, LstmPieces<T> pieces, std::int64_t w, const
 template <class T>
 struct LstmSaved {
   T* joint = nullptr;   // [pairs][joint]
-  T* gates = nullptr;   // [pairs][4 state], activated
+  T* gates = nullptr;   // [pairs][gates], activated
   T* cells = nullptr;   // [rows + pairs][state]: c0 of every row, then c after each (step, row)
 
   void take(LstmPieces<T>& pieces, const LstmLayout& layout, const LstmPlan::Slice& slice) {
     const auto rows = static_cast<std::int64_t>(slice.rows.size());
     joint = pieces.take(slice.pairs() * layout.joint);
-    gates = pieces.take(slice.pairs() * 4 * layout.state);
+    gates = pieces.take(slice.pairs() * layout.gates);
     cells = pieces.take((rows + slice.pairs()) * layout.state);
   }
 };
@@ -99,18 +102,17 @@ struct LstmPacked {
 
 template <class T>
 struct LstmForwardScratch {
-  T* gates = nullptr;            // [rows][gates]
   T* input_mask = nullptr;       // [rows][input], in the slice's order
   T* recurrent_mask = nullptr;   // [rows][state]
-  T *joint = nullptr, *cells = nullptr;   // one step of LstmSaved, when nothing is saved
+  T *joint = nullptr, *gates = nullptr, *cells = nullptr;   // one step of LstmSaved, when nothing is saved
 
   void take(LstmPieces<T>& pieces, const LstmLayout& layout, const LstmPlan::Slice& slice, bool training) {
     const auto rows = static_cast<std::int64_t>(slice.rows.size());
-    gates = pieces.take(rows * layout.gates);
     input_mask = pieces.take(rows * layout.input);
     recurrent_mask = pieces.take(rows * layout.state);
     if (training) return;
     joint = pieces.take(rows * layout.joint);
+    gates = pieces.take(rows * layout.gates);
     cells = pieces.take(rows * layout.state);
   }
 };

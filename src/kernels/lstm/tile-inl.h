@@ -38,10 +38,14 @@ class Prefetch {
   void spread_over(std::int64_t tiles) { lines_per_tile_ = lines_ / std::max<std::int64_t>(tiles, 1) + 1; }
 
   HWY_INLINE void next() {
-    for (std::int64_t left = lines_per_tile_; left > 0 && at_ < count_; --left) {
+    for (std::int64_t left = lines_per_tile_; left > 0 && at_ < count_;) {
       const Range& range = ranges_[at_];
-      __builtin_prefetch(range.base + row_ * range.stride + line_ * kLine, 0, 2);
-      if (++line_ < range.lines) continue;
+      const char* from = range.base + row_ * range.stride + line_ * kLine;
+      const std::int64_t n = std::min(left, range.lines - line_);
+      for (std::int64_t i = 0; i < n; ++i) __builtin_prefetch(from + i * kLine, 0, 2);
+      left -= n;
+      line_ += n;
+      if (line_ < range.lines) continue;
       line_ = 0;
       if (++row_ < range.rows) continue;
       row_ = 0;
@@ -150,6 +154,58 @@ void multiply_panel(D d, int vectors, const Product<T>& p, std::int64_t rows, Pr
   } else if constexpr (kVectors > 1) {
     multiply_panel<kVectors - 1>(d, vectors, p, rows, prefetch);
   }
+}
+
+#if HWY_TARGET == HWY_SCALAR   // it has no vectors of more than one lane
+template <class T>
+inline constexpr int kSquare = 1;
+template <class T>
+HWY_INLINE void transpose_square(const T* from, std::int64_t, T* to, std::int64_t) { *to = *from; }
+#else
+/// Side of what transpose moves at once: 16 bytes.
+template <class T>
+inline constexpr int kSquare = 16 / sizeof(T);
+
+/// to[c][r] = from[r][c] for one square.
+template <class T>
+HWY_INLINE void transpose_square(const T* from, std::int64_t from_stride, T* to, std::int64_t to_stride) {
+  const hn::FixedTag<T, kSquare<T>> d;
+  const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + from_stride);
+  if constexpr (kSquare<T> == 2) {
+    hn::StoreU(hn::InterleaveLower(d, r0, r1), d, to);
+    hn::StoreU(hn::InterleaveUpper(d, r0, r1), d, to + to_stride);
+  } else {
+    const auto r2 = hn::LoadU(d, from + 2 * from_stride), r3 = hn::LoadU(d, from + 3 * from_stride);
+    const auto low02 = hn::InterleaveLower(d, r0, r2), high02 = hn::InterleaveUpper(d, r0, r2);
+    const auto low13 = hn::InterleaveLower(d, r1, r3), high13 = hn::InterleaveUpper(d, r1, r3);
+    hn::StoreU(hn::InterleaveLower(d, low02, low13), d, to);
+    hn::StoreU(hn::InterleaveUpper(d, low02, low13), d, to + to_stride);
+    hn::StoreU(hn::InterleaveLower(d, high02, high13), d, to + 2 * to_stride);
+    hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, to + 3 * to_stride);
+  }
+}
+#endif
+
+/// to[c][r] = from[r][c]
+template <class T>
+void transpose(const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns, T* to,
+               std::int64_t to_stride) {
+  constexpr std::int64_t kSide = kSquare<T>;
+  const std::int64_t whole_rows = rows - rows % kSide, whole_columns = columns - columns % kSide;
+  for (std::int64_t c = 0; c < whole_columns; c += kSide)
+    for (std::int64_t r = 0; r < whole_rows; r += kSide)
+      transpose_square(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = r < whole_rows ? whole_columns : 0; c < columns; ++c)
+      to[c * to_stride + r] = from[r * from_stride + c];
+}
+
+/// `rows` rows of one panel, close together: read in place, they would be a multiple of many lines apart.
+template <class D, class T = hn::TFromD<D>>
+void copy_panel(D d, const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t width, T* to) {
+  const std::int64_t lanes = hn::Lanes(d);
+  for (std::int64_t r = 0; r < rows; ++r, from += from_stride, to += width)
+    for (std::int64_t i = 0; i < width; i += lanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
 }
 
 /// How `columns` columns are cut into panels: as few as possible, of nearly the same width.

@@ -32,10 +32,20 @@ std::tuple<at::Tensor, at::Tensor> gru(const at::Tensor& input, const at::Tensor
     const std::int64_t t = options.reverse ? steps - 1 - i : i;
     const at::Tensor masked = options.recurrent_mask.defined() ? h * options.recurrent_mask : h;
     const std::vector<at::Tensor> from_x = projected.select(1, t).chunk(3, 1);  // [B,H] each
-    const std::vector<at::Tensor> from_h = at::linear(masked, weight_hh, bias_hh).chunk(3, 1);
-    const at::Tensor r = at::sigmoid(from_x[0] + from_h[0]);
-    const at::Tensor z = at::sigmoid(from_x[1] + from_h[1]);
-    const at::Tensor n = at::tanh(from_x[2] + r * from_h[2]);
+    at::Tensor r, z, n;
+    if (options.form == GruForm::kResetAfter) {
+      const std::vector<at::Tensor> from_h = at::linear(masked, weight_hh, bias_hh).chunk(3, 1);
+      r = at::sigmoid(from_x[0] + from_h[0]);
+      z = at::sigmoid(from_x[1] + from_h[1]);
+      n = at::tanh(from_x[2] + r * from_h[2]);
+    } else {
+      const at::Tensor b_rz = bias_hh.defined() ? bias_hh.narrow(0, 0, 2 * hidden) : bias_hh;
+      const at::Tensor b_n = bias_hh.defined() ? bias_hh.narrow(0, 2 * hidden, hidden) : bias_hh;
+      const auto from_h = at::linear(masked, weight_hh.narrow(0, 0, 2 * hidden), b_rz).chunk(2, 1);
+      r = at::sigmoid(from_x[0] + from_h[0]);
+      z = at::sigmoid(from_x[1] + from_h[1]);
+      n = at::tanh(from_x[2] + at::linear(r * masked, weight_hh.narrow(0, 2 * hidden, hidden), b_n));
+    }
     const at::Tensor next = n + z * (h - n);
     at::Tensor& output = outputs[static_cast<std::size_t>(t)];
     if (valid.defined()) {
