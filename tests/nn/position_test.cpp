@@ -22,7 +22,9 @@ TEST(Position, SinusoidalIsThePapersFormula) {
       const double angle =
           static_cast<double>(p + 3) / std::pow(10000.0, 2.0 * static_cast<double>(i) / 7.0);
       EXPECT_NEAR(table[p][2 * i].item<double>(), std::sin(angle), 1e-14);
-      if (2 * i + 1 < 7) EXPECT_NEAR(table[p][2 * i + 1].item<double>(), std::cos(angle), 1e-14);
+      if (2 * i + 1 < 7) {
+        EXPECT_NEAR(table[p][2 * i + 1].item<double>(), std::cos(angle), 1e-14);
+      }
     }
 }
 

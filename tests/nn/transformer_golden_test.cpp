@@ -63,8 +63,9 @@ void compare(const std::string& name, Module module, const std::vector<std::stri
                 limit)
           << item.key();
     for (const auto& [input, t] : x)
-      if (t.is_floating_point())
+      if (t.is_floating_point()) {
         EXPECT_LT(test::relative_error(t.grad(), truth.all.at("grad/" + input)), limit) << input;
+      }
     module->eval();
     EXPECT_LT(test::relative_error(run(module, x), truth.all.at("out/output")), limit) << "eval";
   }
