@@ -192,7 +192,7 @@ TEST(MultiheadAttention, PrunedHeadsAreThoseAMaskSwitchesOff) {
                      v = random_tensor({2, 4, options.vdim()}, 3);
     m->head_mask = at::tensor(std::vector<double>{0, 0, 1, 1}, at::kDouble);
     const at::Tensor masked = std::get<0>(m->forward(q, k, v));
-    m->head_mask = {};
+    m->head_mask = at::Tensor();
     EXPECT_GT(test::relative_error(std::get<0>(m->forward(q, k, v)), masked), 1e-3);
     m->prune_heads({0, 1});
     EXPECT_LT(test::relative_error(std::get<0>(m->forward(q, k, v)), masked), kRounding);
@@ -320,7 +320,7 @@ TEST(MultiheadAttention, SaysWhatIsWrong) {
   says("heads 0 to 1 share a key head", [&] { grouped->prune_heads({1}); });
   m->head_mask = at::tensor(std::vector<double>{1, 1}, at::kDouble);
   says("head_mask must be [H] with H=3", [&] { m->forward(x, x, x); });
-  m->head_mask = {};
+  m->head_mask = at::Tensor();
   KVCache cache;
   says("a cache is for inference", [&] { m->forward(x, x, x, {}, &cache); });
   const at::NoGradGuard off;
