@@ -19,6 +19,24 @@ inline constexpr std::array kAdditiveCases = {
     AdditiveCase{8, 200, 200, 256, 256},
 };
 
+struct EncoderLayerCase {
+  std::int64_t batch, length, width, heads, inner;
+};
+/// The base Transformer's layer on short sentences and on long ones.
+inline constexpr std::array kEncoderLayerCases = {
+    EncoderLayerCase{32, 32, 512, 8, 2048},
+    EncoderLayerCase{4, 512, 512, 8, 2048},
+};
+
+struct LinearCase {
+  std::int64_t rows, input, output;
+};
+/// The maps of those layers, fewer rows, and an odd size.
+inline constexpr std::array kLinearCases = {
+    LinearCase{1024, 512, 1536}, LinearCase{1024, 512, 2048}, LinearCase{1024, 2048, 512},
+    LinearCase{2048, 512, 512},  LinearCase{64, 512, 512},    LinearCase{500, 300, 700},
+};
+
 struct LstmCase {
   std::int64_t batch, time, input, hidden;
 };

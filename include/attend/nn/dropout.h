@@ -41,4 +41,7 @@ struct DropoutStream {
 at::Tensor dropout_mask(std::int64_t rows, std::int64_t columns, double rate, const Pass& pass,
                         const DropoutStream& stream, at::ScalarType dtype = at::kFloat);
 
+/// x […,C] with elements dropped by a dropout_mask of its rows when pass.training, else x itself. Differentiable.
+at::Tensor dropout(const at::Tensor& x, double rate, const Pass& pass, const DropoutStream& stream);
+
 }  // namespace attend::nn
