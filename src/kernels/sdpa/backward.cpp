@@ -33,11 +33,43 @@ std::int64_t scratch_of(const SdpaBackward<T>& p, std::int64_t block_queries) {
 }
 
 template <class T>
-struct Rows {
-  const T* data;
-  std::int64_t stride;
-  const T* row(std::int64_t i) const { return data + i * stride; }
+struct BackwardRows : HeadRows<T> {
+  Rows<T> grad_output, grad_query;
+  BackwardRows(const SdpaBackward<T>& p, std::int64_t batch_head) : HeadRows<T>(p.forward, batch_head) {
+    const SdpaForward<T>& f = p.forward;
+    const RowStrides& s = p.grad_output_strides;
+    grad_output = {p.grad_output + batch_head / f.heads * s.batch + batch_head % f.heads * s.head, s.row};
+    grad_query = {p.grad_query + batch_head * f.queries * f.width, f.width};
+  }
 };
+
+/// What the next block of queries needs, and a share of the next key head's rows; `block` counts those of a batch × head.
+template <int QV, class T>
+Ahead next_block(const SdpaBackward<T>& p, std::int64_t batch_head, std::int64_t q) {
+  constexpr std::int64_t kQueries = QV * kLanes<T>;
+  const SdpaForward<T>& f = p.forward;
+  Ahead ahead;
+  const std::int64_t after = std::min(batch_head + 1, f.batch * f.heads - 1);
+  const bool same = q + kQueries < f.queries;
+  const std::int64_t first = same ? q + kQueries : 0, last = std::min(first + kQueries, f.queries);
+  const BackwardRows<T> next(p, same ? batch_head : after);
+  ahead.add(next.query, first, last, f.width);
+  ahead.add(next.grad_output, first, last, f.value_width);
+  ahead.add(next.output, first, last, f.value_width);
+  ahead.add(next.grad_query, first, last, f.width);
+  if (head_bytes(f) <= kMostAhead) {
+    const std::int64_t group = f.heads / f.key_heads, kv = after / group;
+    const HeadRows<T> then(f, after);
+    const std::int64_t from = f.keys * q / f.queries, to = f.keys * std::min(q + kQueries, f.queries) / f.queries;
+    ahead.add(then.key, from, to, f.width);
+    ahead.add(then.value, from, to, f.value_width);
+    ahead.add(Rows<T>{p.grad_key + kv * f.keys * f.width, f.width}, from, to, f.width);
+    ahead.add(Rows<T>{p.grad_value + kv * f.keys * f.value_width, f.value_width}, from, to, f.value_width);
+  }
+  const std::int64_t key_blocks = (f.keys + kKeyBlock - 1) / kKeyBlock;
+  ahead.spread(2 * (f.keys / kTile<QV>) + key_blocks * (f.width / kTile<QV>));
+  return ahead;
+}
 
 template <int QV, class T>
 class BackwardBlock {
@@ -45,9 +77,9 @@ class BackwardBlock {
   using V = hn::Vec<Tag<T>>;
   static constexpr std::int64_t kQueries = QV * kLanes<T>;
 
-  BackwardBlock(const SdpaBackward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first, T* scratch)
+  BackwardBlock(const SdpaBackward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first, T* scratch, Ahead& ahead)
       : p_(p), f_(p.forward), b_(b), h_(h), first_(first), count_(std::min(kQueries, f_.queries - first)),
-        scaling_(f_), range_(f_, b, first, count_) {
+        rows_(p, b * f_.heads + h), scaling_(f_), range_(f_, b, first, count_), ahead_(ahead) {
     const auto take = [&](std::int64_t rows) { T* at = scratch; scratch += rows * kQueries; return at; };
     qt_ = take(f_.width), gt_ = take(f_.value_width), at_ = take(std::max(f_.width, f_.value_width));
     weights_ = take(kKeyBlock), grads_ = take(kKeyBlock), drops_ = take(kKeyBlock);
@@ -63,8 +95,7 @@ class BackwardBlock {
       return;
     }
     const std::int64_t kv = h_ / (f_.heads / f_.key_heads);
-    const Rows<T> key{f_.key + b_ * f_.key_strides.batch + kv * f_.key_strides.head, f_.key_strides.row};
-    const Rows<T> value{f_.value + b_ * f_.value_strides.batch + kv * f_.value_strides.head, f_.value_strides.row};
+    const Rows<T> key = rows_.key, value = rows_.value;
     T* grad_key = p_.grad_key + (b_ * f_.key_heads + kv) * f_.keys * f_.width;
     T* grad_value = p_.grad_value + (b_ * f_.key_heads + kv) * f_.keys * f_.value_width;
     load();
@@ -81,15 +112,11 @@ class BackwardBlock {
  private:
   std::int64_t rows_of(int g) const { return std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>); }
 
-  Rows<T> rows_at(const T* base, const RowStrides& s) const {
-    return {base + b_ * s.batch + h_ * s.head + first_ * s.row, s.row};
-  }
-
   /// Qᵀ and dOᵀ, and per query largest, inverse and <dO, O>, the last scaled like dOᵀ.
   void load() {
-    query_ = rows_at(f_.query, f_.query_strides);
-    grad_ = rows_at(p_.grad_output, p_.grad_output_strides);
-    const Rows<T> output = rows_at(f_.output, f_.output_strides);
+    query_ = {rows_.query.row(first_), rows_.query.stride};
+    grad_ = {rows_.grad_output.row(first_), rows_.grad_output.stride};
+    const Rows<T> output{rows_.output.row(first_), rows_.output.stride};
     const std::int64_t row = (b_ * f_.heads + h_) * f_.queries + first_;
     for (int g = 0; g < QV; ++g) {
       const std::int64_t at = g * kLanes<T>, n = rows_of(g);
@@ -104,8 +131,6 @@ class BackwardBlock {
       inverse_[g] = load_n(d_, f_.inverse + row + (n > 0 ? at : 0), static_cast<std::size_t>(n));
       delta_[g] = hn::IfThenElseZero(hn::Gt(inverse_[g], hn::Zero(d_)), delta);
     }
-    used_ = count_;
-    while (used_ > 0 && range_.from[used_ - 1] == range_.to[used_ - 1]) --used_;   // trailing rows without keys
     if (f_.visible.mask) copy_seeing_queries(f_.inverse + row);
   }
 
@@ -126,26 +151,26 @@ class BackwardBlock {
     weigh(key, j, n);
     if (f_.visible.mask) copy_seen_keys(key, value, n);
     const T* dropped = grad_scores(value, j, n);
-    add_outer(dropped, kQueries, n, grad_.data, grad_.stride, used_, f_.value_width, grad_value, f_.value_width);
-    add_outer(grads_, kQueries, n, query_.data, query_.stride, used_, f_.width, grad_key, f_.width);
+    add_outer(dropped, kQueries, n, grad_.data, grad_.stride, range_.used, f_.value_width, grad_value, f_.value_width);
+    add_outer(grads_, kQueries, n, query_.data, query_.stride, range_.used, f_.width, grad_key, f_.width);
     V one[QV];
     for (int g = 0; g < QV; ++g) one[g] = hn::Set(d_, 1);
-    add_values<QV>(key.data, key.stride, f_.width, grads_, n, one, j == range_.begin, at_);
+    add_values<QV>(key, f_.width, grads_, n, one, j == range_.begin, at_, ahead_);
   }
 
   /// weights_[k][i] = exp(score − largest) inverse
   void weigh(Rows<T> key, std::int64_t j, std::int64_t n) {
-    V unused[QV];
-    for (int g = 0; g < QV; ++g) unused[g] = hn::Zero(d_);
-    scores<QV>(key.data, key.stride, qt_, f_.width, n, weights_, unused);
-    if (!scaling_.plain) finish_scores<QV>(scaling_.after, f_.bias, f_.bias_strides, b_, h_, first_, count_, j, n, weights_);
-    if (!range_.all_see(j, j + n)) range_.hide(j, n, weights_);
-    if (f_.visible.mask) hide_masked<QV>(f_.visible, b_, h_, first_, count_, j, n, weights_);
     const V factor = hn::Set(d_, scaling_.factor);
-    each(n, [&](std::int64_t at, int g) HWY_ATTR {
-      const V e = exp2_nonpositive(d_, hn::Mul(factor, hn::Sub(hn::Load(d_, weights_ + at), largest_[g])));
-      hn::Store(hn::Mul(e, inverse_[g]), d_, weights_ + at);
-    });
+    const auto weight = [&](std::int64_t at, int g, V s) HWY_ATTR {
+      hn::Store(hn::Mul(exp2_nonpositive(d_, hn::MulSub(factor, s, largest_[g])), inverse_[g]), d_, weights_ + at);
+    };
+    const bool partial = !range_.all_see(j, j + n);
+    if (!partial && scaling_.plain && !f_.visible.mask) return scores<QV>(key, qt_, f_.width, n, ahead_, weight);
+    scores<QV>(key, qt_, f_.width, n, ahead_, [&](std::int64_t at, int, V s) HWY_ATTR { hn::Store(s, d_, weights_ + at); });
+    if (!scaling_.plain) finish_scores<QV>(scaling_.after, f_.bias, f_.bias_strides, b_, h_, first_, count_, j, n, weights_);
+    if (partial) range_.hide(j, n, weights_);
+    if (f_.visible.mask) hide_masked<QV>(f_.visible, b_, h_, first_, count_, j, n, weights_);
+    each(n, [&](std::int64_t at, int g) HWY_ATTR { weight(at, g, hn::Load(d_, weights_ + at)); });
   }
 
   /// f(offset of vector g of key k, g) for every vector of an [n][kQueries] block.
@@ -157,21 +182,17 @@ class BackwardBlock {
 
   /// grads_ = P ∘ (Z ∘ dO Vᵀ − delta); returns Z ∘ P, which is P itself without dropout.
   const T* grad_scores(Rows<T> value, std::int64_t j, std::int64_t n) {
-    V unused[QV];
-    for (int g = 0; g < QV; ++g) unused[g] = hn::Zero(d_);
-    scores<QV>(value.data, value.stride, gt_, f_.value_width, n, grads_, unused);
     if (f_.dropout <= 0) {
-      each(n, [&](std::int64_t at, int g) HWY_ATTR {
-        const V w = hn::Load(d_, weights_ + at);
-        hn::Store(hn::Mul(w, hn::Sub(hn::Load(d_, grads_ + at), delta_[g])), d_, grads_ + at);
+      scores<QV>(value, gt_, f_.value_width, n, ahead_, [&](std::int64_t at, int g, V dp) HWY_ATTR {
+        hn::Store(hn::Mul(hn::Load(d_, weights_ + at), hn::Sub(dp, delta_[g])), d_, grads_ + at);
       });
       return weights_;
     }
     each(n, [&](std::int64_t at, int) HWY_ATTR { hn::Store(hn::Set(d_, 1), d_, drops_ + at); });
     drop_weights<QV>(f_.seed, f_.dropout, static_cast<std::uint32_t>(b_ * f_.heads + h_), first_, j, n, drops_);
-    each(n, [&](std::int64_t at, int g) HWY_ATTR {
+    scores<QV>(value, gt_, f_.value_width, n, ahead_, [&](std::int64_t at, int g, V dp) HWY_ATTR {
       const V w = hn::Load(d_, weights_ + at), z = hn::Load(d_, drops_ + at);
-      hn::Store(hn::Mul(w, hn::MulSub(z, hn::Load(d_, grads_ + at), delta_[g])), d_, grads_ + at);
+      hn::Store(hn::Mul(w, hn::MulSub(z, dp, delta_[g])), d_, grads_ + at);
       hn::Store(hn::Mul(w, z), d_, drops_ + at);
     });
     return drops_;
@@ -196,9 +217,10 @@ class BackwardBlock {
   const SdpaBackward<T>& p_;
   const SdpaForward<T>& f_;
   const std::int64_t b_, h_, first_, count_;
-  std::int64_t used_ = 0;
+  const BackwardRows<T> rows_;
   const Scaling<T> scaling_;
-  BlockRange<T, QV> range_;
+  const BlockRange<T, QV> range_;
+  Ahead& ahead_;
   T *qt_, *gt_, *at_, *weights_, *grads_, *drops_;
   T *query_copy_ = nullptr, *grad_copy_ = nullptr, *key_copy_ = nullptr, *value_copy_ = nullptr;
   Rows<T> query_{}, grad_{};
@@ -212,6 +234,7 @@ void run_all(const SdpaBackward<T>& p) {
   const std::int64_t tasks = f.batch * f.key_heads, group = f.heads / f.key_heads;
   const int workers = static_cast<int>(std::min<std::int64_t>(threads(), tasks));
   const std::int64_t scratch = scratch_of(p, kQueries);
+  const bool large = 2 * head_bytes(f) * f.batch * f.heads >= kLeastAhead;
   std::atomic<std::int64_t> next{0};
   const std::int64_t chunk = std::max<std::int64_t>(1, tasks / 16);
   parallel_run(workers, [&](int worker) {
@@ -220,8 +243,11 @@ void run_all(const SdpaBackward<T>& p) {
         std::fill_n(p.grad_key + i * f.keys * f.width, f.keys * f.width, T{0});
         std::fill_n(p.grad_value + i * f.keys * f.value_width, f.keys * f.value_width, T{0});
         for (std::int64_t h = i % f.key_heads * group; h < (i % f.key_heads + 1) * group; ++h)
-          for (std::int64_t q = 0; q < f.queries; q += kQueries)
-            BackwardBlock<QV, T>(p, i / f.key_heads, h, q, p.workspace + worker * scratch).run();
+          for (std::int64_t q = 0; q < f.queries; q += kQueries) {
+            Ahead ahead;
+            if (large) ahead = next_block<QV>(p, i / f.key_heads * f.heads + h, q);
+            BackwardBlock<QV, T>(p, i / f.key_heads, h, q, p.workspace + worker * scratch, ahead).run();
+          }
       }
   });
 }

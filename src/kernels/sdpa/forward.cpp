@@ -38,25 +38,24 @@ class ForwardBlock {
   using V = hn::Vec<Tag<T>>;
   static constexpr std::int64_t kQueries = QV * kLanes<T>;
 
-  ForwardBlock(const SdpaForward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first, T* scratch)
+  ForwardBlock(const SdpaForward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first, T* scratch, Ahead& ahead)
       : p_(p), b_(b), h_(h), first_(first), count_(std::min(kQueries, p.queries - first)), qt_(scratch),
         out_(qt_ + p.width * kQueries), s_(out_ + p.value_width * kQueries), values_(s_ + kKeyBlock * kQueries),
-        scaling_(p), range_(p, b, first, count_) {}
+        rows_(p, b * p.heads + h), scaling_(p), range_(p, b, first, count_),
+        ahead_(ahead) {}
 
   void run() {
-    const std::int64_t kv = h_ / (p_.heads / p_.key_heads);
-    const T* key = p_.key + b_ * p_.key_strides.batch + kv * p_.key_strides.head;
-    const T* value = p_.value + b_ * p_.value_strides.batch + kv * p_.value_strides.head;
+    const Rows<T> key = rows_.key, value = rows_.value;
     load_queries();
-    for (int g = 0; g < QV; ++g) largest_[g] = hn::Set(d_, kHidden<T>), total_[g] = hn::Zero(d_);
+    for (int g = 0; g < QV; ++g)
+      largest_[g] = hn::Set(d_, kHidden<T>), reference_[g] = reference_of(largest_[g]), total_[g] = hn::Zero(d_);
     bool first = true;
     for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock, first = false) {
       const std::int64_t n = std::min<std::int64_t>(kKeyBlock, range_.end - j);
       V fade[QV];
-      score(key + j * p_.key_strides.row, j, n, fade);
+      score({key.row(j), key.stride}, j, n, fade);
       if (p_.dropout > 0) drop(j, n);
-      const auto [v, stride] = usable_values(value + j * p_.value_strides.row, n);
-      add_values<QV>(v, stride, p_.value_width, s_, n, fade, first, out_);
+      add_values<QV>(usable_values({value.row(j), value.stride}, n), p_.value_width, s_, n, fade, first, out_, ahead_);
     }
     if (first) std::memset(out_, 0, static_cast<std::size_t>(p_.value_width * kQueries) * sizeof(T));
     store();
@@ -65,7 +64,7 @@ class ForwardBlock {
 
  private:
   void load_queries() {
-    const T* q = p_.query + b_ * p_.query_strides.batch + h_ * p_.query_strides.head + first_ * p_.query_strides.row;
+    const T* q = rows_.query.row(first_);
     for (int g = 0; g < QV; ++g) {
       const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
       transpose_in(q + g * kLanes<T> * p_.query_strides.row, p_.query_strides.row, rows, p_.width,
@@ -73,39 +72,47 @@ class ForwardBlock {
     }
   }
 
-  /// Scores of keys [j, j + n) to s_, hidden ones and bias put in; true when they may differ from the plain product.
-  bool raw_scores(const T* key, std::int64_t j, std::int64_t n, V (&largest)[QV]) {
-    scores<QV>(key, p_.key_strides.row, qt_, p_.width, n, s_, largest);
+  /// What exponents are taken against. A query that has seen no key yet keeps one far above the mark of hidden keys, so that
+  /// these become 0.
+  V reference_of(V largest) const {
+    return hn::Mul(hn::Set(d_, scaling_.factor), hn::Max(largest, hn::Set(d_, kAboveHidden<T>)));
+  }
+
+  /// Scores of keys [j, j + n) to s_, hidden ones and bias put in; `largest` goes on.
+  void raw_scores(Rows<T> key, std::int64_t j, std::int64_t n, V (&largest)[QV]) {
     const bool partial = !range_.all_see(j, j + n);
+    if (!partial && scaling_.plain && !p_.visible.mask) {
+      scores<QV>(key, qt_, p_.width, n, ahead_, [&](std::int64_t at, int g, V s) HWY_ATTR {
+        largest[g] = hn::Max(largest[g], s);
+        hn::Store(s, d_, s_ + at);
+      });
+      return;
+    }
+    scores<QV>(key, qt_, p_.width, n, ahead_, [&](std::int64_t at, int, V s) HWY_ATTR { hn::Store(s, d_, s_ + at); });
     if (!scaling_.plain) finish_scores<QV>(scaling_.after, p_.bias, p_.bias_strides, b_, h_, first_, count_, j, n, s_);
     if (partial) range_.hide(j, n, s_);
     if (p_.visible.mask) hide_masked<QV>(p_.visible, b_, h_, first_, count_, j, n, s_);
-    return partial || !scaling_.plain || p_.visible.mask;
+    for (std::int64_t k = 0; k < n; ++k)
+      for (int g = 0; g < QV; ++g) largest[g] = hn::Max(largest[g], hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
   }
 
-  /// s_ = exp2(score − maximum); the running maximum and total move on, fade is what older sums shrink by.
-  void score(const T* key, std::int64_t j, std::int64_t n, V (&fade)[QV]) {
-    V largest[QV];
+  /// s_ = exp2(exponent); the running maximum and total move on, fade is what older sums shrink by.
+  void score(Rows<T> key, std::int64_t j, std::int64_t n, V (&fade)[QV]) {
+    V largest[QV], reference[QV], sum[QV];
     for (int g = 0; g < QV; ++g) largest[g] = largest_[g];
-    if (raw_scores(key, j, n, largest)) {
-      for (int g = 0; g < QV; ++g) largest[g] = largest_[g];
-      for (std::int64_t k = 0; k < n; ++k)
-        for (int g = 0; g < QV; ++g) largest[g] = hn::Max(largest[g], hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
-    }
+    raw_scores(key, j, n, largest);
     const V factor = hn::Set(d_, scaling_.factor);
-    V sum[QV], reference[QV];
     for (int g = 0; g < QV; ++g) {
-      // A query that has seen no key yet keeps a reference far above the mark of hidden keys, so that these become 0.
-      reference[g] = hn::Max(largest[g], hn::Set(d_, kAboveHidden<T>));
-      fade[g] = exp2_nonpositive(
-          d_, hn::Mul(factor, hn::Sub(hn::Max(largest_[g], hn::Set(d_, kAboveHidden<T>)), reference[g])));
       largest_[g] = largest[g];
+      reference[g] = reference_of(largest[g]);
+      fade[g] = exp2_nonpositive(d_, hn::Sub(reference_[g], reference[g]));
+      reference_[g] = reference[g];
       sum[g] = hn::Zero(d_);
     }
     _Pragma("GCC unroll 2") for (std::int64_t k = 0; k < n; ++k) {
       ATTEND_UNROLL for (int g = 0; g < QV; ++g) {
         T* place = s_ + k * kQueries + g * kLanes<T>;
-        const V e = exp2_nonpositive(d_, hn::Mul(factor, hn::Sub(hn::Load(d_, place), reference[g])));
+        const V e = exp2_nonpositive(d_, hn::MulSub(factor, hn::Load(d_, place), reference[g]));
         sum[g] = hn::Add(sum[g], e);
         hn::Store(e, d_, place);
       }
@@ -118,15 +125,15 @@ class ForwardBlock {
   }
 
   /// The block's values; with a dense mask a copy with those rows zeroed that no query of the block sees, since 0 · NaN is NaN.
-  std::pair<const T*, std::int64_t> usable_values(const T* value, std::int64_t n) {
-    if (!p_.visible.mask) return {value, p_.value_strides.row};
+  Rows<T> usable_values(Rows<T> value, std::int64_t n) {
+    if (!p_.visible.mask) return value;
     for (std::int64_t k = 0; k < n; ++k) {
       V any = hn::Zero(d_);
       for (int g = 0; g < QV; ++g) any = hn::Max(any, hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
       const bool seen = hn::GetLane(hn::MaxOfLanes(d_, any)) > 0;
       T* row = values_ + k * p_.value_width;
       if (seen)
-        std::memcpy(row, value + k * p_.value_strides.row, static_cast<std::size_t>(p_.value_width) * sizeof(T));
+        std::memcpy(row, value.row(k), static_cast<std::size_t>(p_.value_width) * sizeof(T));
       else
         std::memset(row, 0, static_cast<std::size_t>(p_.value_width) * sizeof(T));
     }
@@ -134,23 +141,22 @@ class ForwardBlock {
   }
 
   void store() {
-    T* out = p_.output + b_ * p_.output_strides.batch + h_ * p_.output_strides.head + first_ * p_.output_strides.row;
+    T* out = const_cast<T*>(rows_.output.row(first_));
     for (int g = 0; g < QV; ++g) {
       const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
       const auto none = hn::Eq(total_[g], hn::Zero(d_));
       inverse_[g] = hn::IfThenZeroElse(none, hn::Div(hn::Set(d_, 1), total_[g]));
-      largest_[g] = hn::Max(largest_[g], hn::Set(d_, kAboveHidden<T>));   // as the weights were made
       transpose_out(out_ + g * kLanes<T>, kQueries, rows, p_.value_width, inverse_[g],
                     out + g * kLanes<T> * p_.output_strides.row, p_.output_strides.row);
       if (!p_.inverse || rows == 0) continue;
       const std::int64_t at = (b_ * p_.heads + h_) * p_.queries + first_ + g * kLanes<T>;
-      store_n(largest_[g], d_, p_.largest + at, static_cast<std::size_t>(rows));
+      store_n(reference_[g], d_, p_.largest + at, static_cast<std::size_t>(rows));
       store_n(inverse_[g], d_, p_.inverse + at, static_cast<std::size_t>(rows));
     }
   }
 
   /// weights[i][j] = exp(s − largest) inverse: a second walk over the keys, so that the common case stores nothing of this size.
-  void store_weights(const T* key) {
+  void store_weights(Rows<T> key) {
     T* out = p_.weights + ((b_ * p_.heads + h_) * p_.queries + first_) * p_.keys;
     for (std::int64_t i = 0; i < count_; ++i) {
       std::fill(out + i * p_.keys, out + i * p_.keys + range_.begin, T{0});
@@ -161,11 +167,11 @@ class ForwardBlock {
     for (int g = 0; g < QV; ++g) unused[g] = largest_[g];
     for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock) {
       const std::int64_t n = std::min<std::int64_t>(kKeyBlock, range_.end - j);
-      raw_scores(key + j * p_.key_strides.row, j, n, unused);
+      raw_scores({key.row(j), key.stride}, j, n, unused);
       for (std::int64_t k = 0; k < n; ++k)
         for (int g = 0; g < QV; ++g) {
           T* place = s_ + k * kQueries + g * kLanes<T>;
-          const V e = exp2_nonpositive(d_, hn::Mul(factor, hn::Sub(hn::Load(d_, place), largest_[g])));
+          const V e = exp2_nonpositive(d_, hn::MulSub(factor, hn::Load(d_, place), reference_[g]));
           hn::Store(hn::Mul(e, inverse_[g]), d_, place);
         }
       for (int g = 0; g < QV; ++g) {
@@ -179,10 +185,32 @@ class ForwardBlock {
   const SdpaForward<T>& p_;
   const std::int64_t b_, h_, first_, count_;
   T *qt_, *out_, *s_, *values_;
+  const HeadRows<T> rows_;
   const Scaling<T> scaling_;
-  BlockRange<T, QV> range_;
-  V largest_[QV], total_[QV], inverse_[QV];
+  const BlockRange<T, QV> range_;
+  Ahead& ahead_;
+  V largest_[QV], reference_[QV], total_[QV], inverse_[QV];
 };
+
+/// What block i + 1 needs, and a share of the next head's keys and values.
+template <int QV, class T>
+Ahead next_block(const SdpaForward<T>& p, std::int64_t i, std::int64_t blocks) {
+  constexpr std::int64_t kQueries = QV * kLanes<T>;
+  Ahead ahead;
+  const HeadRows<T> next(p, (i + 1) / blocks);
+  const std::int64_t first = (blocks - 1 - (i + 1) % blocks) * kQueries, last = std::min(first + kQueries, p.queries);
+  ahead.add(next.query, first, last, p.width);
+  ahead.add(next.output, first, last, p.value_width);
+  if (head_bytes(p) <= kMostAhead) {
+    const HeadRows<T> then(p, std::min(i / blocks + 1, p.batch * p.heads - 1));
+    const std::int64_t from = p.keys * (i % blocks) / blocks, to = p.keys * (i % blocks + 1) / blocks;
+    ahead.add(then.key, from, to, p.width);
+    ahead.add(then.value, from, to, p.value_width);
+  }
+  const std::int64_t key_blocks = (p.keys + kKeyBlock - 1) / kKeyBlock;
+  ahead.spread(p.keys / kTile<QV> + key_blocks * (p.value_width / kTile<QV>));
+  return ahead;
+}
 
 template <int QV, class T>
 void run_all(const SdpaForward<T>& p) {
@@ -190,6 +218,7 @@ void run_all(const SdpaForward<T>& p) {
   const std::int64_t blocks = (p.queries + kQueries - 1) / kQueries, tasks = p.batch * p.heads * blocks;
   const int workers = static_cast<int>(std::min<std::int64_t>(threads(), tasks));
   const std::int64_t scratch = scratch_of(p, kQueries);
+  const bool large = head_bytes(p) * p.batch * p.heads >= kLeastAhead;
   std::atomic<std::int64_t> next{0};
   const std::int64_t chunk = std::max<std::int64_t>(1, tasks / 64);
   parallel_run(workers, [&](int worker) {
@@ -197,7 +226,9 @@ void run_all(const SdpaForward<T>& p) {
       for (std::int64_t i = t; i < std::min(tasks, t + chunk); ++i) {
         // Blocks of one head follow each other (its K and V stay in L2), the longest of a causal head first.
         const std::int64_t head = i / blocks, block = blocks - 1 - i % blocks;
-        ForwardBlock<QV, T>(p, head / p.heads, head % p.heads, block * kQueries, p.workspace + worker * scratch).run();
+        Ahead ahead;
+        if (large && i + 1 < std::min(tasks, t + chunk)) ahead = next_block<QV>(p, i, blocks);
+        ForwardBlock<QV, T>(p, head / p.heads, head % p.heads, block * kQueries, p.workspace + worker * scratch, ahead).run();
       }
   });
 }
