@@ -165,8 +165,11 @@ class BackwardBlock {
       hn::Store(hn::Mul(exp2_nonpositive(d_, hn::MulSub(factor, s, largest_[g])), inverse_[g]), d_, weights_ + at);
     };
     const bool partial = !range_.all_see(j, j + n);
-    if (!partial && scaling_.plain && !f_.visible.mask) return scores<QV>(key, qt_, f_.width, n, ahead_, weight);
-    scores<QV>(key, qt_, f_.width, n, ahead_, [&](std::int64_t at, int, V s) HWY_ATTR { hn::Store(s, d_, weights_ + at); });
+    if (!partial && scaling_.plain && !f_.visible.mask) {
+      scores<QV>(key, qt_, f_.width, n, ahead_, [&](std::int64_t k, const auto& sum) HWY_ATTR { each_of<T>(sum, k, weight); });
+      return;
+    }
+    scores<QV>(key, qt_, f_.width, n, ahead_, store_to(weights_));
     if (!scaling_.plain) finish_scores<QV>(scaling_.after, f_.bias, f_.bias_strides, b_, h_, first_, count_, j, n, weights_);
     if (partial) range_.hide(j, n, weights_);
     if (f_.visible.mask) hide_masked<QV>(f_.visible, b_, h_, first_, count_, j, n, weights_);
@@ -183,17 +186,21 @@ class BackwardBlock {
   /// grads_ = P ∘ (Z ∘ dO Vᵀ − delta); returns Z ∘ P, which is P itself without dropout.
   const T* grad_scores(Rows<T> value, std::int64_t j, std::int64_t n) {
     if (f_.dropout <= 0) {
-      scores<QV>(value, gt_, f_.value_width, n, ahead_, [&](std::int64_t at, int g, V dp) HWY_ATTR {
-        hn::Store(hn::Mul(hn::Load(d_, weights_ + at), hn::Sub(dp, delta_[g])), d_, grads_ + at);
+      scores<QV>(value, gt_, f_.value_width, n, ahead_, [&](std::int64_t k, const auto& sum) HWY_ATTR {
+        each_of<T>(sum, k, [&](std::int64_t at, int g, V dp) HWY_ATTR {
+          hn::Store(hn::Mul(hn::Load(d_, weights_ + at), hn::Sub(dp, delta_[g])), d_, grads_ + at);
+        });
       });
       return weights_;
     }
     each(n, [&](std::int64_t at, int) HWY_ATTR { hn::Store(hn::Set(d_, 1), d_, drops_ + at); });
     drop_weights<QV>(f_.seed, f_.dropout, static_cast<std::uint32_t>(b_ * f_.heads + h_), first_, j, n, drops_);
-    scores<QV>(value, gt_, f_.value_width, n, ahead_, [&](std::int64_t at, int g, V dp) HWY_ATTR {
-      const V w = hn::Load(d_, weights_ + at), z = hn::Load(d_, drops_ + at);
-      hn::Store(hn::Mul(w, hn::MulSub(z, dp, delta_[g])), d_, grads_ + at);
-      hn::Store(hn::Mul(w, z), d_, drops_ + at);
+    scores<QV>(value, gt_, f_.value_width, n, ahead_, [&](std::int64_t k, const auto& sum) HWY_ATTR {
+      each_of<T>(sum, k, [&](std::int64_t at, int g, V dp) HWY_ATTR {
+        const V w = hn::Load(d_, weights_ + at), z = hn::Load(d_, drops_ + at);
+        hn::Store(hn::Mul(w, hn::MulSub(z, dp, delta_[g])), d_, grads_ + at);
+        hn::Store(hn::Mul(w, z), d_, drops_ + at);
+      });
     });
     return drops_;
   }

@@ -44,6 +44,14 @@ struct HeadRows {
   }
 };
 
+/// For `scores`: keeps them in an [n][queries] array.
+template <class T>
+auto store_to(T* s) {
+  return [s](std::int64_t k, const auto& sum) HWY_ATTR {
+    each_of<T>(sum, k, [s](std::int64_t at, int, auto v) HWY_ATTR { hn::Store(v, Tag<T>(), s + at); });
+  };
+}
+
 /// How scores become exponents of 2: exp(score) = 2^(factor · S). The plain case leaves S = ± <q, k> as the product gives it
 /// and the exponent is fma(factor, S, −factor · max), rounded once: scaling the queries first would round each of them, and
 /// with large scores that decides between near ties. A bias, or a scale near 0, needs the finished score instead.

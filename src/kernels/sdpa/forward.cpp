@@ -82,13 +82,18 @@ class ForwardBlock {
   void raw_scores(Rows<T> key, std::int64_t j, std::int64_t n, V (&largest)[QV]) {
     const bool partial = !range_.all_see(j, j + n);
     if (!partial && scaling_.plain && !p_.visible.mask) {
-      scores<QV>(key, qt_, p_.width, n, ahead_, [&](std::int64_t at, int g, V s) HWY_ATTR {
-        largest[g] = hn::Max(largest[g], s);
-        hn::Store(s, d_, s_ + at);
+      scores<QV>(key, qt_, p_.width, n, ahead_, [&](std::int64_t k, const auto& sum) HWY_ATTR {
+        V most[QV];   // of the tile: one that could alias the stores would be reloaded after each of them
+        ATTEND_UNROLL for (int g = 0; g < QV; ++g) most[g] = largest[g];
+        each_of<T>(sum, k, [&](std::int64_t at, int g, V s) HWY_ATTR {
+          most[g] = hn::Max(most[g], s);
+          hn::Store(s, d_, s_ + at);
+        });
+        ATTEND_UNROLL for (int g = 0; g < QV; ++g) largest[g] = most[g];
       });
       return;
     }
-    scores<QV>(key, qt_, p_.width, n, ahead_, [&](std::int64_t at, int, V s) HWY_ATTR { hn::Store(s, d_, s_ + at); });
+    scores<QV>(key, qt_, p_.width, n, ahead_, store_to(s_));
     if (!scaling_.plain) finish_scores<QV>(scaling_.after, p_.bias, p_.bias_strides, b_, h_, first_, count_, j, n, s_);
     if (partial) range_.hide(j, n, s_);
     if (p_.visible.mask) hide_masked<QV>(p_.visible, b_, h_, first_, count_, j, n, s_);
@@ -237,7 +242,7 @@ template <class T>
 void forward(const SdpaForward<T>& p) {
   note_simd_target(HWY_TARGET);
   if (p.batch == 0 || p.heads == 0 || p.queries == 0) return;
-  if (kRegisters == 32 && p.queries >= kLongSequence && p.keys >= kLongSequence)
+  if (kRegisters == 32 && !p.visible.causal && p.queries >= kLongSequence && p.keys >= kLongSequence)
     run_all<4, T>(p);
   else
     run_all<2, T>(p);

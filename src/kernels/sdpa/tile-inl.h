@@ -121,8 +121,7 @@ HWY_INLINE void transpose_out(const T* HWY_RESTRICT in, std::int64_t pitch, std:
     for (std::int64_t r = 0; r < rows; ++r) out[r * stride + c] = in[c * pitch + r] * f[r];
 }
 
-/// f(n), with n a compile-time constant if it is one of the usual ones: loops over it then need no remainder, and a short one
-/// overlaps with its successor (D 16: 6 % of forward).
+/// f(n), with n a compile-time constant if it is one of the usual ones: loops over it then need no remainder.
 template <class F>
 HWY_INLINE void with_constant(std::int64_t n, F f) {
   switch (n) {
@@ -134,7 +133,7 @@ HWY_INLINE void with_constant(std::int64_t n, F f) {
   }
 }
 
-/// <key_k, Qt[·]> for K keys from `key`; done(place, g, V) takes vector g of key k, whose place in an [n][queries] array is given.
+/// sum[k][g] = <key_k, Qt[·]> for K keys from `key`, taken by done(sum).
 template <int K, int QV, class T, class F>
 HWY_INLINE void score_tile(const T* HWY_RESTRICT key, std::int64_t stride, const T* HWY_RESTRICT qt, std::int64_t width,
                            F done) {
@@ -151,18 +150,21 @@ HWY_INLINE void score_tile(const T* HWY_RESTRICT key, std::int64_t stride, const
       ATTEND_UNROLL for (int g = 0; g < QV; ++g) sum[k][g] = hn::MulAdd(x, q[g], sum[k][g]);
     }
   }
-  ATTEND_UNROLL for (int k = 0; k < K; ++k) ATTEND_UNROLL for (int g = 0; g < QV; ++g)
-    done(k * kPitch + g * kLanes<T>, g, sum[k][g]);
+  done(sum);
 }
 
-/// score_tile over any number of keys; ahead.step() once a tile.
+/// f(offset in an [n][queries] array, g, vector) for each vector of a tile that starts at key k.
+template <class T, int K, int QV, class V, class F>
+HWY_INLINE void each_of(const V (&sum)[K][QV], std::int64_t k, F f) {
+  ATTEND_UNROLL for (int i = 0; i < K; ++i) ATTEND_UNROLL for (int g = 0; g < QV; ++g)
+    f(((k + i) * QV + g) * kLanes<T>, g, sum[i][g]);
+}
+
+/// score_tile over any number of keys: done(k, sum) takes those from key k on. ahead.step() once a tile.
 template <int QV, class T, class F>
 HWY_INLINE void scores(Rows<T> key, const T* qt, std::int64_t width, std::int64_t keys, Ahead& ahead, F done) {
-  constexpr std::int64_t kPitch = QV * kLanes<T>;
   constexpr int kK = kTile<QV>;
-  const auto from = [&](std::int64_t k) HWY_ATTR {
-    return [&, k](std::int64_t place, int g, hn::Vec<Tag<T>> sum) HWY_ATTR { done(k * kPitch + place, g, sum); };
-  };
+  const auto from = [&](std::int64_t k) HWY_ATTR { return [&, k](const auto& sum) HWY_ATTR { done(k, sum); }; };
   std::int64_t k = 0;
   with_constant(key.stride == width ? width : 0, [&](auto constant) HWY_ATTR {
     const std::int64_t columns = constant > 0 ? static_cast<std::int64_t>(constant) : width, stride = constant > 0 ? columns : key.stride;
