@@ -6,9 +6,13 @@
 #define ATTEND_KERNELS_SDPA_BLOCK_INL_H_
 #endif
 
+#include <atomic>
 #include <cmath>
+#include <cstring>
 
-#include "kernels/attention/dropout.h"
+#include "attend/base/threads.h"
+
+#include "kernels/attention/dropout-inl.h"
 #include "kernels/attention/visible.h"
 #include "kernels/sdpa/tile-inl.h"
 
@@ -20,6 +24,16 @@ template <class T>
 constexpr T kHidden = T(-1e30);          // score of a hidden key; not −inf, which gives NaN in differences
 template <class T>
 constexpr T kAboveHidden = T(-1e29);
+
+/// f(task, worker) for every task, `chunk` neighbours at a time to whichever worker is free.
+template <class F>
+void share_out(std::int64_t tasks, std::int64_t chunk, F f) {
+  std::atomic<std::int64_t> next{0};
+  parallel_run(static_cast<int>(std::min<std::int64_t>(threads(), tasks)), [&](int worker) {
+    for (std::int64_t t = next.fetch_add(chunk); t < tasks; t = next.fetch_add(chunk))
+      for (std::int64_t i = t; i < std::min(tasks, t + chunk); ++i) f(i, worker);
+  });
+}
 
 /// Fetch ahead when all heads together outgrow L2, keys and values only of heads that leave room there for a second one.
 constexpr std::int64_t kLeastAhead = 1 << 20, kMostAhead = 512 << 10;
@@ -143,33 +157,81 @@ void finish_scores(T scale, const T* bias, const ScoreStrides& st, std::int64_t 
     for (std::int64_t k = 0; k < n; ++k) s[k * QV * kLanes<T> + i] += base[i * st.row + k * st.column];
 }
 
-/// s[k][i] = kHidden where the dense mask says no
-template <int QV, class T>
-void hide_masked(const Visibility& v, std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t count,
-                 std::int64_t j, std::int64_t n, T* s) {
-  const ScoreStrides& st = v.mask_strides;
-  const bool* base = v.mask + b * st.batch + h * st.head + first * st.row + j * st.column;
-  for (std::int64_t i = 0; i < count; ++i)
-    for (std::int64_t k = 0; k < n; ++k) {
-      T& score = s[k * QV * kLanes<T> + i];
-      score = base[i * st.row + k * st.column] ? score : kHidden<T>;
-    }
-  for (std::int64_t i = count; i < QV * kLanes<T>; ++i)   // lanes without a query must not make a key look seen
-    for (std::int64_t k = 0; k < n; ++k) s[k * QV * kLanes<T> + i] = kHidden<T>;
-}
+/// Which of keys [j, j + n) each query of a block sees by the dense mask and the facts together, a bit a key.
+template <class T, int QV>
+class MaskTile {
+ public:
+  static constexpr std::int64_t kQueries = QV * kLanes<T>;
+  using Bits = hwy::MakeUnsigned<T>;   // a lane holds as many keys as its own bits
 
-/// s[k][i] *= 0 or 1 / (1 − p), as AttentionDropout (kernels/attention/dropout.h) chooses.
-template <int QV, class T>
-void drop_weights(std::uint64_t seed, double probability, std::uint32_t batch_head, std::int64_t first, std::int64_t j,
-                  std::int64_t n, T* s) {
-  const AttentionDropout dropout(seed, probability);
-  const T factor = static_cast<T>(dropout.factor());
-  for (std::int64_t i = 0; i < QV * kLanes<T>; ++i)
-    for (std::int64_t k = 0; k < n; ++k) {
-      const bool keep = dropout.keeps(batch_head, static_cast<std::uint32_t>(first + i), static_cast<std::uint32_t>(j + k));
-      T& weight = s[k * QV * kLanes<T> + i];
-      weight = keep ? weight * factor : T{0};
+  bool empty() const { return any_ == 0; }                                  // nothing to do for these keys
+  bool every_key_seen(std::int64_t n) const { return any_ == first_bits(n); }
+  bool key_seen(std::int64_t k) const { return any_ >> k & 1; }
+
+  template <class Problem>
+  void load(const Problem& p, const BlockRange<T, QV>& range, std::int64_t batch_head, std::int64_t first, std::int64_t count,
+            std::int64_t j, std::int64_t n) {
+    const ScoreStrides& st = p.visible.mask_strides;
+    const bool* base = p.visible.mask + batch_head / p.heads * st.batch + batch_head % p.heads * st.head + first * st.row + j * st.column;
+    const bool partial = !range.all_see(j, j + n);
+    any_ = 0, all_ = first_bits(n);
+    std::uint64_t row = 0;
+    for (std::int64_t i = 0; i < kQueries; ++i) {
+      if (i == 0 || (st.row != 0 && i < count)) row = row_bits(base + i * st.row, st.column, n);
+      std::uint64_t seen = i < count ? row : 0;
+      if (partial) seen &= first_bits(static_cast<std::int64_t>(range.to[i]) - j) & ~first_bits(static_cast<std::int64_t>(range.from[i]) - j);
+      any_ |= seen, all_ &= seen;
+      for (int part = 0; part < kParts; ++part) bits_[part][i] = static_cast<Bits>(seen >> (part * kBits));
     }
+    all_seen_ = all_ == first_bits(n);
+  }
+
+  /// Scores of keys that a query doesn't see become kHidden.
+  void hide(std::int64_t n, T* s) const {
+    if (all_seen_) return;
+    const Tag<T> d;
+    const hn::RebindToUnsigned<Tag<T>> du;
+    for (std::int64_t k = 0; k < n; ++k) {
+      const auto bit = hn::Set(du, Bits{1} << (k % kBits));
+      for (int g = 0; g < QV; ++g) {
+        const auto seen = hn::RebindMask(d, hn::TestBit(hn::Load(du, bits_[k / kBits] + g * kLanes<T>), bit));
+        T* at = s + k * kQueries + g * kLanes<T>;
+        hn::Store(hn::IfThenElse(seen, hn::Load(d, at), hn::Set(d, kHidden<T>)), d, at);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kBits = 8 * sizeof(T), kParts = kKeyBlock / kBits;
+  static std::uint64_t first_bits(std::int64_t n) {
+    return n <= 0 ? 0 : n >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
+  }
+  static std::uint64_t row_bits(const bool* row, std::int64_t stride, std::int64_t n) {
+    std::uint64_t bits = 0;
+    std::int64_t k = 0;
+    for (; stride == 1 && k + 8 <= n; k += 8) {
+      std::uint64_t bytes;   // each 0 or 1; the product gathers them in its top byte
+      std::memcpy(&bytes, row + k, 8);
+      bits |= (bytes * 0x0102040810204080u >> 56) << k;
+    }
+    for (; k < n; ++k) bits |= std::uint64_t{row[k * stride]} << k;
+    return bits;
+  }
+
+  HWY_ALIGN Bits bits_[kParts][kQueries];
+  std::uint64_t any_ = 0, all_ = 0;
+  bool all_seen_ = false;
+};
+
+/// The first n rows that some query of the tile sees, and zeros for the others: 0 · NaN is NaN. `copy` holds kKeyBlock rows.
+template <class T, int QV>
+Rows<T> seen_rows(const MaskTile<T, QV>& mask, Rows<T> rows, std::int64_t n, std::int64_t width, T* copy) {
+  if (mask.every_key_seen(n)) return rows;
+  for (std::int64_t k = 0; k < n; ++k) {
+    if (mask.key_seen(k)) std::copy_n(rows.row(k), width, copy + k * width);
+    else std::fill_n(copy + k * width, width, T{0});
+  }
+  return {copy, width};
 }
 
 }  // namespace attend::kernels::HWY_NAMESPACE

@@ -8,7 +8,6 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include <atomic>
 #include <cmath>
 
 #include "attend/base/threads.h"
@@ -42,7 +41,7 @@ class ForwardBlock {
       : p_(p), b_(b), h_(h), first_(first), count_(std::min(kQueries, p.queries - first)), qt_(scratch),
         out_(qt_ + p.width * kQueries), s_(out_ + p.value_width * kQueries), values_(s_ + kKeyBlock * kQueries),
         rows_(p, b * p.heads + h), scaling_(p), range_(p, b, first, count_),
-        ahead_(ahead) {}
+        dropout_(p.seed, p.dropout), ahead_(ahead) {}
 
   void run() {
     const Rows<T> key = rows_.key, value = rows_.value;
@@ -50,16 +49,23 @@ class ForwardBlock {
     for (int g = 0; g < QV; ++g)
       largest_[g] = hn::Set(d_, kHidden<T>), reference_[g] = reference_of(largest_[g]), total_[g] = hn::Zero(d_);
     bool first = true;
-    for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock, first = false) {
+    for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock) {
       const std::int64_t n = std::min<std::int64_t>(kKeyBlock, range_.end - j);
+      Rows<T> v{value.row(j), value.stride};
+      if (p_.visible.mask) {
+        mask_.load(p_, range_, b_ * p_.heads + h_, first_, count_, j, n);
+        if (mask_.empty() && !p_.weights) continue;
+        v = seen_rows(mask_, v, n, p_.value_width, values_);
+      }
       V fade[QV];
       score({key.row(j), key.stride}, j, n, fade);
       if (p_.dropout > 0) drop(j, n);
-      add_values<QV>(usable_values({value.row(j), value.stride}, n), p_.value_width, s_, n, fade, first, out_, ahead_);
+      add_values<QV>(v, p_.value_width, s_, n, fade, first, out_, ahead_);
+      first = false;
     }
     if (first) std::memset(out_, 0, static_cast<std::size_t>(p_.value_width * kQueries) * sizeof(T));
     store();
-    if (p_.weights) store_weights(key);
+    if (p_.weights) finish_weights();
   }
 
  private:
@@ -95,8 +101,8 @@ class ForwardBlock {
     }
     scores<QV>(key, qt_, p_.width, n, ahead_, store_to(s_));
     if (!scaling_.plain) finish_scores<QV>(scaling_.after, p_.bias, p_.bias_strides, b_, h_, first_, count_, j, n, s_);
-    if (partial) range_.hide(j, n, s_);
-    if (p_.visible.mask) hide_masked<QV>(p_.visible, b_, h_, first_, count_, j, n, s_);
+    if (p_.visible.mask) mask_.hide(n, s_);
+    else if (partial) range_.hide(j, n, s_);
     for (std::int64_t k = 0; k < n; ++k)
       for (int g = 0; g < QV; ++g) largest[g] = hn::Max(largest[g], hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
   }
@@ -106,6 +112,7 @@ class ForwardBlock {
     V largest[QV], reference[QV], sum[QV];
     for (int g = 0; g < QV; ++g) largest[g] = largest_[g];
     raw_scores(key, j, n, largest);
+    if (p_.weights) keep_scores(j, n);
     const V factor = hn::Set(d_, scaling_.factor);
     for (int g = 0; g < QV; ++g) {
       largest_[g] = largest[g];
@@ -125,33 +132,22 @@ class ForwardBlock {
     for (int g = 0; g < QV; ++g) total_[g] = hn::MulAdd(total_[g], fade[g], sum[g]);
   }
 
+  /// Zeros for dropped weights; what is kept is scaled once, at the end.
   void drop(std::int64_t j, std::int64_t n) {
-    drop_weights<QV>(p_.seed, p_.dropout, static_cast<std::uint32_t>(b_ * p_.heads + h_), first_, j, n, s_);
-  }
-
-  /// The block's values; with a dense mask a copy with those rows zeroed that no query of the block sees, since 0 · NaN is NaN.
-  Rows<T> usable_values(Rows<T> value, std::int64_t n) {
-    if (!p_.visible.mask) return value;
-    for (std::int64_t k = 0; k < n; ++k) {
-      V any = hn::Zero(d_);
-      for (int g = 0; g < QV; ++g) any = hn::Max(any, hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
-      const bool seen = hn::GetLane(hn::MaxOfLanes(d_, any)) > 0;
-      T* row = values_ + k * p_.value_width;
-      if (seen)
-        std::memcpy(row, value.row(k), static_cast<std::size_t>(p_.value_width) * sizeof(T));
-      else
-        std::memset(row, 0, static_cast<std::size_t>(p_.value_width) * sizeof(T));
-    }
-    return {values_, p_.value_width};
+    const auto batch_head = static_cast<std::uint32_t>(b_ * p_.heads + h_);
+    each_kept<QV, T>(dropout_, batch_head, first_, j, n, [&](std::int64_t at, auto kept) HWY_ATTR {
+      hn::Store(hn::IfThenElseZero(kept, hn::Load(d_, s_ + at)), d_, s_ + at);
+    });
   }
 
   void store() {
     T* out = const_cast<T*>(rows_.output.row(first_));
+    const V kept_factor = hn::Set(d_, p_.dropout > 0 ? static_cast<T>(dropout_.factor()) : T{1});
     for (int g = 0; g < QV; ++g) {
       const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
       const auto none = hn::Eq(total_[g], hn::Zero(d_));
       inverse_[g] = hn::IfThenZeroElse(none, hn::Div(hn::Set(d_, 1), total_[g]));
-      transpose_out(out_ + g * kLanes<T>, kQueries, rows, p_.value_width, inverse_[g],
+      transpose_out(out_ + g * kLanes<T>, kQueries, rows, p_.value_width, hn::Mul(inverse_[g], kept_factor),
                     out + g * kLanes<T> * p_.output_strides.row, p_.output_strides.row);
       if (!p_.inverse || rows == 0) continue;
       const std::int64_t at = (b_ * p_.heads + h_) * p_.queries + first_ + g * kLanes<T>;
@@ -160,29 +156,32 @@ class ForwardBlock {
     }
   }
 
-  /// weights[i][j] = exp(s − largest) inverse: a second walk over the keys, so that the common case stores nothing of this size.
-  void store_weights(Rows<T> key) {
-    T* out = p_.weights + ((b_ * p_.heads + h_) * p_.queries + first_) * p_.keys;
-    for (std::int64_t i = 0; i < count_; ++i) {
-      std::fill(out + i * p_.keys, out + i * p_.keys + range_.begin, T{0});
-      std::fill(out + i * p_.keys + range_.end, out + (i + 1) * p_.keys, T{0});
+  T* weights_of(std::int64_t i) const { return p_.weights + ((b_ * p_.heads + h_) * p_.queries + first_ + i) * p_.keys; }
+
+  /// Scores go where the weights will be: the maximum and the total are known only after the last key.
+  void keep_scores(std::int64_t j, std::int64_t n) {
+    for (int g = 0; g < QV; ++g) {
+      const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
+      if (rows > 0) transpose_out(s_ + g * kLanes<T>, kQueries, rows, n, hn::Set(d_, 1), weights_of(g * kLanes<T>) + j, p_.keys);
     }
+  }
+
+  /// weights[i][j] = exp(s − largest) inverse, 0 where no query of the block sees the key
+  void finish_weights() {
+    HWY_ALIGN T reference[kQueries], inverse[kQueries];
+    for (int g = 0; g < QV; ++g)
+      hn::Store(reference_[g], d_, reference + g * kLanes<T>), hn::Store(inverse_[g], d_, inverse + g * kLanes<T>);
     const V factor = hn::Set(d_, scaling_.factor);
-    V unused[QV];
-    for (int g = 0; g < QV; ++g) unused[g] = largest_[g];
-    for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock) {
-      const std::int64_t n = std::min<std::int64_t>(kKeyBlock, range_.end - j);
-      raw_scores({key.row(j), key.stride}, j, n, unused);
-      for (std::int64_t k = 0; k < n; ++k)
-        for (int g = 0; g < QV; ++g) {
-          T* place = s_ + k * kQueries + g * kLanes<T>;
-          const V e = exp2_nonpositive(d_, hn::MulSub(factor, hn::Load(d_, place), reference_[g]));
-          hn::Store(hn::Mul(e, inverse_[g]), d_, place);
-        }
-      for (int g = 0; g < QV; ++g) {
-        const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
-        transpose_out(s_ + g * kLanes<T>, kQueries, rows, n, hn::Set(d_, 1), out + g * kLanes<T> * p_.keys + j, p_.keys);
-      }
+    for (std::int64_t i = 0; i < count_; ++i) {
+      T* row = weights_of(i);
+      std::fill(row, row + range_.begin, T{0});
+      std::fill(row + range_.end, row + p_.keys, T{0});
+      const V c = hn::Set(d_, reference[i]), r = hn::Set(d_, inverse[i]);
+      const auto weight = [&](V s) HWY_ATTR { return hn::Mul(exp2_nonpositive(d_, hn::MulSub(factor, s, c)), r); };
+      std::int64_t j = range_.begin;
+      for (; j + kLanes<T> <= range_.end; j += kLanes<T>) hn::StoreU(weight(hn::LoadU(d_, row + j)), d_, row + j);
+      const auto rest = static_cast<std::size_t>(range_.end - j);
+      if (rest > 0) store_n(weight(load_n(d_, row + j, rest)), d_, row + j, rest);
     }
   }
 
@@ -193,7 +192,9 @@ class ForwardBlock {
   const HeadRows<T> rows_;
   const Scaling<T> scaling_;
   const BlockRange<T, QV> range_;
+  const AttentionDropout dropout_;
   Ahead& ahead_;
+  MaskTile<T, QV> mask_;
   V largest_[QV], reference_[QV], total_[QV], inverse_[QV];
 };
 
@@ -221,20 +222,15 @@ template <int QV, class T>
 void run_all(const SdpaForward<T>& p) {
   constexpr std::int64_t kQueries = QV * kLanes<T>;
   const std::int64_t blocks = (p.queries + kQueries - 1) / kQueries, tasks = p.batch * p.heads * blocks;
-  const int workers = static_cast<int>(std::min<std::int64_t>(threads(), tasks));
   const std::int64_t scratch = scratch_of(p, kQueries);
   const bool large = head_bytes(p) * p.batch * p.heads >= kLeastAhead;
-  std::atomic<std::int64_t> next{0};
   const std::int64_t chunk = std::max<std::int64_t>(1, tasks / 64);
-  parallel_run(workers, [&](int worker) {
-    for (std::int64_t t = next.fetch_add(chunk); t < tasks; t = next.fetch_add(chunk))
-      for (std::int64_t i = t; i < std::min(tasks, t + chunk); ++i) {
-        // Blocks of one head follow each other (its K and V stay in L2), the longest of a causal head first.
-        const std::int64_t head = i / blocks, block = blocks - 1 - i % blocks;
-        Ahead ahead;
-        if (large && i + 1 < std::min(tasks, t + chunk)) ahead = next_block<QV>(p, i, blocks);
-        ForwardBlock<QV, T>(p, head / p.heads, head % p.heads, block * kQueries, p.workspace + worker * scratch, ahead).run();
-      }
+  share_out(tasks, chunk, [&](std::int64_t i, int worker) {
+    // Blocks of one head follow each other (its K and V stay in L2), the longest of a causal head first.
+    const std::int64_t head = i / blocks, block = blocks - 1 - i % blocks;
+    Ahead ahead;
+    if (large && i + 1 < tasks) ahead = next_block<QV>(p, i, blocks);
+    ForwardBlock<QV, T>(p, head / p.heads, head % p.heads, block * kQueries, p.workspace + worker * scratch, ahead).run();
   });
 }
 
