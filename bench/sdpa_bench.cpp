@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <memory>
+#include <optional>
 
 #include "attend/ops/attention.h"
 #include "cases.h"
@@ -45,7 +46,8 @@ struct Problem {
   at::Tensor ours() const { return std::get<0>(sdpa(query, key, value, options)); }
   at::Tensor theirs() const {
     if (options.need_weights) return std::get<0>(compose::sdpa(query, key, value, options));   // PyTorch's returns none
-    return at::scaled_dot_product_attention(query, key, value, mask, options.dropout, options.causal);
+    const auto given = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
+    return at::scaled_dot_product_attention(query, key, value, given, options.dropout, options.causal);
   }
   void backward(const at::Tensor& from) const {
     torch::autograd::grad({from}, {query, key, value}, {cotangent}, /*retain_graph=*/true);

@@ -6,6 +6,8 @@
 #define ATTEND_KERNELS_ATTENTION_DROPOUT_INL_H_
 #endif
 
+#include <algorithm>
+
 #include "kernels/attention/dropout.h"
 #include "kernels/simd/math-inl.h"
 
@@ -28,6 +30,9 @@ HWY_INLINE void philox_lanes(D d, V (&c)[4], std::array<std::uint32_t, 2> key) {
 }
 #endif
 
+/// Queries whose random words are made at once.
+constexpr int kRandomStep = 2 * hn::MaxLanes(hn::ScalableTag<std::uint64_t>());
+
 /// words[w][i] = word w of the random block of keys [8 · group, 8 · group + 8) and query first + i, for kCount queries.
 template <int kCount>
 HWY_INLINE void random_words(const AttentionDropout& dropout, std::uint32_t batch_head, std::uint32_t first, std::uint32_t group,
@@ -40,8 +45,7 @@ HWY_INLINE void random_words(const AttentionDropout& dropout, std::uint32_t batc
 #else
   const hn::ScalableTag<std::uint64_t> d;
   const hn::Repartition<std::uint32_t, decltype(d)> narrow;
-  constexpr int kStep = 2 * hn::MaxLanes(d);   // even queries in one set of lanes, odd ones in another
-  for (int i = 0; i < kCount; i += kStep) {
+  for (int i = 0; i < kCount; i += kRandomStep) {   // even queries in one set of lanes, odd ones in another
     hn::Vec<decltype(d)> c[2][4];
     for (int odd = 0; odd < 2; ++odd) {
       const auto lane = hn::Iota(d, 0);
@@ -71,11 +75,12 @@ HWY_INLINE void each_kept(const AttentionDropout& dropout, std::uint32_t batch_h
     if constexpr (sizeof(T) == 8) return hn::PromoteTo(whole, bits);
     else return bits;
   };
-  HWY_ALIGN std::uint32_t words[4][kCount];
+  constexpr int kRow = std::max<int>(kCount, kRandomStep);   // the generator writes whole steps
+  HWY_ALIGN std::uint32_t words[4][kRow];
   const auto low = hn::Set(whole, 0xffff), last_dropped = hn::Set(whole, static_cast<std::int32_t>(dropout.threshold()) - 1);
   for (std::int64_t k = j; k < j + n; ++k) {
     if (k == j || k % 8 == 0)
-      random_words<kCount>(dropout, batch_head, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(k / 8), words);
+      random_words<kRow>(dropout, batch_head, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(k / 8), words);
     _Pragma("GCC unroll 8") for (int g = 0; g < QV; ++g) {
       auto bits = load(words[k % 8 / 2] + g * kLanesOf);
       if (k % 2) bits = hn::ShiftRight<16>(bits);

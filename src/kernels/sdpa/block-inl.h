@@ -35,6 +35,16 @@ void share_out(std::int64_t tasks, std::int64_t chunk, F f) {
   });
 }
 
+/// f(vectors) with as few vectors of queries, a compile-time power of two up to QV, as hold the `queries` that are left: the last
+/// block of a head is not always a full one (L 100: 112 queries are computed and not 128).
+template <int QV, class T, class F>
+void with_tile(std::int64_t queries, F f) {
+  if constexpr (QV > 1) {
+    if (queries <= QV / 2 * kLanes<T>) return with_tile<QV / 2, T>(queries, f);
+  }
+  f(std::integral_constant<int, QV>());
+}
+
 /// Fetch ahead when all heads together outgrow L2, keys and values only of heads that leave room there for a second one.
 constexpr std::int64_t kLeastAhead = 1 << 20, kMostAhead = 512 << 10;
 
