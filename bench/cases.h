@@ -58,17 +58,38 @@ inline constexpr std::array kPoolCases = {
     PoolCase{37, 19, 77},
 };
 
+enum class SdpaVariant { kPlain, kCausal, kDropout, kWeights, kHalfLengths, kWindow, kMask };
+
 struct SdpaCase {
   std::int64_t batch, heads, length, width;
-  bool causal = false;
+  SdpaVariant variant = SdpaVariant::kPlain;
 };
-/// From short and many to long and few: a classifier's batch, a translator's, and language models'.
+/// From short and many to long and few: a classifier's batch, a translator's, and language models'. Then lengths and widths
+/// that are no multiple of a tile, each before the next multiple; fewer heads than threads; and one row for each option.
 inline constexpr std::array kSdpaCases = {
     SdpaCase{8, 8, 32, 16},         SdpaCase{32, 8, 64, 64},  SdpaCase{8, 8, 128, 64},
     SdpaCase{4, 8, 512, 16},        SdpaCase{4, 8, 512, 32},  SdpaCase{4, 8, 512, 64},
-    SdpaCase{4, 8, 512, 128},       SdpaCase{4, 8, 500, 40},  SdpaCase{4, 8, 512, 64, true},
-    SdpaCase{1, 8, 2048, 64},       SdpaCase{1, 8, 2048, 64, true},
-    SdpaCase{1, 8, 4096, 64, true},
+    SdpaCase{4, 8, 512, 128},
+    SdpaCase{4, 8, 512, 64, SdpaVariant::kCausal},
+    SdpaCase{1, 8, 2048, 64},
+    SdpaCase{1, 8, 2048, 64, SdpaVariant::kCausal},
+    SdpaCase{1, 8, 4096, 64, SdpaVariant::kCausal},
+    SdpaCase{8, 8, 33, 64},         SdpaCase{8, 8, 48, 64},
+    SdpaCase{8, 8, 100, 64},        SdpaCase{8, 8, 112, 64},
+    SdpaCase{4, 8, 500, 64},        SdpaCase{4, 8, 500, 40},
+    SdpaCase{4, 8, 512, 40},        SdpaCase{4, 8, 512, 48},
+    SdpaCase{4, 8, 512, 80},        SdpaCase{4, 8, 512, 96},
+    SdpaCase{1, 1, 2048, 64},
+    SdpaCase{4, 8, 512, 64, SdpaVariant::kDropout},
+    SdpaCase{1, 8, 2048, 64, SdpaVariant::kDropout},
+    SdpaCase{4, 8, 512, 64, SdpaVariant::kWeights},
+    SdpaCase{4, 8, 512, 64, SdpaVariant::kHalfLengths},
+    SdpaCase{4, 8, 512, 64, SdpaVariant::kMask},
+    SdpaCase{1, 8, 1024, 64, SdpaVariant::kWindow},
+    SdpaCase{1, 8, 2048, 64, SdpaVariant::kWindow},
+    SdpaCase{1, 8, 4096, 64, SdpaVariant::kWindow},
 };
+/// Keys that a query of kWindow sees.
+inline constexpr std::int64_t kSdpaWindow = 64;
 
 }  // namespace attend::bench

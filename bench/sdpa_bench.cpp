@@ -1,10 +1,14 @@
 // Scaled dot-product attention beside PyTorch's, self-attention with as many queries as keys.
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <memory>
+#include <optional>
 
 #include "attend/ops/attention.h"
 #include "cases.h"
@@ -13,56 +17,95 @@
 namespace attend::bench {
 namespace {
 
-using Attention = at::Tensor (*)(const at::Tensor&, const at::Tensor&, const at::Tensor&, bool causal);
+constexpr double kDropout = 0.1;
 
-at::Tensor ours(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, bool causal) {
-  AttentionOptions options;
-  options.causal = causal;
-  return std::get<0>(sdpa(query, key, value, options));
-}
-
-at::Tensor theirs(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, bool causal) {
-  return at::scaled_dot_product_attention(query, key, value, {}, 0.0, causal);
-}
-
+/// Inputs of a case, and its options in both conventions.
 struct Problem {
-  explicit Problem(const SdpaCase& c) : causal(c.causal) {
+  explicit Problem(const SdpaCase& c) {
     const auto make = [&] { return at::randn({c.batch, c.heads, c.length, c.width}).set_requires_grad(true); };
     query = make(), key = make(), value = make();
     cotangent = at::randn({c.batch, c.heads, c.length, c.width});
+    const at::Tensor place = at::arange(c.length, at::kLong);
+    const at::Tensor ahead = place.unsqueeze(0) - place.unsqueeze(1);   // key − query
+    switch (c.variant) {
+      case SdpaVariant::kPlain: break;
+      case SdpaVariant::kCausal: options.causal = true; break;
+      case SdpaVariant::kDropout: options.dropout = kDropout; break;
+      case SdpaVariant::kWeights: options.need_weights = true; break;
+      case SdpaVariant::kHalfLengths:
+        options.key_lengths = at::full({c.batch}, c.length / 2, at::kLong);
+        mask = place.lt(c.length / 2).expand({c.batch, 1, c.length, c.length});
+        break;
+      case SdpaVariant::kMask: options.mask = mask = ahead.le(0); break;
+      case SdpaVariant::kWindow:
+        options.window_left = kSdpaWindow / 2, options.window_right = kSdpaWindow / 2 - 1;
+        mask = ahead.ge(-options.window_left).logical_and(ahead.le(options.window_right));
+        break;
+    }
   }
-  void forward(Attention f) const {
-    const at::NoGradGuard off;
-    f(query, key, value, causal);
+  at::Tensor ours() const { return std::get<0>(sdpa(query, key, value, options)); }
+  at::Tensor theirs() const {
+    if (options.need_weights) return std::get<0>(compose::sdpa(query, key, value, options));   // PyTorch's returns none
+    const auto given = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
+    return at::scaled_dot_product_attention(query, key, value, given, options.dropout, options.causal);
   }
-  at::Tensor output(Attention f) const { return f(query, key, value, causal); }
   void backward(const at::Tensor& from) const {
     torch::autograd::grad({from}, {query, key, value}, {cotangent}, /*retain_graph=*/true);
   }
-  at::Tensor query, key, value, cotangent;
-  bool causal;
+
+  at::Tensor query, key, value, cotangent, mask;
+  AttentionOptions options;
 };
 
-std::function<void()> one_side(const std::shared_ptr<Problem>& p, Attention f, Direction direction) {
-  if (direction == Direction::kForward) return [p, f] { p->forward(f); };
-  return [p, kept = p->output(f)] { p->backward(kept); };
+using Side = at::Tensor (Problem::*)() const;
+
+std::function<void()> one_side(const std::shared_ptr<Problem>& p, Side side, Direction direction) {
+  if (direction == Direction::kBackward) return [p, kept = ((*p).*side)()] { p->backward(kept); };
+  return [p, side] {
+    const at::NoGradGuard off;
+    ((*p).*side)();
+  };
+}
+
+/// Keys that a query sees, on average.
+double keys_of(const SdpaCase& c) {
+  const auto length = static_cast<double>(c.length);
+  switch (c.variant) {
+    case SdpaVariant::kCausal:
+    case SdpaVariant::kHalfLengths:
+    case SdpaVariant::kMask: return length / 2;
+    case SdpaVariant::kWindow: return kSdpaWindow;
+    default: return length;
+  }
+}
+
+void name_variant(const SdpaCase& c, Case& row) {
+  const auto name = [&](const char* what, std::int64_t value) { row.shape.emplace_back(what, value); };
+  switch (c.variant) {
+    case SdpaVariant::kPlain: break;
+    case SdpaVariant::kCausal: return name("causal", 1);
+    case SdpaVariant::kDropout: return name("dropout", 1);
+    case SdpaVariant::kWeights: return name("weights", 1);
+    case SdpaVariant::kHalfLengths: return name("lengths", c.length / 2);
+    case SdpaVariant::kMask: return name("mask", 1);
+    case SdpaVariant::kWindow: return name("window", kSdpaWindow);
+  }
 }
 
 Case make_case(const SdpaCase& c, Direction direction) {
-  const double scores = static_cast<double>(c.batch * c.heads * c.length) * static_cast<double>(c.length) * (c.causal ? 0.5 : 1);
-  const double elements = static_cast<double>(c.batch * c.heads * c.length * c.width);
+  const auto queries = static_cast<double>(c.batch * c.heads * c.length), width = static_cast<double>(c.width);
   const bool forward = direction == Direction::kForward;
   Case row;
   row.op = "sdpa";
   row.direction = direction;
   row.shape = {{"B", c.batch}, {"H", c.heads}, {"L", c.length}, {"D", c.width}};
-  if (c.causal) row.shape.emplace_back("causal", 1);
-  row.peer = "libtorch";
-  row.flops = scores * static_cast<double>(c.width) * (forward ? 4 : 10);   // two products forward, five backward
-  row.bytes = elements * 4 * (forward ? 4 : 8);
+  name_variant(c, row);
+  row.peer = c.variant == SdpaVariant::kWeights ? "composition" : "libtorch";
+  row.flops = queries * keys_of(c) * width * (forward ? 4 : 10);   // two products forward, five backward
+  row.bytes = queries * width * 4 * (forward ? 4 : 8);
   row.prepare = [=] {
     const auto p = std::make_shared<Problem>(c);
-    return Runs{one_side(p, &ours, direction), one_side(p, &theirs, direction)};
+    return Runs{one_side(p, &Problem::ours, direction), one_side(p, &Problem::theirs, direction)};
   };
   return row;
 }
@@ -70,7 +113,8 @@ Case make_case(const SdpaCase& c, Direction direction) {
 const Registration kRegistration{[] {
   std::vector<Case> rows;
   for (const Direction d : {Direction::kForward, Direction::kBackward})
-    for (const SdpaCase& c : kSdpaCases) rows.push_back(make_case(c, d));
+    for (const SdpaCase& c : kSdpaCases)
+      if (d == Direction::kForward || c.variant != SdpaVariant::kWeights) rows.push_back(make_case(c, d));   // same backward
   return rows;
 }};
 

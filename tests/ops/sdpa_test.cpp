@@ -382,5 +382,70 @@ TEST(Sdpa, EveryCheckSaysWhatIsWrong) {
   expect_refused(q, k, v, with([](auto& o) { o.dropout = 1; }), "attend::sdpa: dropout is 1.000000 but must be in [0, 1)");
 }
 
+/// Output, weights and gradients against the composition in double.
+void expect_as_composed(const Inputs& in, double tolerance = 1e-13) {
+  const auto ours = everything(in, true, at::kDouble), composed = everything(in, false, at::kDouble);
+  for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_LT(test::relative_error(ours[i], composed[i]), tolerance) << i;
+}
+
+// One key head and several threads: the keys are shared out, in chunks whose sums must not show how.
+TEST(Sdpa, FewHeadsGiveTheSameBitsOnAnyNumberOfThreads) {
+  for (Case c : {Case{"plain", 1, 2, 1, 70, 300, 8, 8}, Case{"causal", 1, 1, 1, 290, 300, 9, 7, true},
+                 Case{"window", 1, 2, 2, 300, 300, 8, 8, false, Alignment::kLast, 20, 5},
+                 Case{"mask", 1, 1, 1, 40, 1100, 8, 8, false, Alignment::kLast, -1, -1, true, true, true}}) {
+    SCOPED_TRACE(c.name);
+    Inputs in = inputs_of(c, at::kFloat);
+    if (c.key_lengths) in.options.key_lengths = at::full({1}, 1000, at::kLong), in.options.query_lengths = at::full({1}, 37, at::kLong);
+    std::vector<at::Tensor> once;
+    for (const int threads : {1, 2, 3, 7}) {
+      const test::WithThreads with(threads);
+      const auto all = everything(in, true, at::kFloat);
+      if (once.empty()) once = all;
+      for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(same_bits(once[i], all[i])) << threads << " threads, " << i;
+      expect_as_composed(in);
+    }
+  }
+}
+
+// More than 1 MB in all, heads side by side in memory: rows of the next block are fetched ahead, one by one.
+TEST(Sdpa, ManyHeadsInAnyLayout) {
+  Inputs in = inputs_of({"many", 5, 6, 3, 97, 130, 24, 40, true}, at::kDouble);
+  expect_as_composed(in);
+  const auto as_blhd = [](const at::Tensor& t) { return t.transpose(1, 2).contiguous().transpose(1, 2); };
+  in.query = as_blhd(in.query), in.key = as_blhd(in.key), in.value = as_blhd(in.value);
+  expect_as_composed(in);
+}
+
+TEST(Sdpa, DropoutAndWindowOnEveryTarget) {
+  Inputs in = inputs_of({"drop", 1, 2, 2, 45, 150, 8, 8, false, Alignment::kLast, 13, 6});   // first keys of blocks at any place
+  in.options.dropout = 0.4, in.options.seed = 0xfedcba9876543210;
+  test::for_each_target([&] { expect_as_composed(in); });
+  in = inputs_of({"mask", 2, 2, 1, 34, 70, 8, 8, false, Alignment::kLast, -1, -1, false, false, true});
+  in.options.dropout = 0.25;
+  test::for_each_target([&] { expect_as_composed(in); });
+}
+
+TEST(Sdpa, MasksOfEveryShapeAndDensity) {
+  Inputs in = inputs_of({"masks", 2, 3, 3, 70, 140, 8, 8, false, Alignment::kLast, 90, 40});
+  const at::Tensor dense = random_tensor({2, 3, 70, 140}, 11).gt(0);
+  at::Tensor tiles = at::zeros({70, 140}, at::kBool);   // a block of keys that nobody sees, one that all see, one mixed
+  tiles.narrow(1, 64, 64).fill_(true), tiles.slice(0, 0, 70, 3).narrow(1, 128, 12).fill_(true);
+  const std::vector<at::Tensor> masks = {
+      dense, dense.transpose(2, 3).contiguous().transpose(2, 3), dense.narrow(1, 0, 1), dense.narrow(2, 0, 1),
+      dense.narrow(3, 0, 1), tiles, at::ones({1}, at::kBool), at::zeros({1}, at::kBool)};
+  for (std::size_t m = 0; m < masks.size(); ++m) {
+    SCOPED_TRACE(m);
+    in.options.mask = masks[m];
+    expect_as_composed(in);
+  }
+}
+
+TEST(Sdpa, MinusInfinityAsBiasHidesAKey) {
+  Inputs in = inputs_of({"bias", 1, 2, 2, 20, 70, 8, 8, false, Alignment::kLast, -1, -1, false, false, false, true}, at::kFloat);
+  in.options.bias.narrow(2, 10, 30).fill_(-std::numeric_limits<float>::infinity());
+  const auto ours = everything(in, true, at::kFloat), composed = everything(in, false, at::kFloat), truth = everything(in, false, at::kDouble);
+  for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
+}
+
 }  // namespace
 }  // namespace attend

@@ -48,7 +48,8 @@ struct SdpaForward {
   T* workspace = nullptr;     // sdpa_forward_workspace elements, 64-byte aligned
 };
 
-/// Elements of scratch that sdpa_forward needs with the current number of threads.
+/// Elements of scratch that sdpa_forward needs with the current number of threads. Those of sdpa_backward include a dQ for each
+/// part of the keys, at most eight, where it shares them out.
 template <class T>
 std::int64_t sdpa_forward_workspace(const SdpaForward<T>& p);
 
@@ -74,7 +75,8 @@ struct SdpaBackward {
 template <class T>
 std::int64_t sdpa_backward_workspace(const SdpaBackward<T>& p);
 
-/// Parallel over batch × key heads; no allocation. Cost: 10 B H Lq Lk D operations on visible tiles.
+/// Parallel over batch × key heads, and over parts of their keys where there are fewer heads than threads; no allocation. Cost:
+/// 10 B H Lq Lk D operations on visible tiles. The same bits on any number of threads.
 void sdpa_backward(const SdpaBackward<float>& p);
 void sdpa_backward(const SdpaBackward<double>& p);
 

@@ -16,11 +16,19 @@ class AttentionDropout {
         factor_(1.0 / (1.0 - threshold_ / 65536.0)) {}
 
   bool keeps(std::uint32_t batch_head, std::uint32_t query, std::uint32_t key) const {
-    const auto block = philox({key / 8, query, batch_head, kDomain}, key_);
-    const std::uint32_t pair = block[key % 8 / 2];
+    const std::uint32_t pair = block(batch_head, query, key / 8)[key % 8 / 2];
     return (key % 2 ? pair >> 16 : pair & 0xffff) >= threshold_;
   }
-  double factor() const { return factor_; }
+  double factor() const { return factor_; }   ///< of what is kept
+
+  // The parts of keeps(), for code that decides about many weights at once (dropout-inl.h): a weight is kept if its 16 bits,
+  // the low half of a word for even keys and the high half for odd ones, are at least threshold().
+  static constexpr std::uint32_t kDomain = 0x61747464;   // keeps these counters apart from every Purpose of Random
+  std::array<std::uint32_t, 4> block(std::uint32_t batch_head, std::uint32_t query, std::uint32_t group_of_8_keys) const {
+    return philox({group_of_8_keys, query, batch_head, kDomain}, key_);
+  }
+  std::array<std::uint32_t, 2> key() const { return key_; }
+  std::uint32_t threshold() const { return threshold_; }
 
   /// out[batch_head][query][key] = factor() where kept, else 0.
   template <class T>
@@ -33,7 +41,6 @@ class AttentionDropout {
   }
 
  private:
-  static constexpr std::uint32_t kDomain = 0x61747464;   // keeps these counters apart from every Purpose of Random
   std::array<std::uint32_t, 2> key_;
   std::uint32_t threshold_;
   double factor_;

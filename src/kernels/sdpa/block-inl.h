@@ -6,9 +6,13 @@
 #define ATTEND_KERNELS_SDPA_BLOCK_INL_H_
 #endif
 
+#include <atomic>
 #include <cmath>
+#include <cstring>
 
-#include "kernels/attention/dropout.h"
+#include "attend/base/threads.h"
+
+#include "kernels/attention/dropout-inl.h"
 #include "kernels/attention/visible.h"
 #include "kernels/sdpa/tile-inl.h"
 
@@ -21,13 +25,64 @@ constexpr T kHidden = T(-1e30);          // score of a hidden key; not −inf, w
 template <class T>
 constexpr T kAboveHidden = T(-1e29);
 
+/// f(task, worker) for every task, `chunk` neighbours at a time to whichever worker is free.
+template <class F>
+void share_out(std::int64_t tasks, std::int64_t chunk, F f) {
+  std::atomic<std::int64_t> next{0};
+  parallel_run(static_cast<int>(std::min<std::int64_t>(threads(), tasks)), [&](int worker) {
+    for (std::int64_t t = next.fetch_add(chunk); t < tasks; t = next.fetch_add(chunk))
+      for (std::int64_t i = t; i < std::min(tasks, t + chunk); ++i) f(i, worker);
+  });
+}
+
+/// f(vectors) with as few vectors of queries, a compile-time power of two up to QV, as hold the `queries` that are left: the last
+/// block of a head is not always a full one (L 100: 112 queries are computed and not 128).
+template <int QV, class T, class F>
+void with_tile(std::int64_t queries, F f) {
+  if constexpr (QV > 1) {
+    if (queries <= QV / 2 * kLanes<T>) return with_tile<QV / 2, T>(queries, f);
+  }
+  f(std::integral_constant<int, QV>());
+}
+
+/// Fetch ahead when all heads together outgrow L2, keys and values only of heads that leave room there for a second one.
+constexpr std::int64_t kLeastAhead = 1 << 20, kMostAhead = 512 << 10;
+
+template <class T>
+std::int64_t head_bytes(const SdpaForward<T>& p) {
+  return (p.queries + p.keys) * (p.width + p.value_width) * static_cast<std::int64_t>(sizeof(T));
+}
+
+/// The rows of one (batch × query head), and those of the key head that it reads.
+template <class T>
+struct HeadRows {
+  Rows<T> query, key, value, output;
+
+  HeadRows(const SdpaForward<T>& p, std::int64_t batch_head) {
+    const std::int64_t b = batch_head / p.heads, h = batch_head % p.heads, kv = h / (p.heads / p.key_heads);
+    const auto at = [b](const T* base, const RowStrides& s, std::int64_t head) {
+      return Rows<T>{base + b * s.batch + head * s.head, s.row};
+    };
+    query = at(p.query, p.query_strides, h), output = at(p.output, p.output_strides, h);
+    key = at(p.key, p.key_strides, kv), value = at(p.value, p.value_strides, kv);
+  }
+};
+
+/// For `scores`: keeps them in an [n][queries] array.
+template <class T>
+auto store_to(T* s) {
+  return [s](std::int64_t k, const auto& sum) HWY_ATTR {
+    each_of<T>(sum, k, [s](std::int64_t at, int, auto v) HWY_ATTR { hn::Store(v, Tag<T>(), s + at); });
+  };
+}
+
 /// How scores become exponents of 2: exp(score) = 2^(factor · S). The plain case leaves S = ± <q, k> as the product gives it
-/// and multiplies only S − max, which is small where it matters: scaling the queries first would round each of them, and
+/// and the exponent is fma(factor, S, −factor · max), rounded once: scaling the queries first would round each of them, and
 /// with large scores that decides between near ties. A bias, or a scale near 0, needs the finished score instead.
 template <class T>
 struct Scaling {
   bool plain;
-  T query, after, factor;   // Q is multiplied by `query`, S by `after` (not when plain), S − max by `factor`
+  T query, after, factor;   // Q is multiplied by `query`, S by `after` (not when plain), the exponent's factor
 
   template <class Problem>
   explicit Scaling(const Problem& p)
@@ -35,17 +90,20 @@ struct Scaling {
         factor(plain ? std::abs(p.scale) * T(1.4426950408889634074) : T(1.4426950408889634074)) {}
 };
 
-/// 2^x for x ≤ 0, −inf included; at most 2 ulp (float). The degree-5 polynomial on [−½, ½] is a minimax fit.
+/// 2^x for x ≤ 0, −inf included; relative error at most 2e-7 (float). The degree-5 polynomials are minimax fits.
 HWY_INLINE hn::Vec<Tag<float>> exp2_nonpositive(Tag<float> d, hn::Vec<Tag<float>> x) {
-  static constexpr float kC[] = {1.000000072e+00f, 6.931469671e-01f, 2.402211972e-01f,
-                                 5.550713290e-02f, 9.675541293e-03f, 1.327646679e-03f};
-#if HWY_TARGET > HWY_AVX3
-  x = hn::Max(x, hn::Set(d, -160.0f));   // low enough that the result is 0 and not the smallest denormal
+#if HWY_TARGET <= HWY_AVX3
+  // x − floor(x) in one instruction, 0 for −inf; scalef takes the floor itself. Fitted on [0, 1].
+  static constexpr float kC[] = {0x1p+0f, 0x1.62e4bap-1f, 0x1.ebdb56p-3f, 0x1.c91ce6p-5f, 0x1.277854p-7f, 0x1.e974fcp-10f};
+  const hn::Vec<Tag<float>> f{_mm512_reduce_ps(x.raw, 9)};
+  return hn::Vec<Tag<float>>{_mm512_scalef_ps(polynomial(d, f, kC).raw, x.raw)};
 #else
-  x = hn::Max(x, hn::Set(d, -1e30f));    // −inf − round(−inf) is NaN
-#endif
+  static constexpr float kC[] = {1.000000072e+00f, 6.931469671e-01f, 2.402211972e-01f,
+                                 5.550713290e-02f, 9.675541293e-03f, 1.327646679e-03f};   // on [−½, ½]
+  x = hn::Max(x, hn::Set(d, -160.0f));   // low enough that the result is 0 and not the smallest denormal
   const auto n = hn::Round(x);
   return scale_by_power(d, polynomial(d, hn::Sub(x, n), kC), n);
+#endif
 }
 HWY_INLINE hn::Vec<Tag<double>> exp2_nonpositive(Tag<double> d, hn::Vec<Tag<double>> x) { return exp2(d, x); }
 
@@ -57,16 +115,26 @@ struct BlockRange {
   std::int64_t all_begin = 0, all_end = 0;      // every query sees these
   HWY_ALIGN T from[kQueries], to[kQueries];     // one query's keys are [from, to); exact up to 2^24 keys
 
+  std::int64_t used = 0;                        // later queries see nothing
+
   template <class Problem>
   BlockRange(const Problem& p, std::int64_t b, std::int64_t first, std::int64_t count) {
+    const Visibility& v = p.visible;
+    const std::int64_t nq = v.query_lengths ? v.query_lengths[b] : p.queries;
+    if (!v.causal && v.window_left < 0 && v.window_right < 0 && first + count <= nq) {   // all see the same: from, to stay unused
+      end = all_end = v.key_lengths ? v.key_lengths[b] : p.keys;
+      used = end > 0 ? count : 0;
+      return;
+    }
     begin = p.keys, all_end = p.keys;
     for (std::int64_t i = 0; i < kQueries; ++i) {
       // Lanes beyond the last query copy it, so that they never make a block partial.
-      const KeyRange r = visible_keys(p.visible, b, first + std::min(i, count - 1), p.queries, p.keys);
+      const KeyRange r = visible_keys(v, b, first + std::min(i, count - 1), p.queries, p.keys);
       from[i] = static_cast<T>(r.begin), to[i] = static_cast<T>(r.end);
       all_begin = std::max(all_begin, r.begin), all_end = std::min(all_end, r.end);
       if (r.begin == r.end) continue;
       begin = std::min(begin, r.begin), end = std::max(end, r.end);
+      used = std::min(i + 1, count);
     }
     begin = std::min(begin, end);
   }
@@ -99,33 +167,81 @@ void finish_scores(T scale, const T* bias, const ScoreStrides& st, std::int64_t 
     for (std::int64_t k = 0; k < n; ++k) s[k * QV * kLanes<T> + i] += base[i * st.row + k * st.column];
 }
 
-/// s[k][i] = kHidden where the dense mask says no
-template <int QV, class T>
-void hide_masked(const Visibility& v, std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t count,
-                 std::int64_t j, std::int64_t n, T* s) {
-  const ScoreStrides& st = v.mask_strides;
-  const bool* base = v.mask + b * st.batch + h * st.head + first * st.row + j * st.column;
-  for (std::int64_t i = 0; i < count; ++i)
-    for (std::int64_t k = 0; k < n; ++k) {
-      T& score = s[k * QV * kLanes<T> + i];
-      score = base[i * st.row + k * st.column] ? score : kHidden<T>;
-    }
-  for (std::int64_t i = count; i < QV * kLanes<T>; ++i)   // lanes without a query must not make a key look seen
-    for (std::int64_t k = 0; k < n; ++k) s[k * QV * kLanes<T> + i] = kHidden<T>;
-}
+/// Which of keys [j, j + n) each query of a block sees by the dense mask and the facts together, a bit a key.
+template <class T, int QV>
+class MaskTile {
+ public:
+  static constexpr std::int64_t kQueries = QV * kLanes<T>;
+  using Bits = hwy::MakeUnsigned<T>;   // a lane holds as many keys as its own bits
 
-/// s[k][i] *= 0 or 1 / (1 − p), as AttentionDropout (kernels/attention/dropout.h) chooses.
-template <int QV, class T>
-void drop_weights(std::uint64_t seed, double probability, std::uint32_t batch_head, std::int64_t first, std::int64_t j,
-                  std::int64_t n, T* s) {
-  const AttentionDropout dropout(seed, probability);
-  const T factor = static_cast<T>(dropout.factor());
-  for (std::int64_t i = 0; i < QV * kLanes<T>; ++i)
-    for (std::int64_t k = 0; k < n; ++k) {
-      const bool keep = dropout.keeps(batch_head, static_cast<std::uint32_t>(first + i), static_cast<std::uint32_t>(j + k));
-      T& weight = s[k * QV * kLanes<T> + i];
-      weight = keep ? weight * factor : T{0};
+  bool empty() const { return any_ == 0; }                                  // nothing to do for these keys
+  bool every_key_seen(std::int64_t n) const { return any_ == first_bits(n); }
+  bool key_seen(std::int64_t k) const { return any_ >> k & 1; }
+
+  template <class Problem>
+  void load(const Problem& p, const BlockRange<T, QV>& range, std::int64_t batch_head, std::int64_t first, std::int64_t count,
+            std::int64_t j, std::int64_t n) {
+    const ScoreStrides& st = p.visible.mask_strides;
+    const bool* base = p.visible.mask + batch_head / p.heads * st.batch + batch_head % p.heads * st.head + first * st.row + j * st.column;
+    const bool partial = !range.all_see(j, j + n);
+    any_ = 0, all_ = first_bits(n);
+    std::uint64_t row = 0;
+    for (std::int64_t i = 0; i < kQueries; ++i) {
+      if (i == 0 || (st.row != 0 && i < count)) row = row_bits(base + i * st.row, st.column, n);
+      std::uint64_t seen = i < count ? row : 0;
+      if (partial) seen &= first_bits(static_cast<std::int64_t>(range.to[i]) - j) & ~first_bits(static_cast<std::int64_t>(range.from[i]) - j);
+      any_ |= seen, all_ &= seen;
+      for (int part = 0; part < kParts; ++part) bits_[part][i] = static_cast<Bits>(seen >> (part * kBits));
     }
+    all_seen_ = all_ == first_bits(n);
+  }
+
+  /// Scores of keys that a query doesn't see become kHidden.
+  void hide(std::int64_t n, T* s) const {
+    if (all_seen_) return;
+    const Tag<T> d;
+    const hn::RebindToUnsigned<Tag<T>> du;
+    for (std::int64_t k = 0; k < n; ++k) {
+      const auto bit = hn::Set(du, Bits{1} << (k % kBits));
+      for (int g = 0; g < QV; ++g) {
+        const auto seen = hn::RebindMask(d, hn::TestBit(hn::Load(du, bits_[k / kBits] + g * kLanes<T>), bit));
+        T* at = s + k * kQueries + g * kLanes<T>;
+        hn::Store(hn::IfThenElse(seen, hn::Load(d, at), hn::Set(d, kHidden<T>)), d, at);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kBits = 8 * sizeof(T), kParts = kKeyBlock / kBits;
+  static std::uint64_t first_bits(std::int64_t n) {
+    return n <= 0 ? 0 : n >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
+  }
+  static std::uint64_t row_bits(const bool* row, std::int64_t stride, std::int64_t n) {
+    std::uint64_t bits = 0;
+    std::int64_t k = 0;
+    for (; stride == 1 && k + 8 <= n; k += 8) {
+      std::uint64_t bytes;   // each 0 or 1; the product gathers them in its top byte
+      std::memcpy(&bytes, row + k, 8);
+      bits |= (bytes * 0x0102040810204080u >> 56) << k;
+    }
+    for (; k < n; ++k) bits |= std::uint64_t{row[k * stride]} << k;
+    return bits;
+  }
+
+  HWY_ALIGN Bits bits_[kParts][kQueries];
+  std::uint64_t any_ = 0, all_ = 0;
+  bool all_seen_ = false;
+};
+
+/// The first n rows that some query of the tile sees, and zeros for the others: 0 · NaN is NaN. `copy` holds kKeyBlock rows.
+template <class T, int QV>
+Rows<T> seen_rows(const MaskTile<T, QV>& mask, Rows<T> rows, std::int64_t n, std::int64_t width, T* copy) {
+  if (mask.every_key_seen(n)) return rows;
+  for (std::int64_t k = 0; k < n; ++k) {
+    if (mask.key_seen(k)) std::copy_n(rows.row(k), width, copy + k * width);
+    else std::fill_n(copy + k * width, width, T{0});
+  }
+  return {copy, width};
 }
 
 }  // namespace attend::kernels::HWY_NAMESPACE

@@ -8,7 +8,6 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include <atomic>
 #include <cmath>
 
 #include "attend/base/threads.h"
@@ -22,8 +21,9 @@ HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 namespace {
 
-/// Longer sequences keep four vectors of queries in registers, shorter ones two; where they cross was taken
-/// from a prototype and has not been measured on this kernel.
+/// Long sequences keep four vectors of queries in registers, shorter ones two; so do causal ones, where a block of twice the
+/// queries computes more in vain (windows of 64 gain nothing by it). One thread of a Zen 4, the kernel alone, B 4, H 8, L 512, four
+/// against two: D 16 6.3 and 6.5 ms, D 64 21.4 and 21.5, D 64 causal 12.4 and 12.0 (attend_bench sdpa --threads 1 has these rows).
 constexpr std::int64_t kLongSequence = 512;
 
 template <class T>
@@ -38,34 +38,40 @@ class ForwardBlock {
   using V = hn::Vec<Tag<T>>;
   static constexpr std::int64_t kQueries = QV * kLanes<T>;
 
-  ForwardBlock(const SdpaForward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first, T* scratch)
+  ForwardBlock(const SdpaForward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first, T* scratch, Ahead& ahead)
       : p_(p), b_(b), h_(h), first_(first), count_(std::min(kQueries, p.queries - first)), qt_(scratch),
         out_(qt_ + p.width * kQueries), s_(out_ + p.value_width * kQueries), values_(s_ + kKeyBlock * kQueries),
-        scaling_(p), range_(p, b, first, count_) {}
+        rows_(p, b * p.heads + h), scaling_(p), range_(p, b, first, count_),
+        dropout_(p.seed, p.dropout), ahead_(ahead) {}
 
   void run() {
-    const std::int64_t kv = h_ / (p_.heads / p_.key_heads);
-    const T* key = p_.key + b_ * p_.key_strides.batch + kv * p_.key_strides.head;
-    const T* value = p_.value + b_ * p_.value_strides.batch + kv * p_.value_strides.head;
+    const Rows<T> key = rows_.key, value = rows_.value;
     load_queries();
-    for (int g = 0; g < QV; ++g) largest_[g] = hn::Set(d_, kHidden<T>), total_[g] = hn::Zero(d_);
+    for (int g = 0; g < QV; ++g)
+      largest_[g] = hn::Set(d_, kHidden<T>), reference_[g] = reference_of(largest_[g]), total_[g] = hn::Zero(d_);
     bool first = true;
-    for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock, first = false) {
+    for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock) {
       const std::int64_t n = std::min<std::int64_t>(kKeyBlock, range_.end - j);
+      Rows<T> v{value.row(j), value.stride};
+      if (p_.visible.mask) {
+        mask_.load(p_, range_, b_ * p_.heads + h_, first_, count_, j, n);
+        if (mask_.empty() && !p_.weights) continue;
+        v = seen_rows(mask_, v, n, p_.value_width, values_);
+      }
       V fade[QV];
-      score(key + j * p_.key_strides.row, j, n, fade);
+      score({key.row(j), key.stride}, j, n, fade);
       if (p_.dropout > 0) drop(j, n);
-      const auto [v, stride] = usable_values(value + j * p_.value_strides.row, n);
-      add_values<QV>(v, stride, p_.value_width, s_, n, fade, first, out_);
+      add_values<QV>(v, p_.value_width, s_, n, fade, first, out_, ahead_);
+      first = false;
     }
     if (first) std::memset(out_, 0, static_cast<std::size_t>(p_.value_width * kQueries) * sizeof(T));
     store();
-    if (p_.weights) store_weights(key);
+    if (p_.weights) finish_weights();
   }
 
  private:
   void load_queries() {
-    const T* q = p_.query + b_ * p_.query_strides.batch + h_ * p_.query_strides.head + first_ * p_.query_strides.row;
+    const T* q = rows_.query.row(first_);
     for (int g = 0; g < QV; ++g) {
       const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
       transpose_in(q + g * kLanes<T> * p_.query_strides.row, p_.query_strides.row, rows, p_.width,
@@ -73,39 +79,53 @@ class ForwardBlock {
     }
   }
 
-  /// Scores of keys [j, j + n) to s_, hidden ones and bias put in; true when they may differ from the plain product.
-  bool raw_scores(const T* key, std::int64_t j, std::int64_t n, V (&largest)[QV]) {
-    scores<QV>(key, p_.key_strides.row, qt_, p_.width, n, s_, largest);
-    const bool partial = !range_.all_see(j, j + n);
-    if (!scaling_.plain) finish_scores<QV>(scaling_.after, p_.bias, p_.bias_strides, b_, h_, first_, count_, j, n, s_);
-    if (partial) range_.hide(j, n, s_);
-    if (p_.visible.mask) hide_masked<QV>(p_.visible, b_, h_, first_, count_, j, n, s_);
-    return partial || !scaling_.plain || p_.visible.mask;
+  /// What exponents are taken against. A query that has seen no key yet keeps one far above the mark of hidden keys, so that
+  /// these become 0.
+  V reference_of(V largest) const {
+    return hn::Mul(hn::Set(d_, scaling_.factor), hn::Max(largest, hn::Set(d_, kAboveHidden<T>)));
   }
 
-  /// s_ = exp2(score − maximum); the running maximum and total move on, fade is what older sums shrink by.
-  void score(const T* key, std::int64_t j, std::int64_t n, V (&fade)[QV]) {
-    V largest[QV];
-    for (int g = 0; g < QV; ++g) largest[g] = largest_[g];
-    if (raw_scores(key, j, n, largest)) {
-      for (int g = 0; g < QV; ++g) largest[g] = largest_[g];
-      for (std::int64_t k = 0; k < n; ++k)
-        for (int g = 0; g < QV; ++g) largest[g] = hn::Max(largest[g], hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
+  /// Scores of keys [j, j + n) to s_, hidden ones and bias put in; `largest` goes on.
+  void raw_scores(Rows<T> key, std::int64_t j, std::int64_t n, V (&largest)[QV]) {
+    const bool partial = !range_.all_see(j, j + n);
+    if (!partial && scaling_.plain && !p_.visible.mask) {
+      scores<QV>(key, qt_, p_.width, n, ahead_, [&](std::int64_t k, const auto& sum) HWY_ATTR {
+        V most[QV];   // of the tile: one that could alias the stores would be reloaded after each of them
+        ATTEND_UNROLL for (int g = 0; g < QV; ++g) most[g] = largest[g];
+        each_of<T>(sum, k, [&](std::int64_t at, int g, V s) HWY_ATTR {
+          most[g] = hn::Max(most[g], s);
+          hn::Store(s, d_, s_ + at);
+        });
+        ATTEND_UNROLL for (int g = 0; g < QV; ++g) largest[g] = most[g];
+      });
+      return;
     }
+    scores<QV>(key, qt_, p_.width, n, ahead_, store_to(s_));
+    if (!scaling_.plain) finish_scores<QV>(scaling_.after, p_.bias, p_.bias_strides, b_, h_, first_, count_, j, n, s_);
+    if (p_.visible.mask) mask_.hide(n, s_);
+    else if (partial) range_.hide(j, n, s_);
+    for (std::int64_t k = 0; k < n; ++k)
+      for (int g = 0; g < QV; ++g) largest[g] = hn::Max(largest[g], hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
+  }
+
+  /// s_ = exp2(exponent); the running maximum and total move on, fade is what older sums shrink by.
+  void score(Rows<T> key, std::int64_t j, std::int64_t n, V (&fade)[QV]) {
+    V largest[QV], reference[QV], sum[QV];
+    for (int g = 0; g < QV; ++g) largest[g] = largest_[g];
+    raw_scores(key, j, n, largest);
+    if (p_.weights) keep_scores(j, n);
     const V factor = hn::Set(d_, scaling_.factor);
-    V sum[QV], reference[QV];
     for (int g = 0; g < QV; ++g) {
-      // A query that has seen no key yet keeps a reference far above the mark of hidden keys, so that these become 0.
-      reference[g] = hn::Max(largest[g], hn::Set(d_, kAboveHidden<T>));
-      fade[g] = exp2_nonpositive(
-          d_, hn::Mul(factor, hn::Sub(hn::Max(largest_[g], hn::Set(d_, kAboveHidden<T>)), reference[g])));
       largest_[g] = largest[g];
+      reference[g] = reference_of(largest[g]);
+      fade[g] = exp2_nonpositive(d_, hn::Sub(reference_[g], reference[g]));
+      reference_[g] = reference[g];
       sum[g] = hn::Zero(d_);
     }
     _Pragma("GCC unroll 2") for (std::int64_t k = 0; k < n; ++k) {
       ATTEND_UNROLL for (int g = 0; g < QV; ++g) {
         T* place = s_ + k * kQueries + g * kLanes<T>;
-        const V e = exp2_nonpositive(d_, hn::Mul(factor, hn::Sub(hn::Load(d_, place), reference[g])));
+        const V e = exp2_nonpositive(d_, hn::MulSub(factor, hn::Load(d_, place), reference[g]));
         sum[g] = hn::Add(sum[g], e);
         hn::Store(e, d_, place);
       }
@@ -113,65 +133,56 @@ class ForwardBlock {
     for (int g = 0; g < QV; ++g) total_[g] = hn::MulAdd(total_[g], fade[g], sum[g]);
   }
 
+  /// Zeros for dropped weights; what is kept is scaled once, at the end.
   void drop(std::int64_t j, std::int64_t n) {
-    drop_weights<QV>(p_.seed, p_.dropout, static_cast<std::uint32_t>(b_ * p_.heads + h_), first_, j, n, s_);
-  }
-
-  /// The block's values; with a dense mask a copy with those rows zeroed that no query of the block sees, since 0 · NaN is NaN.
-  std::pair<const T*, std::int64_t> usable_values(const T* value, std::int64_t n) {
-    if (!p_.visible.mask) return {value, p_.value_strides.row};
-    for (std::int64_t k = 0; k < n; ++k) {
-      V any = hn::Zero(d_);
-      for (int g = 0; g < QV; ++g) any = hn::Max(any, hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
-      const bool seen = hn::GetLane(hn::MaxOfLanes(d_, any)) > 0;
-      T* row = values_ + k * p_.value_width;
-      if (seen)
-        std::memcpy(row, value + k * p_.value_strides.row, static_cast<std::size_t>(p_.value_width) * sizeof(T));
-      else
-        std::memset(row, 0, static_cast<std::size_t>(p_.value_width) * sizeof(T));
-    }
-    return {values_, p_.value_width};
+    const auto batch_head = static_cast<std::uint32_t>(b_ * p_.heads + h_);
+    each_kept<QV, T>(dropout_, batch_head, first_, j, n, [&](std::int64_t at, auto kept) HWY_ATTR {
+      hn::Store(hn::IfThenElseZero(kept, hn::Load(d_, s_ + at)), d_, s_ + at);
+    });
   }
 
   void store() {
-    T* out = p_.output + b_ * p_.output_strides.batch + h_ * p_.output_strides.head + first_ * p_.output_strides.row;
+    T* out = const_cast<T*>(rows_.output.row(first_));
+    const V kept_factor = hn::Set(d_, p_.dropout > 0 ? static_cast<T>(dropout_.factor()) : T{1});
     for (int g = 0; g < QV; ++g) {
       const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
       const auto none = hn::Eq(total_[g], hn::Zero(d_));
       inverse_[g] = hn::IfThenZeroElse(none, hn::Div(hn::Set(d_, 1), total_[g]));
-      largest_[g] = hn::Max(largest_[g], hn::Set(d_, kAboveHidden<T>));   // as the weights were made
-      transpose_out(out_ + g * kLanes<T>, kQueries, rows, p_.value_width, inverse_[g],
+      transpose_out(out_ + g * kLanes<T>, kQueries, rows, p_.value_width, hn::Mul(inverse_[g], kept_factor),
                     out + g * kLanes<T> * p_.output_strides.row, p_.output_strides.row);
       if (!p_.inverse || rows == 0) continue;
       const std::int64_t at = (b_ * p_.heads + h_) * p_.queries + first_ + g * kLanes<T>;
-      store_n(largest_[g], d_, p_.largest + at, static_cast<std::size_t>(rows));
+      store_n(reference_[g], d_, p_.largest + at, static_cast<std::size_t>(rows));
       store_n(inverse_[g], d_, p_.inverse + at, static_cast<std::size_t>(rows));
     }
   }
 
-  /// weights[i][j] = exp(s − largest) inverse: a second walk over the keys, so that the common case stores nothing of this size.
-  void store_weights(const T* key) {
-    T* out = p_.weights + ((b_ * p_.heads + h_) * p_.queries + first_) * p_.keys;
-    for (std::int64_t i = 0; i < count_; ++i) {
-      std::fill(out + i * p_.keys, out + i * p_.keys + range_.begin, T{0});
-      std::fill(out + i * p_.keys + range_.end, out + (i + 1) * p_.keys, T{0});
+  T* weights_of(std::int64_t i) const { return p_.weights + ((b_ * p_.heads + h_) * p_.queries + first_ + i) * p_.keys; }
+
+  /// Scores go where the weights will be: the maximum and the total are known only after the last key.
+  void keep_scores(std::int64_t j, std::int64_t n) {
+    for (int g = 0; g < QV; ++g) {
+      const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
+      if (rows > 0) transpose_out(s_ + g * kLanes<T>, kQueries, rows, n, hn::Set(d_, 1), weights_of(g * kLanes<T>) + j, p_.keys);
     }
+  }
+
+  /// weights[i][j] = exp(s − largest) inverse, 0 where no query of the block sees the key
+  void finish_weights() {
+    HWY_ALIGN T reference[kQueries], inverse[kQueries];
+    for (int g = 0; g < QV; ++g)
+      hn::Store(reference_[g], d_, reference + g * kLanes<T>), hn::Store(inverse_[g], d_, inverse + g * kLanes<T>);
     const V factor = hn::Set(d_, scaling_.factor);
-    V unused[QV];
-    for (int g = 0; g < QV; ++g) unused[g] = largest_[g];
-    for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock) {
-      const std::int64_t n = std::min<std::int64_t>(kKeyBlock, range_.end - j);
-      raw_scores(key + j * p_.key_strides.row, j, n, unused);
-      for (std::int64_t k = 0; k < n; ++k)
-        for (int g = 0; g < QV; ++g) {
-          T* place = s_ + k * kQueries + g * kLanes<T>;
-          const V e = exp2_nonpositive(d_, hn::Mul(factor, hn::Sub(hn::Load(d_, place), largest_[g])));
-          hn::Store(hn::Mul(e, inverse_[g]), d_, place);
-        }
-      for (int g = 0; g < QV; ++g) {
-        const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
-        transpose_out(s_ + g * kLanes<T>, kQueries, rows, n, hn::Set(d_, 1), out + g * kLanes<T> * p_.keys + j, p_.keys);
-      }
+    for (std::int64_t i = 0; i < count_; ++i) {
+      T* row = weights_of(i);
+      std::fill(row, row + range_.begin, T{0});
+      std::fill(row + range_.end, row + p_.keys, T{0});
+      const V c = hn::Set(d_, reference[i]), r = hn::Set(d_, inverse[i]);
+      const auto weight = [&](V s) HWY_ATTR { return hn::Mul(exp2_nonpositive(d_, hn::MulSub(factor, s, c)), r); };
+      std::int64_t j = range_.begin;
+      for (; j + kLanes<T> <= range_.end; j += kLanes<T>) hn::StoreU(weight(hn::LoadU(d_, row + j)), d_, row + j);
+      const auto rest = static_cast<std::size_t>(range_.end - j);
+      if (rest > 0) store_n(weight(load_n(d_, row + j, rest)), d_, row + j, rest);
     }
   }
 
@@ -179,26 +190,50 @@ class ForwardBlock {
   const SdpaForward<T>& p_;
   const std::int64_t b_, h_, first_, count_;
   T *qt_, *out_, *s_, *values_;
+  const HeadRows<T> rows_;
   const Scaling<T> scaling_;
-  BlockRange<T, QV> range_;
-  V largest_[QV], total_[QV], inverse_[QV];
+  const BlockRange<T, QV> range_;
+  const AttentionDropout dropout_;
+  Ahead& ahead_;
+  MaskTile<T, QV> mask_;
+  V largest_[QV], reference_[QV], total_[QV], inverse_[QV];
 };
+
+/// What block i + 1 needs, and a share of the next head's keys and values.
+template <int QV, class T>
+Ahead next_block(const SdpaForward<T>& p, std::int64_t i, std::int64_t blocks) {
+  constexpr std::int64_t kQueries = QV * kLanes<T>;
+  Ahead ahead;
+  const HeadRows<T> next(p, (i + 1) / blocks);
+  const std::int64_t first = (blocks - 1 - (i + 1) % blocks) * kQueries, last = std::min(first + kQueries, p.queries);
+  ahead.add(next.query, first, last, p.width);
+  ahead.add(next.output, first, last, p.value_width);
+  if (head_bytes(p) <= kMostAhead) {
+    const HeadRows<T> then(p, std::min(i / blocks + 1, p.batch * p.heads - 1));
+    const std::int64_t from = p.keys * (i % blocks) / blocks, to = p.keys * (i % blocks + 1) / blocks;
+    ahead.add(then.key, from, to, p.width);
+    ahead.add(then.value, from, to, p.value_width);
+  }
+  const std::int64_t key_blocks = (p.keys + kKeyBlock - 1) / kKeyBlock;
+  ahead.spread(p.keys / kTile<QV> + key_blocks * (p.value_width / kTile<QV>));
+  return ahead;
+}
 
 template <int QV, class T>
 void run_all(const SdpaForward<T>& p) {
   constexpr std::int64_t kQueries = QV * kLanes<T>;
   const std::int64_t blocks = (p.queries + kQueries - 1) / kQueries, tasks = p.batch * p.heads * blocks;
-  const int workers = static_cast<int>(std::min<std::int64_t>(threads(), tasks));
   const std::int64_t scratch = scratch_of(p, kQueries);
-  std::atomic<std::int64_t> next{0};
+  const bool large = head_bytes(p) * p.batch * p.heads >= kLeastAhead;
   const std::int64_t chunk = std::max<std::int64_t>(1, tasks / 64);
-  parallel_run(workers, [&](int worker) {
-    for (std::int64_t t = next.fetch_add(chunk); t < tasks; t = next.fetch_add(chunk))
-      for (std::int64_t i = t; i < std::min(tasks, t + chunk); ++i) {
-        // Blocks of one head follow each other (its K and V stay in L2), the longest of a causal head first.
-        const std::int64_t head = i / blocks, block = blocks - 1 - i % blocks;
-        ForwardBlock<QV, T>(p, head / p.heads, head % p.heads, block * kQueries, p.workspace + worker * scratch).run();
-      }
+  share_out(tasks, chunk, [&](std::int64_t i, int worker) {
+    // Blocks of one head follow each other (its K and V stay in L2), the longest of a causal head first.
+    const std::int64_t head = i / blocks, block = blocks - 1 - i % blocks;
+    Ahead ahead;
+    if (large && i + 1 < tasks) ahead = next_block<QV>(p, i, blocks);
+    with_tile<QV, T>(p.queries - block * kQueries, [&](auto vectors) {
+      ForwardBlock<vectors, T>(p, head / p.heads, head % p.heads, block * kQueries, p.workspace + worker * scratch, ahead).run();
+    });
   });
 }
 
@@ -206,7 +241,7 @@ template <class T>
 void forward(const SdpaForward<T>& p) {
   note_simd_target(HWY_TARGET);
   if (p.batch == 0 || p.heads == 0 || p.queries == 0) return;
-  if (kRegisters == 32 && p.queries >= kLongSequence && p.keys >= kLongSequence)
+  if (kRegisters == 32 && !p.visible.causal && p.queries >= kLongSequence && p.keys >= kLongSequence)
     run_all<4, T>(p);
   else
     run_all<2, T>(p);

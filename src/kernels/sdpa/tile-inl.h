@@ -9,7 +9,9 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
 
+#include "kernels/sdpa/ahead.h"
 #include "kernels/simd/math-inl.h"
 
 #define ATTEND_UNROLL _Pragma("GCC unroll 32")
@@ -119,10 +121,22 @@ HWY_INLINE void transpose_out(const T* HWY_RESTRICT in, std::int64_t pitch, std:
     for (std::int64_t r = 0; r < rows; ++r) out[r * stride + c] = in[c * pitch + r] * f[r];
 }
 
-/// S[k][·] = <key_k, Qt[·]> for K keys from `key`; the running maximum of each query goes on in `largest`.
-template <int K, int QV, class T>
+/// f(n), with n a compile-time constant if it is one of the usual ones: loops over it then need no remainder.
+template <class F>
+HWY_INLINE void with_constant(std::int64_t n, F f) {
+  switch (n) {
+    case 16: return f(std::integral_constant<std::int64_t, 16>());
+    case 32: return f(std::integral_constant<std::int64_t, 32>());
+    case 64: return f(std::integral_constant<std::int64_t, 64>());
+    case 128: return f(std::integral_constant<std::int64_t, 128>());
+    default: return f(n);
+  }
+}
+
+/// sum[k][g] = <key_k, Qt[·]> for K keys from `key`, taken by done(sum).
+template <int K, int QV, class T, class F>
 HWY_INLINE void score_tile(const T* HWY_RESTRICT key, std::int64_t stride, const T* HWY_RESTRICT qt, std::int64_t width,
-                           T* HWY_RESTRICT s, hn::Vec<Tag<T>> (&largest)[QV]) {
+                           F done) {
   const Tag<T> d;
   using V = hn::Vec<Tag<T>>;
   constexpr std::int64_t kPitch = QV * kLanes<T>;
@@ -136,22 +150,31 @@ HWY_INLINE void score_tile(const T* HWY_RESTRICT key, std::int64_t stride, const
       ATTEND_UNROLL for (int g = 0; g < QV; ++g) sum[k][g] = hn::MulAdd(x, q[g], sum[k][g]);
     }
   }
-  ATTEND_UNROLL for (int k = 0; k < K; ++k) ATTEND_UNROLL for (int g = 0; g < QV; ++g) {
-    largest[g] = hn::Max(largest[g], sum[k][g]);
-    hn::Store(sum[k][g], d, s + k * kPitch + g * kLanes<T>);
-  }
+  done(sum);
 }
 
-/// score_tile over any number of keys.
-template <int QV, class T>
-HWY_INLINE void scores(const T* key, std::int64_t stride, const T* qt, std::int64_t width, std::int64_t keys, T* s,
-                       hn::Vec<Tag<T>> (&largest)[QV]) {
-  constexpr std::int64_t kPitch = QV * kLanes<T>;
+/// f(offset in an [n][queries] array, g, vector) for each vector of a tile that starts at key k.
+template <class T, int K, int QV, class V, class F>
+HWY_INLINE void each_of(const V (&sum)[K][QV], std::int64_t k, F f) {
+  ATTEND_UNROLL for (int i = 0; i < K; ++i) ATTEND_UNROLL for (int g = 0; g < QV; ++g)
+    f(((k + i) * QV + g) * kLanes<T>, g, sum[i][g]);
+}
+
+/// score_tile over any number of keys: done(k, sum) takes those from key k on. ahead.step() once a tile.
+template <int QV, class T, class F>
+HWY_INLINE void scores(Rows<T> key, const T* qt, std::int64_t width, std::int64_t keys, Ahead& ahead, F done) {
   constexpr int kK = kTile<QV>;
+  const auto from = [&](std::int64_t k) HWY_ATTR { return [&, k](const auto& sum) HWY_ATTR { done(k, sum); }; };
   std::int64_t k = 0;
-  for (; k + kK <= keys; k += kK) score_tile<kK, QV>(key + k * stride, stride, qt, width, s + k * kPitch, largest);
-  for (; k + 2 <= keys; k += 2) score_tile<2, QV>(key + k * stride, stride, qt, width, s + k * kPitch, largest);
-  for (; k < keys; ++k) score_tile<1, QV>(key + k * stride, stride, qt, width, s + k * kPitch, largest);
+  with_constant(key.stride == width ? width : 0, [&](auto constant) HWY_ATTR {
+    const std::int64_t columns = constant > 0 ? static_cast<std::int64_t>(constant) : width, stride = constant > 0 ? columns : key.stride;
+    for (; k + kK <= keys; k += kK) {
+      ahead.step();
+      score_tile<kK, QV>(key.data + k * stride, stride, qt, columns, from(k));
+    }
+  });
+  for (; k + 2 <= keys; k += 2) score_tile<2, QV>(key.row(k), key.stride, qt, width, from(k));
+  for (; k < keys; ++k) score_tile<1, QV>(key.row(k), key.stride, qt, width, from(k));
 }
 
 /// out[c][·] = fade[·] · out[c][·] + Σ_k p[k][·] value[k][c] for C columns; `first`: out is not read.
@@ -178,14 +201,20 @@ HWY_INLINE void value_tile(const T* HWY_RESTRICT value, std::int64_t stride, con
 
 /// value_tile over any number of columns.
 template <int QV, class T>
-HWY_INLINE void add_values(const T* value, std::int64_t stride, std::int64_t columns, const T* p, std::int64_t keys,
-                           const hn::Vec<Tag<T>> (&fade)[QV], bool first, T* out) {
+HWY_INLINE void add_values(Rows<T> value, std::int64_t columns, const T* p, std::int64_t keys,
+                           const hn::Vec<Tag<T>> (&fade)[QV], bool first, T* out, Ahead& ahead) {
   constexpr std::int64_t kPitch = QV * kLanes<T>;
   constexpr int kC = kTile<QV>;
+  const auto [v, stride] = value;
   std::int64_t c = 0;
-  for (; c + kC <= columns; c += kC) value_tile<kC, QV>(value + c, stride, p, keys, fade, first, out + c * kPitch);
-  for (; c + 2 <= columns; c += 2) value_tile<2, QV>(value + c, stride, p, keys, fade, first, out + c * kPitch);
-  for (; c < columns; ++c) value_tile<1, QV>(value + c, stride, p, keys, fade, first, out + c * kPitch);
+  with_constant(keys, [&, v = v, stride = stride](auto count) HWY_ATTR {
+    for (; c + kC <= columns; c += kC) {
+      ahead.step();
+      value_tile<kC, QV>(v + c, stride, p, count, fade, first, out + c * kPitch);
+    }
+  });
+  for (; c + 2 <= columns; c += 2) value_tile<2, QV>(v + c, stride, p, keys, fade, first, out + c * kPitch);
+  for (; c < columns; ++c) value_tile<1, QV>(v + c, stride, p, keys, fade, first, out + c * kPitch);
 }
 
 /// out[k][c … c + C·lanes) += Σ_i p[k][i] rows[i][c …] for K keys, or, with Tail, n lanes of one vector.
