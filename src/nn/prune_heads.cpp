@@ -52,11 +52,11 @@ at::Tensor rows_of(const std::vector<bool>& stays, std::int64_t width, std::int6
   return at::tensor(rows, at::kLong).to(device);
 }
 
-/// Shrinks a parameter in place, so that whoever holds it sees the new one.
-void keep(at::Tensor& parameter, std::int64_t dimension, const at::Tensor& rows) {
-  if (!parameter.defined()) return;
-  parameter.set_data(at::index_select(parameter.detach(), dimension, rows));
-  parameter.mutable_grad() = at::Tensor();
+/// A new leaf with these rows or columns of a parameter. Not set_data: a graph from before that is
+/// still alive would go on expecting gradients of the old shape.
+at::Tensor kept(const at::Tensor& parameter, std::int64_t dimension, const at::Tensor& rows) {
+  return at::index_select(parameter.detach(), dimension, rows)
+      .set_requires_grad(parameter.requires_grad());
 }
 
 }  // namespace
@@ -71,18 +71,27 @@ void MultiheadAttentionImpl::prune_heads(const std::vector<std::int64_t>& pruned
   const at::Tensor in_rows = at::cat({query_rows, rows_of(key_stays, width, heads * width, device),
                                       rows_of(key_stays, width, (heads + groups) * width, device)});
   const at::NoGradGuard off;
-  keep(in_proj_weight, 0, in_rows);
-  keep(in_proj_bias, 0, in_rows);
-  keep(q_proj_weight, 0, query_rows);
-  keep(k_proj_weight, 0, key_rows);
-  keep(v_proj_weight, 0, key_rows);
-  keep(bias_k, 2, key_rows);
-  keep(bias_v, 2, key_rows);
-  keep(out_proj->weight, 1, query_rows);
+  const auto keep = [&](const char* name, at::Tensor& parameter, std::int64_t dimension,
+                        const at::Tensor& rows) {
+    if (parameter.defined()) parameters_[name] = parameter = kept(parameter, dimension, rows);
+  };
+  keep("in_proj_weight", in_proj_weight, 0, in_rows);
+  keep("in_proj_bias", in_proj_bias, 0, in_rows);
+  keep("q_proj_weight", q_proj_weight, 0, query_rows);
+  keep("k_proj_weight", k_proj_weight, 0, key_rows);
+  keep("v_proj_weight", v_proj_weight, 0, key_rows);
+  keep("bias_k", bias_k, 2, key_rows);
+  keep("bias_v", bias_v, 2, key_rows);
   const auto left = query_rows.numel() / width;
   if (head_mask.defined())
     head_mask = at::index_select(head_mask, 0, rows_of(stays, 1, 0, head_mask.device()));
-  out_proj->options.in_features(left * width);
+  LinearOptions smaller = out_proj->options;
+  Linear rest(smaller.in_features(left * width));
+  rest->to(out_proj->weight.device(), out_proj->weight.scalar_type());
+  rest->train(is_training());
+  rest->weight.copy_(at::index_select(out_proj->weight, 1, query_rows));
+  if (rest->bias.defined()) rest->bias.copy_(out_proj->bias);
+  out_proj = replace_module("out_proj", rest);
   options.head_width(width).num_heads(left);
   if (options.num_kv_heads() > 0) options.num_kv_heads(key_rows.numel() / width);
 }

@@ -10,6 +10,7 @@
 #include <torch/nn/modules/transformerlayer.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
 #include "attend/base/error.h"
@@ -121,7 +122,10 @@ TEST(Transformer, DecoderLayerIsLibtorchs) {
   TransformerDecoderLayer ours(small());
   torch::nn::TransformerDecoderLayer peer(
       torch::nn::TransformerDecoderLayerOptions(kC, kH).dim_feedforward(kF).dropout(0));
-  const at::Tensor future = at::arange(kLq).gt(at::arange(kLq).unsqueeze(1));
+  // Additive: libtorch's C++ module adds a boolean mask as it is, 1 for every hidden key.
+  const at::Tensor future = at::zeros({kLq, kLq})
+                                .masked_fill(at::arange(kLq).gt(at::arange(kLq).unsqueeze(1)),
+                                             -std::numeric_limits<double>::infinity());
   compare(
       ours, peer, {random_tensor({kB, kLq, kC}, 3), random_tensor({kB, kLk, kC}, 4)},
       [&](const std::vector<at::Tensor>& in) {
