@@ -94,9 +94,9 @@ void slice_forward(const VocabularyBlock<T>& block, std::int64_t slice) {
   const T* packed = block.packed() + begin * plan.padded;
   const WordsView<T> view =
       plan.gradients
-          ? WordsView<T>{packed, words, kPanel<T>, plan.padded, 0}
-          : WordsView<T>{block.p.weight + begin * block.p.weight_stride, words, std::max<std::int64_t>(plan.channels, 1),
-                         plan.padded, std::max<std::int64_t>(block.p.weight_stride, 1)};
+          ? WordsView<T>{packed, true, words, kPanel<T>, plan.padded, 0}
+          : WordsView<T>{block.p.weight + begin * block.p.weight_stride, false, words, plan.channels, plan.padded,
+                         block.p.weight_stride};
   T* base = block.exponentials() + (plan.gradients ? begin : slice * plan.most_words()) * plan.pitch;
   for (std::int64_t r = 0; r < block.rows; r += kRows<T>) {
     T* e = base + (plan.gradients ? r : 0);

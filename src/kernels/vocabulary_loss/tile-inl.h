@@ -48,12 +48,13 @@ std::int64_t panel_width(std::int64_t column, std::int64_t padded) {
 template <class T>
 struct WordsView {
   const T* base;
-  std::int64_t words, panel, padded, stride;   // stride > 0: not packed, words so far apart
+  bool packed;
+  std::int64_t words, panel, padded, stride;   // stride: between words that are not packed
 
   const T* word(std::int64_t column, std::int64_t j) const {
-    return stride > 0 ? base + j * stride : base + column * words + j * step(column);
+    return base + (packed ? column * words : 0) + j * step(column);
   }
-  std::int64_t step(std::int64_t column) const { return stride > 0 ? stride : std::min(panel, padded - column); }
+  std::int64_t step(std::int64_t column) const { return packed ? std::min(panel, padded - column) : stride; }
 };
 
 /// out[j][·] = b_j + <w_j, x[·]> for W words and kRows rows; the largest of each row goes on in `largest`.
