@@ -1,6 +1,4 @@
 // DRAW's read and write without torch: against the paper's equations in long double, on every SIMD target, inside NaN bands.
-//
-// Mutations that were planted and caught are listed in tests/ops/filterbank_op_test.cpp, which drives the same kernel.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,6 +1,4 @@
 // The vocabulary loss kernel without torch: against the equations in long double, on every SIMD target, inside NaN bands.
-//
-// Mutations that were planted and caught are listed in tests/ops/vocabulary_loss_op_test.cpp, which drives the same kernel.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -50,7 +50,7 @@ HWY_EXPORT(filterbank_write_backward_double);
 // The batch is dealt out in at most this many parts; each has scratch of its own.
 constexpr std::int64_t kParts = 16;
 
-// Below this many multiply-adds a parallel region costs more than it saves (1 µs against 0.05 ns each).
+// Below this many multiply-adds a parallel region costs more than it saves.
 constexpr std::int64_t kParallelWork = 32768;
 
 std::int64_t parts(const FilterbankShape& s) { return std::clamp<std::int64_t>(s.batch, 1, kParts); }
