@@ -92,4 +92,26 @@ inline constexpr std::array kSdpaCases = {
 /// Keys that a query of kWindow sees.
 inline constexpr std::int64_t kSdpaWindow = 64;
 
+struct VocabularyCase {
+  std::int64_t rows, channels, words;
+};
+/// A batch of target words of a small and of a large Transformer; a small vocabulary; odd sizes.
+inline constexpr std::array kVocabularyCases = {
+    VocabularyCase{3840, 128, 10000},
+    VocabularyCase{3840, 512, 10000},
+    VocabularyCase{640, 256, 1000},
+    VocabularyCase{777, 100, 3001},
+};
+
+struct FilterbankCase {
+  std::int64_t batch, channels, height, width, filters;
+};
+/// DRAW on MNIST (Gregor et al. 2015, table 3) with the paper's windows, and a colour image.
+inline constexpr std::array kFilterbankCases = {
+    FilterbankCase{128, 1, 28, 28, 2},
+    FilterbankCase{128, 1, 28, 28, 5},
+    FilterbankCase{128, 1, 28, 28, 12},
+    FilterbankCase{64, 3, 32, 32, 5},
+};
+
 }  // namespace attend::bench
