@@ -3,6 +3,7 @@
 #include <CLI/App.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "app.h"
 #include "attend/data/catalogue.h"
@@ -62,8 +63,9 @@ std::string data_words() {
 
 std::string key_words() {
   std::string words;
-  for (const auto& spec : train::recipe_schema())
-    words += (words.empty() ? "" : " ") + spec.key + "=";
+  std::set<std::string> keys;  // of every task: some share a name
+  for (const auto& spec : train::recipe_schema()) keys.insert(spec.key);
+  for (const std::string& key : keys) words += (words.empty() ? "" : " ") + key + "=";
   return words;
 }
 

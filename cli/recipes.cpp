@@ -38,6 +38,7 @@ void print_keys(Output& out) {
   auto keys = json::array();
   for (const auto& spec : train::recipe_schema()) {
     json key = {{"key", spec.key}, {"default", document_of(spec.default_value)}, {"doc", spec.doc}};
+    for (const train::TaskKind kind : spec.tasks) key["tasks"].push_back(train::task_name(kind));
     if (spec.type == train::ValueType::kChoice) key["choices"] = spec.choices;
     if (spec.type == train::ValueType::kInteger || spec.type == train::ValueType::kReal)
       key["range"] = {spec.minimum, spec.maximum};
@@ -51,7 +52,8 @@ void print_one(Output& out, const std::string& name) {
   if (!out.json()) return out.raw(train::to_toml(recipe));
   json values = json::object();
   for (const auto& spec : train::recipe_schema())
-    values[spec.key] = document_of(train::recipe_value(recipe, spec.key));
+    if (train::applies(spec, recipe.task.kind))
+      values[spec.key] = document_of(train::recipe_value(recipe, spec.key));
   out.document({{"name", recipe.name}, {"values", values}});
 }
 

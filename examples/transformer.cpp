@@ -17,7 +17,7 @@ void print(const char* name, const at::Tensor& row) {
 
 int main() {
   const at::NoGradGuard no_grad;
-  print("position 1:", attend::nn::sinusoidal_positions(1, 4, 1)[0]);
+  print("position 2:", attend::nn::sinusoidal_positions(1, 4, 2)[0]);
 
   // One token (1, 2, 6); an attention that adds nothing, a feed-forward layer that is max(x, 0).
   for (const bool norm_first : {false, true}) {

@@ -79,6 +79,7 @@ at::Tensor linear_packable(const at::Tensor& t) {
 const char* why_linear_composed(const at::Tensor& input, const at::Tensor& weight,
                                 const at::Tensor& bias) {
   if (const char* reason = why_not_fused({&input, &weight, &bias})) return reason;
+  if (has_symbolic_sizes({&input, &weight})) return nullptr;  // tracing: chosen when it runs
   if (weight.numel() == 0 || input.numel() < kLinearFewestRows * weight.size(1))
     return "there are too few rows";
   return nullptr;

@@ -100,7 +100,12 @@ TaskKind kind_of_run(const std::string& given) {
   std::string path = given;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   check_exists(path);
-  return read_made_recipe(path).recipe.task.kind;
+  try {
+    return read_made_recipe(path).recipe.task.kind;
+  } catch (const Error&) {
+    check_sums(path);  // what is wrong with the folder says more than what its recipe fails to be
+    throw;
+  }
 }
 
 }  // namespace attend::train

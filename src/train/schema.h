@@ -16,9 +16,6 @@ struct SchemaEntry {
 
 const std::vector<SchemaEntry>& schema();
 
-/// Whether recipes of this kind know the key.
-bool applies(const KeySpec& spec, TaskKind kind);
-
 /// Throws kUsage with the nearest key, or saying whose key it is; `where` begins the message ("file:12: " or "").
 const SchemaEntry& schema_entry(TaskKind kind, const std::string& key,
                                 const std::string& where = "");

@@ -149,6 +149,9 @@ struct KeySpec {
 /// Every key in file order: [task] [data] [model] [train] [optim] [decode].
 const std::vector<KeySpec>& recipe_schema();
 
+/// Whether recipes of this kind know the key.
+bool applies(const KeySpec& spec, TaskKind kind);
+
 /// "classification", …: as task.kind writes it.
 std::string task_name(TaskKind kind);
 
