@@ -2,7 +2,8 @@
 
 Mutations killed: output held back until the end of input; no flush after a line; an empty line labelled; answers before
 a bad line lost; the other label's probability printed; a control character of the input sent to the terminal; an
-explained sentence not checked for words; only right answers chosen for the page.
+explained sentence not checked for words; only right answers chosen for the page; a PNG at half its size, drawn on a quarter
+of itself, not drawn at all, or beyond what the format's library takes.
 """
 import json
 import select
