@@ -7,6 +7,7 @@ bench/publish.sh makes.
 """
 
 import json
+import math
 import pathlib
 import sys
 
@@ -28,6 +29,34 @@ def at_least(key, goal, text):
 def at_most(key, goal, text):
     return (key, goal, lambda value: value <= goal, text)
 
+
+def additive_shape(queries, prepared):
+    shape = {"B": 64, "Lq": queries, "Lk": 30, "A": 256, "Dv": 256}
+    return {**shape, "prepared": 1} if prepared else shape
+
+
+def draw_shape(n):
+    return {"B": 128, "C": 1, "height": 28, "width": 28, "N": n}
+
+
+def encoder_shape(batch, length):
+    return {"B": batch, "L": length, "C": 512, "H": 8, "F": 2048}
+
+
+# Scaled dot-product attention: shape, and the share of the peak to reach forward and backward.
+SDPA = [
+    ({"B": 8, "H": 8, "L": 32, "D": 16}, 0.60, 0.70),
+    ({"B": 32, "H": 8, "L": 64, "D": 64}, 0.70, 0.70),
+    ({"B": 8, "H": 8, "L": 128, "D": 64}, 0.80, 0.80),
+    ({"B": 4, "H": 8, "L": 512, "D": 16}, 0.75, 0.82),
+    ({"B": 4, "H": 8, "L": 512, "D": 32}, 0.83, 0.85),
+    ({"B": 4, "H": 8, "L": 512, "D": 64}, 0.88, 0.88),
+    ({"B": 4, "H": 8, "L": 512, "D": 128}, 0.88, 0.88),
+    ({"B": 4, "H": 8, "L": 512, "D": 64, "causal": 1}, 0.75, 0.76),
+    ({"B": 1, "H": 8, "L": 2048, "D": 64}, 0.88, 0.88),
+    ({"B": 1, "H": 8, "L": 2048, "D": 64, "causal": 1}, 0.85, 0.85),
+    ({"B": 1, "H": 8, "L": 4096, "D": 64, "causal": 1}, 0.85, 0.85),
+]
 
 # What the project set out to reach: title, how to find the row, goals.
 GOALS = [
@@ -55,6 +84,42 @@ GOALS = [
         "attention pooling forward + backward, B100 T32 C100",
         {"op": "pool", "direction": BOTH, "dtype": "float32", "shape": GUIDE_POOL},
         [at_least("ratio", 5, "≥ 5×")],
+    ),
+    *(
+        (
+            f"additive, Lq {lq} Lk 30 A 256, forward + backward{', keys prepared' if prepared else ''}",
+            {"op": "additive", "direction": BOTH, "shape": additive_shape(lq, prepared)},
+            [at_least("ratio", goal, f"≥ {goal}×")],
+        )
+        for lq, prepared, goal in ((1, False, 8), (1, True, 8), (30, False, 50))
+    ),
+    *(
+        (
+            f"vocabulary loss, N 3840 C {c} V 10,000, forward + backward",
+            {"op": "vocabulary_loss", "direction": BOTH, "shape": {"N": 3840, "C": c, "V": 10000}},
+            [
+                at_least("ratio", ratio, f"≥ {ratio}×"),
+                at_least("fraction_of_peak", peak, f"≥ {100 * peak:.0f} % of peak"),
+            ],
+        )
+        for c, ratio, peak in ((128, 2.5, 0.80), (512, 1.6, 0.88))
+    ),
+    *(
+        (
+            f"DRAW {what}, B 128, 28 × 28, N {n}, forward + backward",
+            {"op": f"filterbank_{what}", "direction": BOTH, "shape": draw_shape(n)},
+            [at_least("ratio", goal, f"≥ {goal}×")],
+        )
+        for n, goal in ((2, 20), (5, 20), (12, 12))
+        for what in ("read", "write")
+    ),
+    *(
+        (
+            f"encoder layer, C 512, 8 heads, L {length}, training step",
+            {"op": "encoder_layer", "direction": BOTH, "shape": encoder_shape(batch, length)},
+            [at_least("ratio", 1.5, "≥ 1.5×")],
+        )
+        for batch, length in ((32, 32), (4, 512))
     ),
     (
         "`attend predict` on one sentence, whole process",
@@ -112,6 +177,32 @@ def goals(d):
         )
     header = ["what", "against", "ours", "theirs", "measured", "goal", "reached"]
     return render.table(header, lines)
+
+
+def sdpa(d):
+    """Share of the peak and ratio of every SDPA shape beside its goal, and the geometric means."""
+    threads = d["machine"]["cores"]
+    lines, ratios = [], {"forward": [], "backward": []}
+    for shape, *wanted in SDPA:
+        line = [shape_text(shape)]
+        for direction, goal in zip(ratios, wanted):
+            row = find(d["rows"], {"op": "sdpa", "direction": direction, "shape": shape}, threads)
+            if row is None:
+                line += ["not measured", ""]
+                continue
+            ratios[direction].append(row["ratio"])
+            share = row["fraction_of_peak"]
+            mark = "" if share >= goal else " **no**"
+            line += [f"{100 * share:.0f} % (≥ {100 * goal:.0f} %){mark}", f"{row['ratio']:.2f}×"]
+        lines.append(line)
+    means = [
+        f"{math.prod(r) ** (1 / len(r)):.2f}× (≥ 2.4×)" if r else "not measured"
+        for r in ratios.values()
+    ]
+    lines.append(["geometric mean over libtorch", "", means[0], "", means[1]])
+    return render.table(
+        ["shape", "forward, of peak", "ratio", "backward, of peak", "ratio"], lines
+    )
 
 
 def shape_text(shape):
@@ -194,6 +285,7 @@ def parts(d):
     return {
         "machine": machine(d),
         "goals": goals(d),
+        "sdpa": sdpa(d),
         "kernels": kernels(d),
         "processes": processes(d),
     }
