@@ -53,9 +53,10 @@ bool is_chinese(char32_t c) {
 }
 
 /// The category that a character had in Unicode 8, whose tables the package's BERT steps have:
-/// younger characters were unassigned, and five were moved since.
+/// younger characters were unassigned, and six were moved since.
 int8_t category_in_unicode_8(char32_t c) {
   if (c == 0x1734) return U_NON_SPACING_MARK;
+  if (c == 0xA9BD) return U_COMBINING_SPACING_MARK;
   if (c == 0x1885 || c == 0x1886) return U_OTHER_LETTER;
   if (c == 0x166D || c == 0x111C9) return U_OTHER_PUNCTUATION;
   UVersionInfo age;

@@ -1,4 +1,7 @@
-"""Our word, BPE, character and WordPiece codecs beside the package `tokenizers`: the same file, ids, merges and text."""
+"""Our word, BPE, character and WordPiece codecs beside the package `tokenizers`: the same file, ids, merges and text.
+
+Killed mutations: of equal merges the rightmost first.
+"""
 import json
 import os
 import random

@@ -1,3 +1,4 @@
+// Killed mutations: a quotation mark that never closes.
 #include "attend/data/moses.h"
 
 #include <gmock/gmock.h>

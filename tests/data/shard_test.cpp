@@ -87,7 +87,7 @@ TEST_F(Shard, DamagedFiles) {
   wrong[good.size() - 32] = 9;  // the number of pairs
   EXPECT_THAT(told(wrong), HasSubstr("size is not that of 9 pairs with 6 ids"));
   wrong = good;
-  wrong[good.size() - 25] = '\x7f';  // 2^62 pairs: no overflow
+  wrong[good.size() - 25] = '\x10';  // 2^60 pairs more: 0 bytes more, modulo 2^64
   EXPECT_THAT(told(wrong), HasSubstr("size is not that of"));
   wrong = good;
   wrong[16 + 24 + 8] = 5;  // the second offset
