@@ -56,9 +56,10 @@ class Bahdanau final : public TranslatorBase {
 
   DecodingStep step(Decoding& d, const at::Tensor& tokens) override {
     const at::Tensor token = embed_target(tokens, Pass{});  // [B,K,E]
-    const nn::Alignment::Memory memory{d.memory[0], d.memory[1], d.memory[2]};
+    const nn::AlignmentModel::Memory memory{d.memory[0], d.memory[1], d.memory[2]};
     const at::Tensor before = d.rows[0];
-    const nn::Alignment::Result seen = look(memory, d.memory[3], before, d.position++, 0, true);
+    const nn::AlignmentModel::Result seen =
+        look(memory, d.memory[3], before, d.position++, 0, true);
     const at::Tensor gates =
         at::linear(token, from_token_, gate_bias_) + at::linear(seen.context, from_context_);
     d.rows[0] = nn::gru_step(gates, before, recurrent_);
@@ -74,7 +75,7 @@ class Bahdanau final : public TranslatorBase {
     std::vector<at::Tensor> states, contexts, weights;
     at::Tensor state = enc.start.unsqueeze(1);  // [B,1,H]
     for (std::int64_t t = 0; t < steps; ++t) {
-      const nn::Alignment::Result seen = look(enc.memory, enc.last, state, t, 0, need_weights);
+      const nn::AlignmentModel::Result seen = look(enc.memory, enc.last, state, t, 0, need_weights);
       states.push_back(state), contexts.push_back(seen.context), weights.push_back(seen.weights);
       state = nn::gru_step(gates.narrow(1, t, 1) + at::linear(seen.context, from_context_), state,
                            recurrent_);
@@ -85,7 +86,7 @@ class Bahdanau final : public TranslatorBase {
 
  private:
   struct Encoded {
-    nn::Alignment::Memory memory;
+    nn::AlignmentModel::Memory memory;
     at::Tensor last;   // [B,2H], the context where there is no attention
     at::Tensor start;  // [B,H], s_0
   };
@@ -98,15 +99,15 @@ class Bahdanau final : public TranslatorBase {
         states.h_n.back();  // has read the whole sentence, its first word last
     Encoded out;
     out.memory = attention_ ? attention_->remember(states.output, lengths)
-                            : nn::Alignment::Memory{states.output, states.output, lengths};
+                            : nn::AlignmentModel::Memory{states.output, states.output, lengths};
     out.last = at::cat({states.h_n[0], backward}, 1);
     out.start = at::tanh(at::linear(backward, initial_, initial_bias_));
     return out;
   }
 
-  nn::Alignment::Result look(const nn::Alignment::Memory& memory, const at::Tensor& last,
-                             const at::Tensor& state, std::int64_t first, std::int64_t step,
-                             bool need_weights) const {
+  nn::AlignmentModel::Result look(const nn::AlignmentModel::Memory& memory, const at::Tensor& last,
+                                  const at::Tensor& state, std::int64_t first, std::int64_t step,
+                                  bool need_weights) const {
     if (attention_) return (*attention_)(memory, state, first, step, need_weights);
     return {last.unsqueeze(1).expand({last.size(0), state.size(1), last.size(1)}), at::Tensor()};
   }
@@ -123,7 +124,7 @@ class Bahdanau final : public TranslatorBase {
   std::vector<nn::CellWeights> encoder_;
   at::Tensor initial_, initial_bias_, from_token_, from_context_, gate_bias_, recurrent_;
   at::Tensor readout_state_, readout_token_, readout_context_, readout_bias_;
-  std::optional<nn::Alignment> attention_;
+  std::optional<nn::AlignmentModel> attention_;
 };
 
 }  // namespace

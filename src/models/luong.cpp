@@ -53,7 +53,7 @@ class Luong final : public TranslatorBase {
   }
 
   DecodingStep step(Decoding& d, const at::Tensor& tokens) override {
-    const nn::Alignment::Memory memory{d.memory[0], d.memory[1], d.memory[2]};
+    const nn::AlignmentModel::Memory memory{d.memory[0], d.memory[1], d.memory[2]};
     at::Tensor x = embed_target(tokens, Pass{});  // [B,K,E]
     if (feeds()) x = at::cat({x, d.rows.back()}, -1);
     const at::Tensor state = advance(x, d.rows, nullptr);
@@ -88,7 +88,7 @@ class Luong final : public TranslatorBase {
 
  private:
   struct Encoded {
-    nn::Alignment::Memory memory;
+    nn::AlignmentModel::Memory memory;
     std::vector<at::Tensor> hidden, cell;  // [B,H] of each layer
   };
 
@@ -132,7 +132,7 @@ class Luong final : public TranslatorBase {
                                                  {}, pass, 4, config_.reverse_source);
     Encoded out;
     out.memory = attention_ ? attention_->remember(states.output, lengths)
-                            : nn::Alignment::Memory{states.output, states.output, lengths};
+                            : nn::AlignmentModel::Memory{states.output, states.output, lengths};
     out.hidden = states.h_n, out.cell = states.c_n;
     return out;
   }
@@ -151,17 +151,18 @@ class Luong final : public TranslatorBase {
   }
 
   /// h̃ = tanh(W [context; state]) (eq. 5); the state itself without attention.
-  Forced attentional(const nn::Alignment::Memory& memory, const at::Tensor& states,
+  Forced attentional(const nn::AlignmentModel::Memory& memory, const at::Tensor& states,
                      std::int64_t first, std::int64_t step, bool need_weights) const {
     if (!attention_) return {states, at::Tensor()};
-    const nn::Alignment::Result seen = (*attention_)(memory, states, first, step, need_weights);
+    const nn::AlignmentModel::Result seen =
+        (*attention_)(memory, states, first, step, need_weights);
     return {at::tanh(at::linear(at::cat({seen.context, states}, -1), combine_)), seen.weights};
   }
 
   nn::RecurrentOptions encoder_options_, decoder_options_;
   std::vector<nn::CellWeights> encoder_, decoder_;
   at::Tensor combine_;  // [H,2H]
-  std::optional<nn::Alignment> attention_;
+  std::optional<nn::AlignmentModel> attention_;
 };
 
 }  // namespace

@@ -45,7 +45,8 @@ at::Tensor unit_length(const at::Tensor& rows) {
 
 }  // namespace
 
-Alignment::Alignment(const AlignmentOptions& options, std::uint64_t seed, at::ScalarType dtype)
+AlignmentModel::AlignmentModel(const AlignmentOptions& options, std::uint64_t seed,
+                               at::ScalarType dtype)
     : options_(options) {
   check_alignment(options);
   std::uint64_t stream = 0;
@@ -78,8 +79,8 @@ Alignment::Alignment(const AlignmentOptions& options, std::uint64_t seed, at::Sc
   }
 }
 
-Alignment::Memory Alignment::remember(const at::Tensor& annotations,
-                                      const at::Tensor& lengths) const {
+AlignmentModel::Memory AlignmentModel::remember(const at::Tensor& annotations,
+                                                const at::Tensor& lengths) const {
   Memory m{annotations, annotations, lengths};
   if (options_.score == Score::kAdditive) m.key = at::linear(annotations, key_weight_);  // [B,Lk,A]
   if (options_.score == Score::kConcat)
@@ -89,7 +90,7 @@ Alignment::Memory Alignment::remember(const at::Tensor& annotations,
   return m;
 }
 
-at::Tensor Alignment::projected(const at::Tensor& query) const {
+at::Tensor AlignmentModel::projected(const at::Tensor& query) const {
   switch (options_.score) {
     case Score::kAdditive:
       return at::linear(query, query_weight_, query_bias_);  // [B,Lq,A]
@@ -107,8 +108,8 @@ at::Tensor Alignment::projected(const at::Tensor& query) const {
   return query;
 }
 
-at::Tensor Alignment::centre(const Memory& memory, const at::Tensor& query, std::int64_t first,
-                             std::int64_t step) const {
+at::Tensor AlignmentModel::centre(const Memory& memory, const at::Tensor& query, std::int64_t first,
+                                  std::int64_t step) const {
   const std::int64_t keys = memory.key.size(1);
   if (options_.span == Span::kLocalP)
     return predicted_centre(query, position_weight_, position_score_, keys, memory.lengths);
@@ -117,9 +118,9 @@ at::Tensor Alignment::centre(const Memory& memory, const at::Tensor& query, std:
   return place.unsqueeze(0).expand({query.size(0), query.size(1)}).contiguous();  // [B,Lq]
 }
 
-Alignment::Result Alignment::operator()(const Memory& memory, const at::Tensor& query,
-                                        std::int64_t first, std::int64_t step,
-                                        bool need_weights) const {
+AlignmentModel::Result AlignmentModel::operator()(const Memory& memory, const at::Tensor& query,
+                                                  std::int64_t first, std::int64_t step,
+                                                  bool need_weights) const {
   const double scale = options_.score == Score::kScaledDot
                            ? 1 / std::sqrt(static_cast<double>(options_.key_width))
                            : 1.0;

@@ -35,7 +35,7 @@ struct AlignmentOptions {
 /// The layer between a decoder and what it translates: score × span, with the parameters that they need. Names: query.weight
 /// [A,Dq], query.bias [A], key.weight [A,Dk], score.weight [A]; general.weight [Dq,Dk]; concat.weight [A,Dq+Dk];
 /// location.weight [P,Dq]; position.weight [A,Dq], position.score_weight [A].
-class Alignment {
+class AlignmentModel {
  public:
   /// Keys and values of a batch of sources, ready for any number of queries: what depends on keys alone is done once.
   struct Memory {
@@ -49,7 +49,8 @@ class Alignment {
   };
 
   /// Throws kUsage when widths do not fit the score (dot, scaled dot and cosine need Dq = Dk) or location meets a local span.
-  Alignment(const AlignmentOptions& options, std::uint64_t seed, at::ScalarType dtype = at::kFloat);
+  AlignmentModel(const AlignmentOptions& options, std::uint64_t seed,
+                 at::ScalarType dtype = at::kFloat);
 
   /// annotations [B,Lk,Dk]; lengths [B]: later annotations are never seen.
   Memory remember(const at::Tensor& annotations, const at::Tensor& lengths) const;
