@@ -1,13 +1,35 @@
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
 
 #include "exit.h"
 #include "program.h"
+
+namespace {
+
+/// Ends the process once everything that `run` made is gone. In a release without the destructors of static objects:
+/// libtorch takes its thousands of operators out of its registry one by one, a quarter of the time of `attend predict`
+/// (an empty program linked with it: 215 ms with them, 160 ms without). Debug builds keep them: leak checks and
+/// coverage work at exit.
+int leave(int code) {
+#ifdef NDEBUG
+  std::cout.flush();
+  std::cerr.flush();
+  std::fflush(nullptr);
+  std::_Exit(code);
+#else
+  return code;
+#endif
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace attend::cli;
   // A file over the limit is a failed write with a message, not a death.
   std::signal(SIGXFSZ, SIG_IGN);
-  return guarded([&] {
+  return leave(guarded([&] {
     Program program;
     add_recipes(program);
     add_data(program);
@@ -22,5 +44,5 @@ int main(int argc, char** argv) {
     add_man(program);
     add_help(program);
     return program.run(argc, argv);
-  });
+  }));
 }

@@ -5,6 +5,7 @@
 #include <torch/library.h>
 
 #include "attend/kernels/pool.h"
+#include "ops/arena.h"
 #include "ops/dispatch.h"
 #include "ops/pool.h"
 #include "ops/recompose.h"
@@ -64,7 +65,7 @@ struct PoolArguments {
   kernels::PoolForward<T> p;
 
   PoolArguments(const at::Tensor& v, const at::Tensor& w, const OptionalTensor& b,
-            const OptionalTensor& l)
+                const OptionalTensor& l)
       : value(with_unit_last_stride(v)),
         score_weight(w.contiguous()),
         bias(contiguous_or_undefined(or_undefined(b))),
@@ -125,10 +126,10 @@ Triple pool_backward_cpu(const OptionalTensor& grad_output, const OptionalTensor
   const at::Tensor d_weights = contiguous_or_undefined(or_undefined(grad_weights));
   const auto options = value.options();
   const std::int64_t batch = value.size(0), time = value.size(1), channels = value.size(2);
-  at::Tensor d_value = at::empty({batch, time, channels}, options);
+  at::Tensor d_value = pooled_empty({batch, time, channels}, options);
   at::Tensor d_score_weight = at::empty({channels}, options), d_bias = at::empty({time}, options);
   at::Tensor workspace =
-      at::empty({kernels::pool_backward_workspace(batch, time, channels)}, options);
+      pooled_empty(kernels::pool_backward_workspace(batch, time, channels), options);
   with_scalar_type(value, [&](auto zero) {
     using T = decltype(zero);
     const PoolArguments<T> a(value, score_weight, bias, lengths);
@@ -196,17 +197,13 @@ TORCH_LIBRARY_IMPL(attend, CPU, m) {
   m.impl("pool_backward", &pool_backward_cpu);
 }
 
-TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) {
-  m.impl("pool", &pool_composed);
-}
+TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) { m.impl("pool", &pool_composed); }
 
 TORCH_LIBRARY_IMPL(attend, Meta, m) {
   m.impl("pool", &pool_meta);
   m.impl("pool_backward", &pool_backward_meta);
 }
 
-TORCH_LIBRARY_IMPL(attend, Autograd, m) {
-  m.impl("pool", &pool_autograd);
-}
+TORCH_LIBRARY_IMPL(attend, Autograd, m) { m.impl("pool", &pool_autograd); }
 
 }  // namespace attend
