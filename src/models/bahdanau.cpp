@@ -81,7 +81,8 @@ class Bahdanau final : public TranslatorBase {
                            recurrent_);
     }
     const at::Tensor out = readout(at::cat(states, 1), tokens, at::cat(contexts, 1));  // [B,T,E]
-    return {out, need_weights && attention_ ? at::cat(weights, 1) : at::Tensor()};
+    return {dropped(out, pass, kReadoutDropout),
+            need_weights && attention_ ? at::cat(weights, 1) : at::Tensor()};
   }
 
  private:

@@ -70,7 +70,8 @@ class Luong final : public TranslatorBase {
     if (!feeds()) {  // all steps at once
       const at::Tensor states =
           run_stack(tokens, {}, decoder_, enc.hidden, enc.cell, pass, 16, false).output;
-      return attentional(enc.memory, states, 0, 1, need_weights);
+      const Forced all = attentional(enc.memory, states, 0, 1, need_weights);
+      return {dropped(all.readout, pass, kReadoutDropout), all.weights};
     }
     std::vector<at::Tensor> rows, readouts, weights;
     for (std::size_t i = 0; i < decoder_.size(); ++i)
@@ -83,7 +84,8 @@ class Luong final : public TranslatorBase {
       fed = seen.readout;
       readouts.push_back(seen.readout), weights.push_back(seen.weights);
     }
-    return {at::cat(readouts, 1), need_weights ? at::cat(weights, 1) : at::Tensor()};
+    return {dropped(at::cat(readouts, 1), pass, kReadoutDropout),
+            need_weights ? at::cat(weights, 1) : at::Tensor()};
   }
 
  private:

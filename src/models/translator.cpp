@@ -2,8 +2,9 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/gather.h>
+#include <ATen/ops/index_select.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/zeros.h>
@@ -25,6 +26,19 @@ void in_field(const char* name, std::int64_t value, std::int64_t low, std::int64
                std::to_string(low) + ", " + std::to_string(high) + "]");
 }
 
+void check_transformer(const TranslatorConfig& c) {
+  in_field("heads", c.heads, 1, 1 << 10);
+  in_field("feed_forward", c.feed_forward, 1, 1 << 20);
+  if (c.embedding_width % c.heads != 0)
+    fail_usage("model.embedding_width is " + std::to_string(c.embedding_width) +
+               ": it must be a multiple of model.heads = " + std::to_string(c.heads));
+  if (!c.attention) fail_usage("model.attention.kind is none: a Transformer is made of attention");
+  if (c.share_embeddings == SharedEmbeddings::kAll && c.source_vocabulary != c.target_vocabulary)
+    fail_usage("model.share_embeddings is all: source and target must have one vocabulary, not " +
+               std::to_string(c.source_vocabulary) + " and " + std::to_string(c.target_vocabulary) +
+               " ids");
+}
+
 }  // namespace
 
 void check_config(const TranslatorConfig& c) {
@@ -41,6 +55,7 @@ void check_config(const TranslatorConfig& c) {
   if (c.architecture == Architecture::kBahdanau && c.layers != 1)
     fail_usage("model.layers is " + std::to_string(c.layers) +
                ": this architecture has one recurrent layer on each side");
+  if (c.architecture == Architecture::kTransformer) check_transformer(c);
 }
 
 std::int64_t target_tokens(const TranslationBatch& batch) {
@@ -50,11 +65,11 @@ std::int64_t target_tokens(const TranslationBatch& batch) {
 
 void reorder(Decoding& decoding, const at::Tensor& parents) {
   for (at::Tensor& rows : decoding.rows) {
-    std::vector<std::int64_t> shape(rows.sizes().begin(), rows.sizes().end());
-    shape[1] = parents.size(1);
-    std::vector<std::int64_t> ones(shape.size(), 1);
-    ones[0] = parents.size(0), ones[1] = parents.size(1);
-    rows = rows.gather(1, parents.view(ones).expand(shape));
+    const at::Tensor first =
+        at::arange(rows.size(0), parents.options()).unsqueeze(1) * rows.size(1);  // [B,1]
+    rows = rows.flatten(0, 1)
+               .index_select(0, (first + parents).flatten())
+               .unflatten(0, {parents.size(0), parents.size(1)});
   }
 }
 
@@ -67,7 +82,7 @@ std::unique_ptr<Translator> make_translator(const TranslatorConfig& config, std:
     case Architecture::kLuong:
       return make_luong(config, seed, dtype);
     case Architecture::kTransformer:
-      break;
+      return make_transformer_translator(config, seed, dtype);
   }
   fail_usage("model.architecture is unknown");
 }
@@ -136,11 +151,11 @@ at::Tensor TranslatorBase::dropped(const at::Tensor& x, const Pass& pass, std::i
 }
 
 at::Tensor TranslatorBase::embed_source(const at::Tensor& ids, const Pass& pass) const {
-  return dropped(std::get<0>(nn::embed(source_table_, ids)), pass, 1);
+  return dropped(std::get<0>(nn::embed(source_table_, ids)), pass, kSourceDropout);
 }
 
 at::Tensor TranslatorBase::embed_target(const at::Tensor& ids, const Pass& pass) const {
-  return dropped(std::get<0>(nn::embed(target_table_, ids)), pass, 2);
+  return dropped(std::get<0>(nn::embed(target_table_, ids)), pass, kTargetDropout);
 }
 
 at::Tensor TranslatorBase::log_probabilities(const at::Tensor& readout) const {
@@ -152,8 +167,7 @@ at::Tensor TranslatorBase::loss(const TranslationBatch& batch, const Pass& pass,
   const at::Tensor readout = forced(batch, pass, /*need_weights=*/false).readout;  // [B,T,C]
   const std::int64_t steps = batch.target.size(1) - 1;
   const at::Tensor wanted = batch.target.narrow(1, 1, steps).reshape({-1});  // [B·T]
-  const at::Tensor logits =
-      at::linear(dropped(readout, pass, 3).flatten(0, 1), output_weight_, output_bias_);
+  const at::Tensor logits = at::linear(readout.flatten(0, 1), output_weight_, output_bias_);
   return at::cross_entropy_loss(logits, wanted, {}, at::Reduction::Sum, kPadding, label_smoothing);
 }
 

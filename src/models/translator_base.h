@@ -18,7 +18,7 @@ class TranslatorBase : public Translator {
   const TranslatorConfig& config() const final { return config_; }
 
  protected:
-  /// Readouts [B,T,C] for target tokens 1 … T given those before, and the attention that made them.
+  /// Readouts [B,T,C] for target tokens 1 … T given those before, dropout included, and the attention that made them.
   struct Forced {
     at::Tensor readout, weights;
   };
@@ -56,9 +56,14 @@ class TranslatorBase : public Translator {
   NamedTensors named_;
 };
 
+/// The dropouts of a pass that are not the encoder's or decoder's own.
+inline constexpr std::int64_t kSourceDropout = 1, kTargetDropout = 2, kReadoutDropout = 3;
+
 std::unique_ptr<Translator> make_bahdanau(const TranslatorConfig& config, std::uint64_t seed,
                                           at::ScalarType dtype);
 std::unique_ptr<Translator> make_luong(const TranslatorConfig& config, std::uint64_t seed,
                                        at::ScalarType dtype);
+std::unique_ptr<Translator> make_transformer_translator(const TranslatorConfig& config,
+                                                        std::uint64_t seed, at::ScalarType dtype);
 
 }  // namespace attend::models

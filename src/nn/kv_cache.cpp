@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "attend/base/error.h"
 
@@ -40,6 +41,15 @@ void check_cached(const char* name, const at::Tensor& t, const at::Tensor& held)
 }
 
 }  // namespace
+
+KVCache::KVCache(Kind kind, at::Tensor key, at::Tensor value, std::int64_t length)
+    : kind_(kind), length_(length), key_(std::move(key)), value_(std::move(value)) {
+  check_cached("key", key_, {});
+  check_cached("value", value_, {});
+  if (length < 0 || length > key_.size(2) || length > value_.size(2))
+    fail_usage("KVCache: " + std::to_string(length) + " keys do not fit into rooms of " +
+               std::to_string(std::min(key_.size(2), value_.size(2))));
+}
 
 at::Tensor KVCache::keys() const { return key_.defined() ? key_.narrow(2, 0, length_) : key_; }
 at::Tensor KVCache::values() const {

@@ -164,6 +164,19 @@ at::Tensor MultiheadAttentionImpl::project(const at::Tensor& input, std::int64_t
                 bias);
 }
 
+/// Key and value [B,Hkv,Lk,D] of inputs that are not the query's.
+std::pair<at::Tensor, at::Tensor> MultiheadAttentionImpl::project_keys(
+    const at::Tensor& key, const at::Tensor& value) const {
+  const std::int64_t width = head_width(), inner_key = key_heads() * width;
+  if (packed() && key.is_same(value)) {
+    const at::Tensor both = project(key, kKeyPart, 2);  // [B,Lk,2Hkv·D]
+    return {split_heads(both.narrow(2, 0, inner_key), width),
+            split_heads(both.narrow(2, inner_key, inner_key), width)};
+  }
+  return {split_heads(project(key, kKeyPart, 1), width),
+          split_heads(project(value, kValuePart, 1), width)};
+}
+
 MultiheadAttentionImpl::Heads MultiheadAttentionImpl::project_all(const at::Tensor& query,
                                                                   const at::Tensor& key,
                                                                   const at::Tensor& value,
@@ -179,13 +192,8 @@ MultiheadAttentionImpl::Heads MultiheadAttentionImpl::project_all(const at::Tens
     return {heads(all, 0, inner), heads(all, inner, inner_key),
             heads(all, inner + inner_key, inner_key)};
   }
-  const at::Tensor q = split_heads(project(query, kQueryPart, 1), width);
-  if (packed() && key.is_same(value)) {
-    const at::Tensor both = project(key, kKeyPart, 2);  // [B,Lk,2Hkv·D]
-    return {q, heads(both, 0, inner_key), heads(both, inner_key, inner_key)};
-  }
-  return {q, split_heads(project(key, kKeyPart, 1), width),
-          split_heads(project(value, kValuePart, 1), width)};
+  auto [k, v] = project_keys(key, value);
+  return {split_heads(project(query, kQueryPart, 1), width), std::move(k), std::move(v)};
 }
 
 /// Puts the learned and the zero key in front of the others, where neither lengths nor a causal mask hide them.
@@ -215,14 +223,17 @@ AttentionOptions MultiheadAttentionImpl::add_keys(Heads& heads,
   return o;
 }
 
-AttentionResult MultiheadAttentionImpl::attend_heads(Heads heads, const AttentionOptions& visible) {
+AttentionResult MultiheadAttentionImpl::attend_heads(Heads heads, const AttentionOptions& visible,
+                                                     const Pass* pass) {
   const std::int64_t before = heads.key.size(2);
   AttentionOptions o = add_keys(heads, visible);
-  if (is_training() && options.dropout() > 0) {
+  const Pass dropout = pass ? *pass : Pass{is_training(), options.seed(), step};
+  if (dropout.training && options.dropout() > 0) {
     o.dropout = options.dropout();
-    o.seed = derived_seed(options.seed(), Purpose::kDropout, static_cast<std::uint64_t>(step));
+    o.seed =
+        derived_seed(dropout.seed, Purpose::kDropout, static_cast<std::uint64_t>(dropout.step));
   }
-  if (is_training()) ++step;
+  if (!pass && dropout.training) ++step;
   auto [output, weights] = sdpa(heads.query, heads.key, heads.value, o);  // [B,H,Lq,D] [B,H,Lq,Lk]
   const std::int64_t extra = heads.key.size(2) - before;
   if (weights.defined() && extra > 0)  // torch's order: the keys that were added come last
@@ -238,7 +249,8 @@ AttentionResult MultiheadAttentionImpl::attend_heads(Heads heads, const Attentio
 
 AttentionResult MultiheadAttentionImpl::forward(const at::Tensor& query, const at::Tensor& key,
                                                 const at::Tensor& value,
-                                                const AttentionOptions& visible, KVCache* cache) {
+                                                const AttentionOptions& visible, KVCache* cache,
+                                                const Pass* pass) {
   check_visible(options, visible, cache);
   const bool fixed = cache && cache->kind() == KVCache::Kind::kStatic,
              needs_key = !fixed || cache->empty();
@@ -253,13 +265,24 @@ AttentionResult MultiheadAttentionImpl::forward(const at::Tensor& query, const a
     heads.key = cache->keys();
     heads.value = cache->values();
   }
-  const auto [inner, weights] = attend_heads(heads, visible);
+  const auto [inner, weights] = attend_heads(heads, visible, pass);
   return {out_proj->forward(inner), weights};
+}
+
+KVCache MultiheadAttentionImpl::remember(const at::Tensor& memory) const {
+  ShapeCheck n(kMultihead);
+  n("out_proj.weight", out_proj->weight, {"C", "HD"})("memory", memory, {"B", "Lk", "C"});
+  if (!packed()) fail_multihead("remember takes one memory: kdim and vdim must be embed_dim");
+  const auto [key, value] = project_keys(memory, memory);
+  KVCache cache(KVCache::Kind::kStatic);
+  cache.append(rotate(key, options.rotary(), 0, options.rotary_base()), value);
+  return cache;
 }
 
 AttentionResult MultiheadAttentionImpl::forward_packed(const at::Tensor& rows,
                                                        const at::Tensor& lengths,
-                                                       const AttentionOptions& visible) {
+                                                       const AttentionOptions& visible,
+                                                       const Pass* pass) {
   check_visible(options, visible, nullptr);
   if (!packed())
     fail_multihead("forward_packed is self-attention: kdim and vdim must be embed_dim");
@@ -279,7 +302,7 @@ AttentionResult MultiheadAttentionImpl::forward_packed(const at::Tensor& rows,
   heads.key = rotate(heads.key, options.rotary(), 0, options.rotary_base());
   AttentionOptions o = visible;
   o.query_lengths = o.key_lengths = lengths;
-  const auto [padded, weights] = attend_heads(heads, o);
+  const auto [padded, weights] = attend_heads(heads, o, pass);
   return {out_proj->forward(pack(padded, lengths)), weights};
 }
 

@@ -1,5 +1,6 @@
 #include <ATen/TensorOperators.h>
 
+#include <optional>
 #include <ostream>
 #include <string>
 
@@ -14,21 +15,37 @@ namespace {
 /// The places of a layer where dropout acts; the attention weights' is MultiheadAttention's own.
 enum DropoutPlace : std::int64_t { kAfterSelf, kAfterCross, kInsideFeedForward, kAfterFeedForward };
 
-/// One pass's dropout.
+/// One pass's dropout: the layer's own, and what its attentions are told (nothing: they have their own count).
 struct LayerDropout {
   double rate;
   Pass pass;
+  std::optional<Pass> self, cross;
   at::Tensor operator()(const at::Tensor& x, DropoutPlace place) const {
     return dropout(x, rate, pass, {place, false, DropoutSite::kOutput});
   }
 };
 
+const Pass* pointer_to(const std::optional<Pass>& pass) { return pass ? &*pass : nullptr; }
+
+/// Which stack a layer stands in: equal places of both must not draw the same masks.
+enum class Stack : std::uint64_t { kEncoder, kDecoder };
+
+/// Masks given from outside depend on its seed and step, stack, layer and place alone.
 template <class Layer>
-LayerDropout next_dropout(Layer& layer) {
+LayerDropout next_dropout(Layer& layer, Stack stack, const std::optional<Pass>& given) {
+  if (given) {
+    const auto part = [](Pass pass, std::uint64_t index) {
+      pass.seed = derived_seed(pass.seed, Purpose::kDropout, index);
+      return pass;
+    };
+    const Pass own = part(
+        *given, 2 * static_cast<std::uint64_t>(layer.index) + static_cast<std::uint64_t>(stack));
+    return {layer.options.dropout(), own, part(own, 0), part(own, 1)};
+  }
   const Pass pass{layer.is_training(), derived_seed(layer.options.seed(), Purpose::kDropout, 1),
                   layer.step};
   if (pass.training) ++layer.step;
-  return {layer.options.dropout(), pass};
+  return {layer.options.dropout(), pass, {}, {}};
 }
 
 void check_layer_options(const TransformerLayerOptions& o, const char* name) {
@@ -75,7 +92,20 @@ at::Tensor feed_forward(Layer& layer, const at::Tensor& x, const LayerDropout& d
 
 void capture_weights(AttentionCapture* capture, const char* name, std::int64_t layer,
                      const at::Tensor& weights) {
-  if (capture) capture->entries.push_back({name, layer, weights});
+  if (capture && weights.defined()) capture->entries.push_back({name, layer, weights});
+}
+
+/// target [B·K,Lq,C]: hypotheses that share a sentence's memory must all see the same of it.
+void check_hypotheses(const at::Tensor& target, std::int64_t sentences,
+                      const AttentionOptions& cross) {
+  if (target.dim() != 3 || target.size(0) == sentences) return;  // the attention checks the rest
+  const std::string name = "attend::nn::TransformerDecoderLayer: ";
+  if (sentences == 0 || target.size(0) % sentences != 0)
+    fail_usage(name + "target has " + std::to_string(target.size(0)) +
+               " rows, which is no multiple of memory's " + std::to_string(sentences));
+  if (cross.mask.defined() || cross.bias.defined() || cross.query_lengths.defined() ||
+      cross.causal || cross.window_left >= 0 || cross.window_right >= 0)
+    fail_usage(name + "hypotheses that share a memory may not see different parts of it");
 }
 
 void print_layer(std::ostream& stream, const char* name, const TransformerLayerOptions& o) {
@@ -124,13 +154,14 @@ at::Tensor TransformerEncoderLayerImpl::forward(const at::Tensor& input, const E
   if (packed && cache)
     fail_usage(
         "attend::nn::TransformerEncoderLayer: a packed batch cannot be decoded with a cache");
-  const LayerDropout drop = next_dropout(*this);
+  const LayerDropout drop = next_dropout(*this, Stack::kEncoder, pass.dropout);
   AttentionOptions visible = pass.self;
-  visible.need_weights = pass.capture != nullptr;
+  visible.need_weights = pass.capture && pass.capture->wants(index);
+  const Pass* const dropout = pointer_to(drop.self);
   const auto attend_self = [&](const at::Tensor& x) {
-    const auto [output, weights] = packed
-                                       ? self_attn->forward_packed(x, pass.packed_lengths, visible)
-                                       : self_attn->forward(x, x, x, visible, cache);
+    const auto [output, weights] =
+        packed ? self_attn->forward_packed(x, pass.packed_lengths, visible, dropout)
+               : self_attn->forward(x, x, x, visible, cache, dropout);
     capture_weights(pass.capture, "self", index, weights);
     return drop(output, kAfterSelf);
   };
@@ -164,20 +195,26 @@ void TransformerDecoderLayerImpl::pretty_print(std::ostream& stream) const {
 
 at::Tensor TransformerDecoderLayerImpl::forward(const at::Tensor& target, const at::Tensor& memory,
                                                 const DecoderPass& pass, DecoderLayerCache* cache) {
-  const LayerDropout drop = next_dropout(*this);
+  const LayerDropout drop = next_dropout(*this, Stack::kDecoder, pass.dropout);
   AttentionOptions self = pass.self, cross = pass.cross;
-  self.need_weights = cross.need_weights = pass.capture != nullptr;
+  self.need_weights = cross.need_weights = pass.capture && pass.capture->wants(index);
+  const std::int64_t sentences = cache && !cache->cross.empty() ? cache->cross.keys().size(0)
+                                 : memory.dim() > 0             ? memory.size(0)
+                                                                : target.size(0);
+  check_hypotheses(target, sentences, cross);
   const auto attend_self = [&](const at::Tensor& x) {
     const auto [output, weights] =
-        self_attn->forward(x, x, x, self, cache ? &cache->self : nullptr);
+        self_attn->forward(x, x, x, self, cache ? &cache->self : nullptr, pointer_to(drop.self));
     capture_weights(pass.capture, "self", index, weights);
     return drop(output, kAfterSelf);
   };
   const auto attend_memory = [&](const at::Tensor& x) {
-    const auto [output, weights] =
-        multihead_attn->forward(x, memory, memory, cross, cache ? &cache->cross : nullptr);
+    const bool shared = x.size(0) != sentences;
+    const at::Tensor query = shared ? x.reshape({sentences, -1, x.size(2)}) : x;  // [B,K·Lq,C]
+    const auto [output, weights] = multihead_attn->forward(
+        query, memory, memory, cross, cache ? &cache->cross : nullptr, pointer_to(drop.cross));
     capture_weights(pass.capture, "cross", index, weights);
-    return drop(output, kAfterCross);
+    return drop(shared ? output.view(x.sizes()) : output, kAfterCross);
   };
   const at::Tensor x = residual(target, norm1, options.norm_first(), attend_self);
   const at::Tensor y = residual(x, norm2, options.norm_first(), attend_memory);

@@ -146,6 +146,16 @@ void add_translation_model(std::vector<SchemaEntry>& s) {
                    "luong: the attentional vector of a step enters the next"));
   s.push_back(flag("model.reverse_source", FIELD(model.reverse_source),
                    "luong: the source is read from its end"));
+  s.push_back(whole("model.heads", FIELD(model.heads), 1, 1024,
+                    "transformer: attention heads, H, a divisor of model.embedding_width"));
+  s.push_back(whole("model.feed_forward", FIELD(model.feed_forward), 1, 1 << 20,
+                    "transformer: inner width of the feed-forward layers, F"));
+  s.push_back(choice("model.norm", FIELD(model.norm), {"first", "last"},
+                     "transformer: layer norm before each sublayer, or after its sum (the paper)"));
+  s.push_back(choice("model.share_embeddings", FIELD(model.share_embeddings),
+                     {"none", "target", "all"},
+                     "transformer: target: its embedding is the output projection too; all: and "
+                     "the source's (needs data.share_vocabulary)"));
   only_for(s, first, kTranslate);
 }
 
@@ -153,10 +163,12 @@ void add_model(std::vector<SchemaEntry>& s) {
   s.push_back(whole("model.embedding_width", FIELD(model.embedding_width), 1, 65536,
                     "width of a word's vector, E"));
   s.push_back(whole("model.hidden", FIELD(model.hidden), 1, 65536,
-                    "units of the recurrent layer, H, per direction"));
-  s.push_back(whole("model.layers", FIELD(model.layers), 1, 64, "stacked recurrent layers"));
-  s.push_back(real("model.dropout", FIELD(model.dropout), 0, 0.99,
-                   "share of a layer's inputs dropped, one mask per sequence"));
+                    "units of the recurrent layer, H, per direction; a transformer has none"));
+  s.push_back(
+      whole("model.layers", FIELD(model.layers), 1, 64, "layers, of encoder and decoder each"));
+  s.push_back(
+      real("model.dropout", FIELD(model.dropout), 0, 0.99,
+           "share of a layer's inputs dropped, one mask per sequence (transformer: per element)"));
   const std::size_t classified = s.size();
   s.push_back(choice("model.cell", FIELD(model.cell), {"lstm", "gru"}, "recurrent cell"));
   s.push_back(flag("model.bidirectional", FIELD(model.bidirectional), "read in both directions"));

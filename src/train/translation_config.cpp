@@ -12,6 +12,8 @@ const std::vector<std::string> kArchitectures{"bahdanau", "luong", "transformer"
 const std::vector<std::string> kScores{"additive", "dot",        "general", "concat",
                                        "location", "scaled-dot", "cosine"};
 const std::vector<std::string> kSpans{"global", "local-m", "local-p"};
+const std::vector<std::string> kNorms{"first", "last"};
+const std::vector<std::string> kShared{"none", "target", "all"};
 
 }  // namespace
 
@@ -27,6 +29,13 @@ models::TranslatorConfig translator_config(const Recipe& recipe, std::int64_t so
   out.attention = m.attend, out.score = m.score, out.span = m.span;
   out.window = m.window, out.attention_width = m.attention_width;
   out.input_feeding = m.input_feeding, out.reverse_source = m.reverse_source;
+  out.heads = m.heads, out.feed_forward = m.feed_forward, out.norm = m.norm;
+  out.share_embeddings = m.share_embeddings;
+  if (m.architecture == models::Architecture::kTransformer &&
+      m.share_embeddings == models::SharedEmbeddings::kAll && !recipe.data.share_vocabulary)
+    fail_usage(
+        "model.share_embeddings is all: source and target must have one vocabulary "
+        "(data.share_vocabulary = true)");
   return out;
 }
 
@@ -50,6 +59,10 @@ std::string to_config_json(const models::TranslatorConfig& c) {
   json["attention_width"] = c.attention_width;
   json["input_feeding"] = c.input_feeding;
   json["reverse_source"] = c.reverse_source;
+  json["heads"] = c.heads;
+  json["feed_forward"] = c.feed_forward;
+  json["norm"] = kNorms[static_cast<std::size_t>(c.norm)];
+  json["share_embeddings"] = kShared[static_cast<std::size_t>(c.share_embeddings)];
   return json.dump(2) + "\n";
 }
 
@@ -73,6 +86,11 @@ models::TranslatorConfig translator_from_config_json(const std::string& text,
   c.attention_width = fields.whole("attention_width");
   c.input_feeding = fields.flag("input_feeding");
   c.reverse_source = fields.flag("reverse_source");
+  c.heads = fields.whole("heads");
+  c.feed_forward = fields.whole("feed_forward");
+  c.norm = static_cast<models::NormPlace>(fields.choice("norm", kNorms));
+  c.share_embeddings =
+      static_cast<models::SharedEmbeddings>(fields.choice("share_embeddings", kShared));
   fields.finish();
   try {
     models::check_config(c);

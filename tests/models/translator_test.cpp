@@ -1,4 +1,4 @@
-// Recurrent translators: the decoder's equations in loops of double, decoding against teacher forcing, gradients, padding.
+// Translators: Bahdanau's decoder's equations in loops of double, decoding against teacher forcing, gradients, padding.
 #include "attend/models/translator.h"
 
 #include <ATen/ops/arange.h>
@@ -26,6 +26,8 @@ struct Variant {
   nn::Span span = nn::Span::kGlobal;
   bool input_feeding = true, reverse_source = false;
   std::int64_t layers = 1;
+  NormPlace norm = NormPlace::kFirst;
+  SharedEmbeddings share = SharedEmbeddings::kNone;
 };
 
 const std::vector<Variant> kVariants = {
@@ -51,6 +53,20 @@ const std::vector<Variant> kVariants = {
     {"luong_local_p", Architecture::kLuong, true, nn::Score::kGeneral, nn::Span::kLocalP},
     {"luong_local_p_concat", Architecture::kLuong, true, nn::Score::kConcat, nn::Span::kLocalP,
      false},
+    {.name = "transformer", .architecture = Architecture::kTransformer, .layers = 2},
+    {.name = "transformer_one_layer", .architecture = Architecture::kTransformer},
+    {.name = "transformer_post_norm",
+     .architecture = Architecture::kTransformer,
+     .layers = 2,
+     .norm = NormPlace::kLast},
+    {.name = "transformer_shared_target",
+     .architecture = Architecture::kTransformer,
+     .share = SharedEmbeddings::kTarget},
+    {.name = "transformer_shared_all",
+     .architecture = Architecture::kTransformer,
+     .layers = 3,
+     .norm = NormPlace::kLast,
+     .share = SharedEmbeddings::kAll},
 };
 
 TranslatorConfig config_of(const Variant& v) {
@@ -59,6 +75,10 @@ TranslatorConfig config_of(const Variant& v) {
   c.input_feeding = v.input_feeding, c.reverse_source = v.reverse_source, c.layers = v.layers;
   c.source_vocabulary = 9, c.target_vocabulary = 8, c.max_length = 10;
   c.embedding_width = 3, c.hidden = 4, c.attention_width = 5, c.window = 2, c.dropout = 0.3;
+  if (v.architecture != Architecture::kTransformer) return c;
+  c.embedding_width = 6, c.heads = 2, c.feed_forward = 5, c.norm = v.norm;
+  c.share_embeddings = v.share;
+  if (v.share == SharedEmbeddings::kAll) c.target_vocabulary = c.source_vocabulary;
   return c;
 }
 

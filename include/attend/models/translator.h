@@ -19,7 +19,20 @@ inline constexpr std::int64_t kPadding = 0, kUnknown = 1, kBegin = 2, kEnd = 3;
 enum class Architecture {
   kBahdanau,  // RNNsearch (Bahdanau et al. 2015): the context enters the decoder's unit, maxout readout
   kLuong,  // Luong et al. 2015: attention after the decoder's LSTM, h̃ = tanh(W [c; h]), input feeding
-  kTransformer,  // Vaswani et al. 2017
+  kTransformer,  // Vaswani et al. 2017: self-attention on both sides, sinusoidal positions
+};
+
+/// Where a Transformer's sublayer f is normed.
+enum class NormPlace {
+  kFirst,  // x + f(norm(x)), and a norm behind the last layer (Xiong et al. 2020)
+  kLast,   // norm(x + f(x)): the paper's
+};
+
+/// Which of a Transformer's three tables of V vectors are one and the same (Vaswani et al. 2017, §3.4; Press & Wolf 2017).
+enum class SharedEmbeddings {
+  kNone,
+  kTarget,  // the target's embedding is the output projection
+  kAll,     // the source's too: both sides have one vocabulary
 };
 
 /// A sequence-to-sequence model: what is translated to what, and how it attends. Fields that an architecture has no use for
@@ -29,18 +42,24 @@ struct TranslatorConfig {
   std::int64_t source_vocabulary = 0, target_vocabulary = 0;  // ids, the four special ones included
   std::int64_t max_length =
       256;  // most tokens of a source; more is refused (kLocation and learned positions need it)
-  std::int64_t embedding_width = 256;
-  std::int64_t hidden = 512;  // H of encoder (per direction) and decoder
-  std::int64_t layers = 1;    // Luong: LSTM layers on both sides; Bahdanau has one
-  double dropout = 0.2;  // on embeddings, between layers and on the readout: one mask a sentence
+  std::int64_t embedding_width = 256;  // E; Transformer: C, the width of everything
+  std::int64_t hidden = 512;           // recurrent: H of encoder (per direction) and decoder
+  std::int64_t layers = 1;             // on both sides each; Bahdanau has one
+  double dropout = 0.2;  // recurrent: on embeddings, between layers and on the readout, one mask a
+                         // sentence; Transformer: where the paper has it, every element by itself
   bool attention =
-      true;  // false: the plain encoder–decoder (RNNenc): the context is the encoder's last state
-  nn::Score score = nn::Score::kAdditive;
+      true;  // false: the plain encoder–decoder (RNNenc): the context is the encoder's last state;
+             // a Transformer can't do without
+  nn::Score score = nn::Score::kAdditive;  // recurrent, as span, window and attention_width
   nn::Span span = nn::Span::kGlobal;
   std::int64_t window = 10;            // D of a local span
   std::int64_t attention_width = 256;  // A
   bool input_feeding = true;           // Luong: h̃ of a step enters the next
   bool reverse_source = false;  // Luong: the source is read from its end (Sutskever et al. 2014)
+  std::int64_t heads = 4;       // Transformer: H, a divisor of embedding_width
+  std::int64_t feed_forward = 1024;    // Transformer: F, inner width of the feed-forward layers
+  NormPlace norm = NormPlace::kFirst;  // Transformer
+  SharedEmbeddings share_embeddings = SharedEmbeddings::kNone;  // Transformer
 };
 
 /// Sentences of one batch. Targets carry kBegin in front and kEnd behind; shorter rows are padded with 0.
@@ -49,7 +68,8 @@ struct TranslationBatch {
   at::Tensor target, target_lengths;  // [B,T+1] int64, [B] int64 (kBegin and kEnd counted)
 };
 
-/// Where decoding stands: B sentences with K hypotheses each.
+/// Where decoding stands: B sentences with K hypotheses each. A step may write into the tensors that the last one left, so
+/// of two copies that share them only one can go on.
 struct Decoding {
   std::vector<at::Tensor>
       memory;  // of the sources, [B,…]: shared by a sentence's hypotheses, never copied for them
@@ -72,7 +92,8 @@ class Translator {
   virtual at::Tensor loss(const TranslationBatch& batch, const Pass& pass,
                           double label_smoothing) = 0;
   /// Attention over the source while the given targets are read, [B,T,S] (query t predicts target token t + 1); undefined
-  /// without attention. `layer` and `head` choose among a Transformer's; −1 its documented default.
+  /// without attention. A Transformer's is the mean over the heads of the last decoder layer but one (of the only one), where
+  /// Garg et al. 2019 (§4.1) found the alignments; step() gives the same.
   virtual at::Tensor alignment(const TranslationBatch& batch) = 0;
 
   /// Reads sources for decoding; K = 1.

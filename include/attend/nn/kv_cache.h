@@ -16,13 +16,18 @@ class KVCache {
   };
 
   explicit KVCache(Kind kind = Kind::kGrowing) : kind_(kind) {}
+  /// Goes on with the rooms of another cache, key and value [B,Hkv,capacity,D], whose first `length` places are filled. They
+  /// are not copied: later calls write into them.
+  KVCache(Kind kind, at::Tensor key, at::Tensor value, std::int64_t length);
 
   Kind kind() const { return kind_; }
   std::int64_t length() const { return length_; }  ///< keys held
   bool empty() const { return length_ == 0; }
 
   at::Tensor keys() const;  ///< [B,Hkv,length,D], a view; undefined when nothing was ever appended
-  at::Tensor values() const;  ///< [B,Hkv,length,Dv], a view
+  at::Tensor values() const;                               ///< [B,Hkv,length,Dv], a view
+  const at::Tensor& key_room() const { return key_; }      ///< [B,Hkv,capacity,D]
+  const at::Tensor& value_room() const { return value_; }  ///< [B,Hkv,capacity,Dv]
 
   /// key [B,Hkv,n,D] and value [B,Hkv,n,Dv] behind what is there. The memory doubles when it is full, so that n steps copy
   /// O(n) elements. Sizes that differ from what is there throw Error(kUsage).

@@ -1,5 +1,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <attend/nn/dropout.h>
 #include <attend/nn/kv_cache.h>
 #include <attend/nn/linear.h>
 #include <attend/nn/position.h>
@@ -8,6 +9,7 @@
 #include <torch/nn/cloneable.h>
 #include <torch/nn/pimpl.h>
 
+#include <utility>
 #include <vector>
 
 namespace attend::nn {
@@ -58,13 +60,19 @@ class MultiheadAttentionImpl : public torch::nn::Cloneable<MultiheadAttentionImp
   /// decides); need_weights returns the weights before dropout, per head. A query that sees no key gives out_proj's bias.
   /// With a cache (inference only): a growing one appends this call's keys and attends to all it holds, lengths and masks
   /// speak of those; a static one projects key and value in its first call and ignores them in later ones.
+  /// `pass` gives mode, seed and step of the dropout from outside (a resumed training repeats them); without it they are the
+  /// module's own.
   AttentionResult forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                          const AttentionOptions& visible = {}, KVCache* cache = nullptr);
+                          const AttentionOptions& visible = {}, KVCache* cache = nullptr,
+                          const Pass* pass = nullptr);
+
+  /// A static cache that holds the keys and values of memory [B,Lk,C], as forward's first call with an empty one fills it.
+  KVCache remember(const at::Tensor& memory) const;
 
   /// Self-attention of a ragged batch without projecting its padding: rows [N,C] of all sequences one after the other (see
   /// attend::nn::pack), lengths [B] int64, N = Σ lengths → (output [N,C], weights [B,H,L,L] padded to the longest).
   AttentionResult forward_packed(const at::Tensor& rows, const at::Tensor& lengths,
-                                 const AttentionOptions& visible = {});
+                                 const AttentionOptions& visible = {}, const Pass* pass = nullptr);
 
   /// Removes these heads for good (Michel et al. 2019): the projections shrink, the others' output is unchanged as if the
   /// pruned heads' output were 0. With grouped heads whole groups only. Later calls number the heads that are left. An
@@ -90,9 +98,11 @@ class MultiheadAttentionImpl : public torch::nn::Cloneable<MultiheadAttentionImp
   void check(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
              bool needs_key) const;
   at::Tensor project(const at::Tensor& input, int64_t first, int64_t count) const;
+  std::pair<at::Tensor, at::Tensor> project_keys(const at::Tensor& key,
+                                                 const at::Tensor& value) const;
   Heads project_all(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                     bool needs_key) const;
-  AttentionResult attend_heads(Heads heads, const AttentionOptions& visible);
+  AttentionResult attend_heads(Heads heads, const AttentionOptions& visible, const Pass* pass);
   AttentionOptions add_keys(Heads& heads, const AttentionOptions& visible) const;
 };
 TORCH_MODULE(MultiheadAttention);

@@ -1,5 +1,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <attend/nn/dropout.h>
 #include <attend/nn/layer_norm.h>
 #include <attend/nn/linear.h>
 #include <attend/nn/multihead_attention.h>
@@ -8,6 +9,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,7 +36,7 @@ struct TransformerLayerOptions {
 using TransformerEncoderLayerOptions = TransformerLayerOptions;
 using TransformerDecoderLayerOptions = TransformerLayerOptions;
 
-/// The weights of every layer and head of one or more passes, in the order in which they were computed.
+/// The weights of every head of one or more passes, in the order in which they were computed: of all layers, or of one.
 struct AttentionCapture {
   struct Entry {
     std::string name;    // "self" or "cross"
@@ -42,6 +44,8 @@ struct AttentionCapture {
     at::Tensor weights;  // [B,H,Lq,Lk]
   };
   std::vector<Entry> entries;
+  std::optional<int64_t> only_layer;  ///< weights of the others are not computed
+  bool wants(int64_t layer) const { return !only_layer || *only_layer == layer; }
 
   /// [B,Lq,Lk] of one head; of the last pass when there were several. Throws Error(kUsage) when there is none.
   at::Tensor head(const std::string& name, int64_t layer, int64_t head) const;
@@ -53,7 +57,9 @@ struct EncoderPass {
   AttentionCapture* capture = nullptr;  // asks for every layer's weights
   at::Tensor
       packed_lengths;  // [B] int64: the input is [N,C], the valid rows of all sequences (attend::nn::pack), and nothing
-      // is computed for padding
+                       // is computed for padding
+  std::optional<Pass>
+      dropout;  ///< mode, seed and step of all dropout from outside; else the modules' own
 };
 
 /// How one pass through a decoder is to be run. A decoder is causal unless told otherwise.
@@ -61,6 +67,7 @@ struct DecoderPass {
   DecoderPass() { self.causal = true; }
   AttentionOptions self, cross;
   AttentionCapture* capture = nullptr;
+  std::optional<Pass> dropout;  ///< as EncoderPass's
 };
 
 /// Self-attention and a feed-forward layer, each with its residual and norm (Vaswani et al. 2017, §3.1; pre-norm: Xiong et al.
@@ -104,6 +111,9 @@ class TransformerDecoderLayerImpl : public torch::nn::Cloneable<TransformerDecod
 
   /// target [B,Lq,C], memory [B,Lk,C] → [B,Lq,C]. With a cache (inference) target is what follows the positions it holds, and
   /// memory is read in the first call only.
+  /// target may be [B·K,Lq,C] with the K hypotheses of a sentence one after the other: they share its memory, none of which is
+  /// copied, and captured weights over it are [B,H,K·Lq,Lk]. `pass.cross` must then treat all queries alike (lengths of the
+  /// keys only), else Error(kUsage).
   at::Tensor forward(const at::Tensor& target, const at::Tensor& memory,
                      const DecoderPass& pass = {}, DecoderLayerCache* cache = nullptr);
 

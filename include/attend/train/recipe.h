@@ -89,6 +89,10 @@ struct Recipe {
     std::int64_t attention_width = 256;      // key model.attention.width
     bool input_feeding = true;
     bool reverse_source = false;
+    std::int64_t heads = 4;
+    std::int64_t feed_forward = 1024;
+    models::NormPlace norm = models::NormPlace::kFirst;
+    models::SharedEmbeddings share_embeddings = models::SharedEmbeddings::kNone;
   } model;
 
   struct Train {
