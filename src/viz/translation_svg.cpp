@@ -10,7 +10,7 @@
 namespace attend::viz {
 namespace {
 
-constexpr double kLabel = 13, kCell = 28, kLeast = 620;  // the verdict's line needs that width
+constexpr double kLabel = 13, kCell = 28, kLeast = 700;  // the verdict's line needs that width
 
 double widest(const std::vector<std::string>& tokens) {
   double most = 0;
@@ -95,7 +95,7 @@ std::string svg(const Translation& t) {
   if (t.verdict >= Verdict::kDisagree && !std::isnan(a.tau)) {
     y += 19;
     d.text(kMargin, y,
-           "Rank agreement with leave-one-out, mean of the rows (Kendall τ) " + signed_dec(a.tau) +
+           "Mean rank agreement with leave-one-out (Kendall τ) " + signed_dec(a.tau) +
                "; 95 % of shuffles: " + signed_dec(a.band_low) + " to " + signed_dec(a.band_high),
            12, kSoft);
   }
