@@ -1,5 +1,6 @@
 // attend explain RUN INPUT: what the model looked at, beside what changed its answer.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "attend/explain/json.h"
 #include "attend/ops/machine.h"
 #include "attend/viz/terminal.h"
+#include "explain.h"
 #include "explained.h"
 #include "output.h"
 #include "program.h"
@@ -23,15 +25,13 @@ namespace {
 using nlohmann::json;
 using Explanations = std::vector<explain::SentenceExplanation>;
 
-struct ExplainOptions {
-  std::vector<std::string> words;  // runs, then sentences
-  std::string data, split, html, svg, png;
-  std::optional<std::uint64_t> count, threads;
-};
-
 bool is_folder(const std::string& path) {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool is_finished(const std::string& run) {
+  return ::access((run + "/SHA256SUMS").c_str(), F_OK) == 0;
 }
 
 /// The first argument is a run; further ones are runs as long as they are folders.
@@ -45,10 +45,7 @@ std::vector<std::string> runs_of(const ExplainOptions& o) {
 Rows rows_of_words(const std::vector<std::string>& words, std::size_t first) {
   Rows rows;
   for (std::size_t i = first; i < words.size(); ++i) {
-    const std::string name = "sentence " + std::to_string(i - first + 1);
-    if (!data::is_utf8(words[i])) fail_input(name + " is not valid UTF-8");
-    if (words[i].find_first_not_of(" \t\r\n\v\f") == std::string::npos)
-      fail_input(name + " is empty: give at least one word");
+    check_sentence(words[i], i - first + 1);
     data::Example example;
     example.text = words[i];
     example.label = -1;
@@ -90,24 +87,6 @@ void thin(Output& out, Rows& rows, std::size_t wanted) {
            std::to_string(n) + " sentences, taken evenly");
 }
 
-viz::TerminalOptions terminal_options(const Output& out) {
-  viz::TerminalOptions options;
-  const char* depth = std::getenv("COLORTERM");
-  const std::string colours = depth == nullptr ? "" : depth;
-  if (out.colour())
-    options.colour =
-        colours == "truecolor" || colours == "24bit" ? viz::Colour::kTrue : viz::Colour::k256;
-  // "foreground;background" by number, where the terminal tells; 7 and 9 to 15 are light.
-  const char* pair = std::getenv("COLORFGBG");
-  const std::string colour_pair = pair == nullptr ? "" : pair;
-  if (const auto at = colour_pair.rfind(';'); at != std::string::npos) {
-    const int background = std::atoi(colour_pair.c_str() + at + 1);
-    options.dark = background < 7 || background == 8;
-  }
-  options.width = out.width();
-  return options;
-}
-
 /// Over every explained sentence, shown or not; null where not measured.
 json summary_of(const Explanations& explanations) {
   const explain::Summary s = explain::summarise(explanations);
@@ -136,31 +115,23 @@ void print_document(Output& out, const train::Run& run, const Explanations& expl
 
 void write_files(const ExplainOptions& o, const std::vector<System>& systems, const Rows& rows,
                  const Explanations& explanations, const std::vector<std::size_t>& chosen) {
-  const auto draw = [&](const char* option, const std::string& file, auto drawing) {
+  check_pictures(o, chosen.size());
+  const auto draw = [&](const std::string& file, auto drawing) {
     if (file.empty()) return;
-    if (chosen.size() != 1)
-      fail_usage(std::string(option) + ": draws one sentence, and there are " +
-                 std::to_string(chosen.size()));
     const viz::Sentence sentence = sentence_of(explanations[chosen[0]], rows.ids[chosen[0]]);
     write_file_atomically(file, drawing(sentence, systems.back().first().label_names));
   };
-  draw("--svg", o.svg, viz::svg);
-  draw("--png", o.png, viz::png);
+  draw(o.svg, viz::svg);
+  draw(o.png, viz::png);
   if (!o.html.empty())
     write_file_atomically(o.html, viz::html(report_of(systems, rows, explanations, chosen)));
 }
 
-int explain_rows(Output& out, const ExplainOptions& o) {
-  use_threads(static_cast<int>(o.threads.value_or(0)));
-  const std::vector<std::string> folders = runs_of(o);
+int explain_rows(Output& out, const ExplainOptions& o, const std::vector<std::string>& folders) {
   const bool from_data = folders.size() == o.words.size();
-  if (from_data && o.data.empty() && o.split.empty() && !o.count)
-    fail_usage(
-        "no input: give a sentence, or --split validation to take sentences from the run's data");
   const std::vector<System> systems = load_systems(folders);
   Rows rows = rows_of(o, systems.back().first(), folders.size());
-  const std::size_t fallback = o.html.empty() ? 5 : 100;  // a screen or two; a page
-  const std::size_t count = from_data ? o.count.value_or(fallback) : rows.examples.size();
+  const std::size_t count = from_data ? wanted_sentences(o) : rows.examples.size();
   thin(out, rows, count);
   const train::Run& run = systems.back().first();
   const Explanations explanations = explain::explain_sentences(
@@ -171,10 +142,7 @@ int explain_rows(Output& out, const ExplainOptions& o) {
     print_document(out, run, explanations, chosen, from_data || rows.examples.size() > 1);
     return 0;
   }
-  bool written = false;
-  for (const std::string& file : {o.html, o.svg, o.png})
-    if (!file.empty()) out.line(file), written = true;
-  if (written) return 0;
+  if (print_written(out, o)) return 0;
   const viz::TerminalOptions options = terminal_options(out);
   for (std::size_t i = 0; i < chosen.size(); ++i)
     out.raw((i == 0 ? "" : "\n") +
@@ -183,28 +151,88 @@ int explain_rows(Output& out, const ExplainOptions& o) {
   return 0;
 }
 
+int explain_run(Output& out, const ExplainOptions& o) {
+  use_threads(static_cast<int>(o.threads.value_or(0)));
+  const std::vector<std::string> folders = runs_of(o);
+  if (folders.size() == o.words.size() && o.data.empty() && o.split.empty() && !o.count)
+    fail_usage(
+        "no input: give a sentence, or --split validation to take sentences from the run's data");
+  // A folder of seed-N runs is of classifiers; what is no run at all fails where it is loaded.
+  if (is_finished(folders.front()) &&
+      train::kind_of_run(folders.front()) == train::TaskKind::kTranslation) {
+    if (folders.size() > 1)
+      fail_usage("'" + folders[1] + "': translations are explained one run at a time");
+    return explain_translations(out, o);
+  }
+  return explain_rows(out, o, folders);
+}
+
 }  // namespace
+
+std::size_t wanted_sentences(const ExplainOptions& o) {
+  return o.count.value_or(o.html.empty() ? 5 : 100);
+}
+
+void check_sentence(const std::string& text, std::size_t number) {
+  const std::string name = "sentence " + std::to_string(number);
+  if (!data::is_utf8(text)) fail_input(name + " is not valid UTF-8");
+  if (text.find_first_not_of(" \t\r\n\v\f") == std::string::npos)
+    fail_input(name + " is empty: give at least one word");
+}
+
+void check_pictures(const ExplainOptions& o, std::size_t chosen) {
+  if (chosen == 1 || (o.svg.empty() && o.png.empty())) return;
+  fail_usage(std::string(o.svg.empty() ? "--png" : "--svg") +
+             ": draws one sentence, and there are " + std::to_string(chosen));
+}
+
+bool print_written(Output& out, const ExplainOptions& o) {
+  bool written = false;
+  for (const std::string& file : {o.html, o.svg, o.png})
+    if (!file.empty()) out.line(file), written = true;
+  return written;
+}
+
+viz::TerminalOptions terminal_options(const Output& out) {
+  viz::TerminalOptions options;
+  const char* depth = std::getenv("COLORTERM");
+  const std::string colours = depth == nullptr ? "" : depth;
+  if (out.colour())
+    options.colour =
+        colours == "truecolor" || colours == "24bit" ? viz::Colour::kTrue : viz::Colour::k256;
+  // "foreground;background" by number, where the terminal tells; 7 and 9 to 15 are light.
+  const char* pair = std::getenv("COLORFGBG");
+  const std::string colour_pair = pair == nullptr ? "" : pair;
+  if (const auto at = colour_pair.rfind(';'); at != std::string::npos) {
+    const int background = std::atoi(colour_pair.c_str() + at + 1);
+    options.dark = background < 7 || background == 8;
+  }
+  options.width = out.width();
+  return options;
+}
 
 void add_explain(Program& program) {
   const auto o = std::make_shared<ExplainOptions>();
   const Verb verb =
       program.verb("explain", "Show what a run looked at, beside what changed its answer");
-  verb.positionals(
-      "RUN", Kind::kRun, o->words, Need::kRequired,
-      "the folder of a run, or several (seeds, other models), then the sentences to explain");
+  verb.positionals("RUN", Kind::kRun, o->words, Need::kRequired,
+                   "the folder of a run, or of a classifier several (seeds, other models), then "
+                   "the sentences to explain");
   verb.text("--data", Kind::kData, o->data,
             "take sentences from this data set (default: what the run was trained on)");
   verb.choice("--split", {"train", "validation", "test", "all"}, o->split,
               "part of the data to take sentences from");
   verb.number("--count", o->count, 1, 100'000,
-              "number of sentences, half of them wrong answers (default: 5, or 100 in a page)");
+              "number of sentences, of a classifier half of them wrong answers (default: 5, or 100 "
+              "in a page)");
   verb.text("--html", Kind::kFile, o->html, "write one self-contained page");
   verb.text("--svg", Kind::kFile, o->svg, "write a picture of one sentence");
   verb.text("--png", Kind::kFile, o->png, "write the same picture as pixels");
   verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
   verb.example("attend explain runs/quick 'Great phone, bad battery.'");
+  verb.example("attend explain runs/numbers 'three hundred and five' --svg alignment.svg");
   verb.example("attend explain runs/lstm runs/attention --split validation --html report.html");
-  verb.run([o](Output& out) { return explain_rows(out, *o); });
+  verb.run([o](Output& out) { return explain_run(out, *o); });
 }
 
 }  // namespace attend::cli

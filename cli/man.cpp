@@ -125,15 +125,16 @@ truecolor or 24bit: shades in full colour
 runs/
 where runs are written unless
 .B \-\-out
-says otherwise. A run is a folder with config.json, model.safetensors, tokenizer.json, recipe.toml, metrics.jsonl,
-README.md, SHA256SUMS and checkpoints/.
+says otherwise. A run is a folder with config.json, model.safetensors, tokenizer.json (a translator's source; target_tokenizer.json),
+recipe.toml, metrics.jsonl, README.md, SHA256SUMS and checkpoints/.
 )";
 
 std::string page_of(const CLI::App& app) {
   std::string page =
       ".TH ATTEND 1 \"" ATTEND_DATE "\" \"attend " ATTEND_VERSION "\" \"User Commands\"\n";
   page +=
-      ".SH NAME\nattend \\- train text classifiers with attention, and see what they looked at\n";
+      ".SH NAME\nattend \\- train text classifiers and translators with attention, and see what "
+      "they looked at\n";
   page += ".SH SYNOPSIS\n.B attend\n.I VERB\n[\\fIARGUMENT\\fR]...\n";
   page +=
       ".SH DESCRIPTION\nA\n.I recipe\nsays what to train; a\n.I run\nis the folder that holds what "

@@ -8,6 +8,7 @@
 
 #include "attend/base/error.h"
 #include "attend/train/run.h"
+#include "attend/train/translation.h"
 #include "output.h"
 #include "program.h"
 
@@ -27,21 +28,49 @@ bool is_folder(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-models::ClassifierConfig config_of(const SummaryOptions& o) {
-  if (is_folder(o.target)) {
-    if (!o.settings.empty() || o.vocabulary || o.classes)
-      fail_usage("'" + o.target +
-                 "' is a trained run: --set, --vocabulary and --classes go with a recipe");
-    return train::load_run(o.target).config;
-  }
+/// What is shown of a model, whatever it is for.
+struct Described {
+  std::vector<models::LayerSummary> layers;
+  json sizes;         // of vocabularies and labels, by name
+  std::string words;  // the same for a reader
+};
+
+Described described(const models::ClassifierConfig& c) {
+  return {models::summarize(c),
+          {{"vocabulary", c.vocabulary}, {"classes", c.classes}},
+          "vocabulary " + grouped(c.vocabulary)};
+}
+
+Described described(const models::TranslatorConfig& c) {
+  return {models::summarize(c),
+          {{"source_vocabulary", c.source_vocabulary}, {"target_vocabulary", c.target_vocabulary}},
+          "vocabularies " + grouped(c.source_vocabulary) + " and " + grouped(c.target_vocabulary)};
+}
+
+Described described_run(const SummaryOptions& o) {
+  if (!o.settings.empty() || o.vocabulary || o.classes)
+    fail_usage("'" + o.target +
+               "' is a trained run: --set, --vocabulary and --classes go with a recipe");
+  if (train::kind_of_run(o.target) == train::TaskKind::kTranslation)
+    return described(train::load_translation(o.target).config);
+  return described(train::load_run(o.target).config);
+}
+
+Described described_recipe(const SummaryOptions& o) {
   train::Recipe recipe = train::load_recipe(o.target);
   for (const std::string& setting : o.settings) train::set_recipe_value(recipe, setting);
+  if (recipe.task.kind == train::TaskKind::kTranslation) {
+    if (o.classes) fail_usage("--classes: a translator has no labels");
+    const auto ids = static_cast<std::int64_t>(
+        o.vocabulary.value_or(static_cast<std::uint64_t>(recipe.data.vocabulary_size)));
+    return described(train::translator_config(recipe, ids, ids));
+  }
   const auto vocabulary = o.vocabulary ? *o.vocabulary
                           : recipe.data.num_words > 0
                               ? static_cast<std::uint64_t>(recipe.data.num_words - 1)
                               : std::uint64_t{10'000};
-  return train::classifier_config(recipe, static_cast<std::int64_t>(vocabulary),
-                                  static_cast<std::int64_t>(o.classes.value_or(2)));
+  return described(train::classifier_config(recipe, static_cast<std::int64_t>(vocabulary),
+                                            static_cast<std::int64_t>(o.classes.value_or(2))));
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
@@ -52,8 +81,8 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 }
 
 int summary(Output& out, const SummaryOptions& o) {
-  const models::ClassifierConfig config = config_of(o);
-  const auto layers = models::summarize(config);
+  const Described model = is_folder(o.target) ? described_run(o) : described_recipe(o);
+  const auto& layers = model.layers;
   std::int64_t total = 0, trainable = 0;
   for (const auto& layer : layers) {
     total += layer.parameters;
@@ -67,12 +96,10 @@ int summary(Output& out, const SummaryOptions& o) {
                       {"shape", layer.shape},
                       {"parameters", layer.parameters},
                       {"trainable", layer.trainable}});
-    out.document({{"model", o.target},
-                  {"vocabulary", config.vocabulary},
-                  {"classes", config.classes},
-                  {"layers", list},
-                  {"parameters", total},
-                  {"trainable", trainable}});
+    json document = {
+        {"model", o.target}, {"layers", list}, {"parameters", total}, {"trainable", trainable}};
+    document.update(model.sizes);
+    out.document(document);
     return 0;
   }
   Table table({Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight});
@@ -83,8 +110,7 @@ int summary(Output& out, const SummaryOptions& o) {
   out.table(table);
   out.line("");
   out.line(grouped(trainable) + " trainable parameters, " +
-           bytes_text(static_cast<double>(total) * 4) + " as float32; vocabulary " +
-           grouped(config.vocabulary) +
+           bytes_text(static_cast<double>(total) * 4) + " as float32; " + model.words +
            (is_folder(o.target) || o.vocabulary
                 ? ""
                 : " (a run's comes from its data; --vocabulary N sets it here)"));
@@ -101,9 +127,12 @@ void add_summary(Program& program) {
                   "a recipe, or the folder of a run");
   verb.texts("--set", Kind::kKeyValue, o->settings, "change a key of the recipe");
   verb.number("--vocabulary", o->vocabulary, 1, 100'000'000,
-              "number of words (default: 10000, or the recipe's data.num_words)");
-  verb.number("--classes", o->classes, 2, 1'000'000, "number of labels (default: 2)");
+              "number of words (default: as the recipe's data.num_words or data.vocabulary_size "
+              "say, else 10000)");
+  verb.number("--classes", o->classes, 2, 1'000'000,
+              "number of a classifier's labels (default: 2)");
   verb.example("attend summary guide/sentiment-lstm-attention --vocabulary 4000");
+  verb.example("attend summary translation/bahdanau");
   verb.run([o](Output& out) { return summary(out, *o); });
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <string>
 
 #include "attend/base/error.h"
@@ -119,6 +120,54 @@ double quantile(const std::vector<double>& sorted, double q) {  // linear betwee
   return sorted[low] + (place - static_cast<double>(low)) * (sorted[high] - sorted[low]);
 }
 
+/// Two lists of magnitudes that have a τ.
+struct Ranked {
+  Shuffled shuffled;
+  double score, scale;
+};
+
+std::optional<Ranked> ranked(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size())
+    fail_usage("attend::explain: rank_agreement of " + std::to_string(a.size()) + " and " +
+               std::to_string(b.size()) + " values; give equally many");
+  std::vector<double> x, y;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) || std::isnan(b[i])) continue;
+    x.push_back(std::abs(a[i]));
+    y.push_back(std::abs(b[i]));
+  }
+  if (x.size() < 2) return std::nullopt;
+  const auto [score, scale] = tau_parts(x, y);
+  if (!(scale > 0)) return std::nullopt;
+  return Ranked{Shuffled(x, y), score, scale};
+}
+
+/// Mean τ of the rows, and its band when each row is shuffled in itself.
+Agreement agreement_of(std::vector<Ranked>& rows, const ShuffleOptions& options) {
+  if (rows.empty()) return {kNone, kNone, kNone, kNone};
+  const auto n = static_cast<double>(rows.size());
+  double tau = 0;
+  for (const Ranked& row : rows) tau += row.score / row.scale / n;
+  Agreement result{std::clamp(tau, -1.0, 1.0), kNone, kNone, kNone};
+  if (options.shuffles < 1) return result;
+  Random random(options.seed, Purpose::kExplain, options.index);
+  std::vector<double> taus(static_cast<std::size_t>(options.shuffles));
+  std::int64_t as_good = 0;
+  for (double& shuffled : taus) {
+    shuffled = 0;
+    for (Ranked& row : rows) {
+      row.shuffled.shuffle(random);
+      shuffled += row.shuffled.score() / row.scale / n;
+    }
+    as_good += shuffled >= tau;
+  }
+  std::sort(taus.begin(), taus.end());
+  result.chance = static_cast<double>(1 + as_good) / static_cast<double>(1 + options.shuffles);
+  result.band_low = quantile(taus, .025);
+  result.band_high = quantile(taus, .975);
+  return result;
+}
+
 }  // namespace
 
 double kendall_tau_b(const std::vector<double>& a, const std::vector<double>& b) {
@@ -130,37 +179,21 @@ double kendall_tau_b(const std::vector<double>& a, const std::vector<double>& b)
   return scale > 0 ? std::clamp(score / scale, -1.0, 1.0) : kNone;
 }
 
+Agreement mean_rank_agreement(const std::vector<std::vector<double>>& a,
+                              const std::vector<std::vector<double>>& b,
+                              const ShuffleOptions& options) {
+  if (a.size() != b.size())
+    fail_usage("attend::explain: mean_rank_agreement of " + std::to_string(a.size()) + " and " +
+               std::to_string(b.size()) + " rows; give equally many");
+  std::vector<Ranked> rows;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (auto row = ranked(a[i], b[i])) rows.push_back(std::move(*row));
+  return agreement_of(rows, options);
+}
+
 Agreement rank_agreement(const std::vector<double>& a, const std::vector<double>& b,
                          const ShuffleOptions& options) {
-  if (a.size() != b.size())
-    fail_usage("attend::explain: rank_agreement of " + std::to_string(a.size()) + " and " +
-               std::to_string(b.size()) + " values; give equally many");
-  std::vector<double> x, y;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (std::isnan(a[i]) || std::isnan(b[i])) continue;
-    x.push_back(std::abs(a[i]));
-    y.push_back(std::abs(b[i]));
-  }
-  if (x.size() < 2) return {kNone, kNone, kNone, kNone};
-  const auto [score, scale] = tau_parts(x, y);
-  if (!(scale > 0)) return {kNone, kNone, kNone, kNone};
-  Agreement result{std::clamp(score / scale, -1.0, 1.0), kNone, kNone, kNone};
-  if (options.shuffles < 1) return result;
-  Shuffled shuffled(x, y);
-  Random random(options.seed, Purpose::kExplain, options.index);
-  std::vector<double> taus(static_cast<std::size_t>(options.shuffles));
-  std::int64_t as_good = 0;
-  for (double& tau : taus) {
-    shuffled.shuffle(random);
-    const double s = shuffled.score();
-    as_good += s >= score;
-    tau = s / scale;
-  }
-  std::sort(taus.begin(), taus.end());
-  result.chance = static_cast<double>(1 + as_good) / static_cast<double>(1 + options.shuffles);
-  result.band_low = quantile(taus, .025);
-  result.band_high = quantile(taus, .975);
-  return result;
+  return mean_rank_agreement({a}, {b}, options);
 }
 
 double mean_pairwise_tau(const std::vector<std::vector<double>>& lists) {

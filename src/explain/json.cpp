@@ -1,12 +1,10 @@
 #include "attend/explain/json.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
+
+#include "explain/json_parts.h"
 
 namespace attend::explain {
-namespace {
-
-using Json = nlohmann::ordered_json;
 
 Json number(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
 
@@ -17,7 +15,7 @@ Json numbers(const std::vector<double>& v) {
   return a;
 }
 
-Json agreement(const Agreement& a) {
+Json agreement_json(const Agreement& a) {
   if (std::isnan(a.tau)) return nullptr;
   Json out = Json::object();
   out["tau"] = a.tau;
@@ -25,6 +23,8 @@ Json agreement(const Agreement& a) {
   out["band"] = Json::array({number(a.band_low), number(a.band_high)});
   return out;
 }
+
+namespace {
 
 const char* name_of(Seen seen) {
   switch (seen) {
@@ -100,9 +100,9 @@ std::string to_json(const SentenceExplanation& e, const std::string& run,
     out["seeds"]["high"] = numbers(e.attention_high);
     out["seeds"]["tau"] = number(e.seed_agreement);
   }
-  out["agreement"]["attention_leave_one_out"] = agreement(e.attention_leave_one_out);
-  out["agreement"]["attention_gradient"] = agreement(e.attention_gradient);
-  out["agreement"]["leave_one_out_gradient"] = agreement(e.leave_one_out_gradient);
+  out["agreement"]["attention_leave_one_out"] = agreement_json(e.attention_leave_one_out);
+  out["agreement"]["attention_gradient"] = agreement_json(e.attention_gradient);
+  out["agreement"]["leave_one_out_gradient"] = agreement_json(e.leave_one_out_gradient);
   out["agreement"]["verdict"] = name_of(e.verdict);
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -36,12 +36,20 @@ double entropy_bits(const std::vector<double>& weights) {
 }
 
 Verdict verdict(const std::vector<double>& attention, const Agreement& agreement) {
-  const auto words =
-      std::count_if(attention.begin(), attention.end(), [](double w) { return !std::isnan(w); });
+  return verdict_of_rows({attention}, agreement);
+}
+
+Verdict verdict_of_rows(const std::vector<std::vector<double>>& attention,
+                        const Agreement& agreement) {
+  if (attention.empty()) return Verdict::kNoAttention;
+  const auto words = std::count_if(attention[0].begin(), attention[0].end(),
+                                   [](double w) { return !std::isnan(w); });
   if (words == 0) return Verdict::kNoAttention;
   if (words == 1) return Verdict::kOneWord;
-  if (entropy_bits(attention) > .98 * std::log2(static_cast<double>(words)))
-    return Verdict::kAllEqual;
+  double entropy = 0;
+  for (const auto& row : attention)
+    entropy += entropy_bits(row) / static_cast<double>(attention.size());
+  if (entropy > .98 * std::log2(static_cast<double>(words))) return Verdict::kAllEqual;
   if (words < 5) return Verdict::kFewWords;
   if (std::isnan(agreement.tau)) return Verdict::kNoEffect;
   if (agreement.tau < 0) return Verdict::kDisagree;

@@ -8,6 +8,7 @@
 #include "attend/data/parallel.h"
 #include "attend/models/translator.h"
 #include "attend/train/recipe.h"
+#include "attend/train/translation.h"
 #include "train/task.h"
 
 namespace attend::train {
@@ -18,10 +19,6 @@ std::unique_ptr<Task> make_translation(const Recipe& recipe);
 std::string to_config_json(const models::TranslatorConfig& config);
 models::TranslatorConfig translator_from_config_json(const std::string& text,
                                                      const std::string& name);
-
-/// The configuration that a recipe means for vocabularies of these sizes.
-models::TranslatorConfig translator_config(const Recipe& recipe, std::int64_t source_vocabulary,
-                                           std::int64_t target_vocabulary);
 
 /// A pair as ids, without begin and end.
 struct PairIds {

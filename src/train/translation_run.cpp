@@ -86,7 +86,6 @@ void add_alignment_error(const TranslationRun& run, const data::ParallelSet& set
       const double* w = weights.const_data_ptr<double>() + t * weights.size(1);
       rows.emplace_back(w, w + weights.size(1));
     }
-    rows.emplace_back();  // the end token, which has no pair
     found.push_back(word_links(word_pairs(rows), words_of_tokens(run.source, pairs[i].source),
                                words_of_tokens(run.target, pairs[i].target)));
     gold.push_back(set.pairs[i].alignment);
@@ -117,7 +116,7 @@ TranslationRun load_translation(const std::string& given) {
 std::vector<std::pair<std::int64_t, std::int64_t>> word_pairs(
     const std::vector<std::vector<double>>& weights) {
   std::vector<std::pair<std::int64_t, std::int64_t>> out;
-  for (std::size_t t = 0; t + 1 < weights.size(); ++t) {
+  for (std::size_t t = 0; t < weights.size(); ++t) {
     const auto& row = weights[t];
     const auto most = std::max_element(row.begin(), row.end());
     if (most != row.end() && *most > 0)
@@ -150,20 +149,31 @@ std::vector<Translation> translate(const TranslationRun& run, const std::vector<
     one.score = found[i].score;
     one.source_tokens = run.source.words(sources[i]);
     one.target_tokens = run.target.words(found[i].tokens);
+    one.source_ids = sources[i];
+    one.target_ids = found[i].tokens;
+    if (found[i].ended && !sources[i].empty()) one.target_ids.push_back(models::kEnd);
     one.weights = as_doubles(found[i].attention, sources[i].size());
     one.alignment = word_pairs(one.weights);
   }
   return out;
 }
 
-TranslationEvaluation evaluate(const TranslationRun& run, const std::string& data,
-                               const std::string& split) {
-  TranslationEvaluation out{run.path, data.empty() ? run.recipe.data.name : data, split, 0, {}, ""};
+TranslationPairs translation_pairs(const TranslationRun& run, const std::string& data,
+                                   const std::string& split) {
+  TranslationPairs out{data.empty() ? run.recipe.data.name : data, split, {}};
   Recipe recipe = run.recipe;
   if (out.data != recipe.data.name)
     recipe.data.name = out.data, recipe.data.validation = recipe.data.test = 0;
   const data::ParallelCorpus corpus = load_pairs_of(recipe);
-  const data::ParallelSet& set = part_of(corpus, out.split, out.data);
+  out.set = part_of(corpus, out.split, out.data);
+  return out;
+}
+
+TranslationEvaluation evaluate(const TranslationRun& run, const std::string& data,
+                               const std::string& split) {
+  const TranslationPairs chosen = translation_pairs(run, data, split);
+  const data::ParallelSet& set = chosen.set;
+  TranslationEvaluation out{run.path, chosen.data, chosen.split, 0, {}, ""};
   std::int64_t shortened = 0;
   const std::vector<PairIds> pairs =
       encode_pairs(set, {run.source, run.target}, run.config.max_length, shortened);

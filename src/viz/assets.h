@@ -2,9 +2,10 @@
 
 namespace attend::viz {
 
-/// The page's style and script, byte for byte as they enter the page (their SHA-256 is in its
-/// policy).
-extern const char* const kStyle;
-extern const char* const kScript;
+/// Each page's style and script, byte for byte as they enter it (their SHA-256 is in its policy).
+extern const char* const kSentimentStyle;
+extern const char* const kSentimentScript;
+extern const char* const kTranslationStyle;
+extern const char* const kTranslationScript;
 
 }  // namespace attend::viz

@@ -1,36 +1,13 @@
 #include <cmath>
 
 #include "attend/base/error.h"
-#include "attend/base/file.h"
 #include "attend/viz/report.h"
-#include "attend/viz/terminal.h"
 #include "viz/assets.h"
 #include "viz/json.h"
-#include "viz/markup.h"
+#include "viz/page.h"
 
 namespace attend::viz {
 namespace {
-
-std::string base64(const std::string& bytes) {
-  static const char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t three = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      three = (three << 8) | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (std::size_t k = 0; k < 4; ++k)
-      out.push_back(i + k <= bytes.size() ? kDigits[(three >> (18 - 6 * k)) & 63u] : '=');
-  }
-  return out;
-}
-
-std::string source_hash(const std::string& text) {  // as content security policy writes it
-  const std::string hex = sha256(text);
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
-    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
-  return "'sha256-" + base64(bytes) + "'";
-}
 
 void check_length(const Sentence& s, std::size_t n, const char* what, bool may_be_empty = true) {
   if (n == s.words.size() || (may_be_empty && n == 0)) return;
@@ -64,10 +41,6 @@ void check(const SentimentReport& r) {
   }
 }
 
-constexpr char kSample[] =
-    "<p class=\"sample\"><strong>Sample data.</strong> Every text and number on this page is "
-    "invented, to show the design.</p>\n";
-
 constexpr char kBody[] = R"(<main id="main" tabindex="-1">
 <noscript><p class="note">This report draws itself with the script inside this file. The data are in the element with id “data”, as JSON of schema attend.explain/1.</p></noscript>
 <section id="compare" class="compare" aria-labelledby="h-compare" hidden></section>
@@ -92,27 +65,15 @@ constexpr char kBody[] = R"(<main id="main" tabindex="-1">
 
 std::string html(const SentimentReport& report) {
   check(report);
-  const std::string style = kStyle, script = kScript, name = escaped(report.run);
-  std::string page = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-  page += "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src " +
-          source_hash(style) + "; script-src " + source_hash(script) +
-          "; img-src data: blob:; base-uri 'none'; form-action 'none'\">\n";
-  page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
-  page += "<meta name=\"color-scheme\" content=\"light dark\">\n";
-  page += "<title>" + name + ": what the model looked at</title>\n<style>" + style +
-          "</style>\n</head>\n<body>\n";
-  page += "<a class=\"skip\" href=\"#main\">Skip to the content</a>\n";
-  if (report.sample) page += kSample;
-  page += "<header>\n<p class=\"over\">attend explain · " + name + "</p>\n";
   bool looked = report.sentences.empty();
   for (const auto& s : report.sentences) looked |= !s.attention.empty();
-  page += looked ? "<h1>Where the model looked, and what changed its answer</h1>\n"
-                 : "<h1>What changed the model’s answer</h1>\n";
-  page += "<dl class=\"facts\"></dl>\n</header>\n";
-  page += kBody;
-  page += "<script type=\"application/json\" id=\"data\">" + page_data(report) + "</script>\n";
-  page += "<script>" + script + "</script>\n</body>\n</html>\n";
-  return page;
+  Page page;
+  page.run = report.run;
+  page.heading = looked ? "Where the model looked, and what changed its answer"
+                        : "What changed the model’s answer";
+  page.style = kSentimentStyle, page.script = kSentimentScript;
+  page.body = kBody, page.data = page_data(report), page.sample = report.sample;
+  return written(page);
 }
 
 }  // namespace attend::viz

@@ -3,12 +3,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
+
+#include "viz/json_parts.h"
 
 namespace attend::viz {
-namespace {
-
-using Json = nlohmann::ordered_json;
 
 Json number(double x) {
   if (!std::isfinite(x)) return nullptr;
@@ -24,16 +22,31 @@ Json numbers(const std::vector<double>& v) {
   return a;
 }
 
-Json interval(const Interval& i) {
-  if (std::isnan(i.value)) return nullptr;
-  return {number(i.value), number(i.low), number(i.high)};
-}
-
-Json agreement(const Agreement& a) {
+Json agreement_json(const Agreement& a) {
   if (std::isnan(a.tau)) return nullptr;
   return {{"tau", number(a.tau)},
           {"chance", number(a.chance)},
           {"band", {number(a.band_low), number(a.band_high)}}};
+}
+
+std::string in_script(const Json& page) {
+  const std::string raw = page.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string out;
+  out.reserve(raw.size() + raw.size() / 16);
+  for (const char c : raw) {
+    if (c == '<')
+      out += "\\u003c";
+    else
+      out.push_back(c);
+  }
+  return out;
+}
+
+namespace {
+
+Json interval(const Interval& i) {
+  if (std::isnan(i.value)) return nullptr;
+  return {number(i.value), number(i.low), number(i.high)};
 }
 
 class ItemWriter {
@@ -59,9 +72,9 @@ class ItemWriter {
             {"what_if", what_if()},
             {"seeds", seeds()},
             {"agreement",
-             {{"attention_leave_one_out", agreement(s_.attention_leave_one_out)},
-              {"attention_gradient", agreement(s_.attention_gradient)},
-              {"leave_one_out_gradient", agreement(s_.leave_one_out_gradient)}}},
+             {{"attention_leave_one_out", agreement_json(s_.attention_leave_one_out)},
+              {"attention_gradient", agreement_json(s_.attention_gradient)},
+              {"leave_one_out_gradient", agreement_json(s_.leave_one_out_gradient)}}},
             {"verdict", {{"name", name_of(s_.verdict)}, {"lead", text.lead}, {"why", text.why}}},
             {"others", others()}};
   }
@@ -227,16 +240,7 @@ std::string page_data(const SentimentReport& report) {
                      {"warning", warning(report)},
                      {"missing", missing(report)},
                      {"items", items}};
-  const std::string raw = page.dump(-1, ' ', false, Json::error_handler_t::replace);
-  std::string out;
-  out.reserve(raw.size() + raw.size() / 16);
-  for (const char c : raw) {
-    if (c == '<')
-      out += "\\u003c";
-    else
-      out.push_back(c);
-  }
-  return out;
+  return in_script(page);
 }
 
 }  // namespace attend::viz

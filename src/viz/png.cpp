@@ -1,4 +1,4 @@
-// The drawing of svg.cpp as pixels, by librsvg and cairo. They are loaded at the first picture and
+// A drawing as pixels, by librsvg and cairo. They are loaded at the first picture and
 // declared here: linked, they and the forty libraries behind them would add 20 ms to every start of
 // every program that uses this one, and their headers a hundred packages (docs/adr/0006).
 #include <dlfcn.h>
@@ -9,6 +9,7 @@
 
 #include "attend/base/error.h"
 #include "attend/viz/report.h"
+#include "attend/viz/translation.h"
 
 namespace attend::viz {
 namespace {
@@ -52,8 +53,9 @@ int append_bytes(void* to, const unsigned char* bytes, unsigned int n) {  // cai
 double scale_of(double width, double height) {
   const double scale = std::min(kScale, kMostPixels / std::max(width, height));
   if (scale < 1)
-    fail_usage("attend::viz: the picture would be " + std::to_string(std::lround(height)) +
-               " pixels high and a PNG here has at most " +
+    fail_usage("attend::viz: the picture would be " +
+               std::to_string(std::lround(std::max(width, height))) + " pixels " +
+               (height > width ? "high" : "wide") + " and a PNG here has at most " +
                std::to_string(std::lround(kMostPixels)) +
                "; give a shorter sentence, or write an SVG (--svg)");
   return scale;
@@ -65,10 +67,8 @@ void check_drawn(bool drawn) {
                 "attend::viz: librsvg could not draw the picture; write an SVG (--svg) instead");
 }
 
-}  // namespace
-
-std::string png(const Sentence& sentence, const std::vector<std::string>& label_names) {
-  const std::string drawing = svg(sentence, label_names);
+/// An SVG as the bytes of a PNG file.
+std::string pixels_of(const std::string& drawing) {
   const Owned handle =
       owned(function<void*(const void*, std::size_t, void**)>("rsvg_handle_new_from_data")(
                 drawing.data(), drawing.size(), nullptr),
@@ -92,5 +92,13 @@ std::string png(const Sentence& sentence, const std::vector<std::string>& label_
                   "cairo_surface_write_to_png_stream")(surface.get(), append_bytes, &bytes) == 0);
   return bytes;
 }
+
+}  // namespace
+
+std::string png(const Sentence& sentence, const std::vector<std::string>& label_names) {
+  return pixels_of(svg(sentence, label_names));
+}
+
+std::string png(const Translation& translation) { return pixels_of(svg(translation)); }
 
 }  // namespace attend::viz

@@ -3,85 +3,14 @@
 #include <cstdio>
 
 #include "attend/viz/report.h"
-#include "attend/viz/terminal.h"
-#include "viz/markup.h"
+#include "viz/drawing.h"
 #include "viz/palette.h"
 #include "viz/text.h"
 
 namespace attend::viz {
 namespace {
 
-constexpr double kWidth = 760, kMargin = 24;
-constexpr char kFont[] =
-    "system-ui,'Segoe UI',Roboto,'Helvetica Neue','Liberation Sans',Arial,sans-serif";
-
-std::string colour(std::uint32_t rgb) {
-  char s[8];
-  std::snprintf(s, sizeof s, "#%06x", rgb);
-  return s;
-}
-
-std::string fixed(double x) {
-  char s[32];
-  std::snprintf(s, sizeof s, "%.2f", x);
-  return s;
-}
-
-// Helvetica's widths of U+0020 to U+007E in thousandths of the font size; Arial and Liberation Sans
-// share them.
-constexpr int kWidths[] = {
-    278,  278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278,  // to /
-    556,  556, 556, 556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556,  // to ?
-    1015, 667, 667, 722, 722, 667, 611, 778, 722, 278, 500, 667, 556, 833, 722, 778,  // to O
-    667,  778, 722, 667, 611, 722, 667, 944, 667, 667, 611, 278, 278, 278, 469, 556,  // to _
-    333,  556, 556, 500, 556, 556, 278, 556, 556, 222, 222, 500, 222, 833, 556, 556,  // to o
-    556,  556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584};
-
-// Width of a word in that font; textLength makes another font keep to it, where the reader knows
-// that attribute.
-double width_of(const std::string& text, double size) {
-  double thousandths = 0;
-  for (const char32_t c : decode(safe(text)))
-    thousandths += c >= 0x20 && c <= 0x7E ? kWidths[c - 0x20]
-                   : columns(c) == 1      ? 611
-                                          : 500 * columns(c);
-  return thousandths * size / 1000;
-}
-
-class Drawing {
- public:
-  void rect(double x, double y, double w, double h, std::uint32_t fill, double radius = 0) {
-    body_ += "<rect x=\"" + fixed(x) + "\" y=\"" + fixed(y) + "\" width=\"" +
-             fixed(std::max(0.0, w)) + "\" height=\"" + fixed(h) +
-             (radius > 0 ? "\" rx=\"" + fixed(radius) : "") + "\" fill=\"" + colour(fill) +
-             "\"/>\n";
-  }
-  void line(double x1, double y, double x2, std::uint32_t stroke, double width = 1,
-            bool dashed = false) {
-    body_ += "<line x1=\"" + fixed(x1) + "\" y1=\"" + fixed(y) + "\" x2=\"" + fixed(x2) +
-             "\" y2=\"" + fixed(y) + "\" stroke=\"" + colour(stroke) + "\" stroke-width=\"" +
-             fixed(width) + (dashed ? "\" stroke-dasharray=\"5 3" : "") + "\"/>\n";
-  }
-  void upright(double x, double y1, double y2, std::uint32_t stroke) {
-    body_ += "<line x1=\"" + fixed(x) + "\" y1=\"" + fixed(y1) + "\" x2=\"" + fixed(x) +
-             "\" y2=\"" + fixed(y2) + "\" stroke=\"" + colour(stroke) + "\"/>\n";
-  }
-  void text(double x, double y, const std::string& s, double size, std::uint32_t fill,
-            const char* more = "") {
-    body_ += "<text x=\"" + fixed(x) + "\" y=\"" + fixed(y) + "\" font-size=\"" + fixed(size) +
-             "\" fill=\"" + colour(fill) + "\"" + more + ">" + escaped(s) + "</text>\n";
-  }
-  std::string finish(double height, const std::string& title) const {
-    const std::string w = fixed(kWidth), h = fixed(height);
-    return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + w + "\" height=\"" + h +
-           "\" viewBox=\"0 0 " + w + " " + h + "\" font-family=\"" + kFont +
-           "\" role=\"img\">\n<title>" + escaped(title) + "</title>\n<rect width=\"" + w +
-           "\" height=\"" + h + "\" fill=\"" + colour(kPaper) + "\"/>\n" + body_ + "</svg>\n";
-  }
-
- private:
-  std::string body_;
-};
+constexpr double kWidth = 760;
 
 double magnitude_of(const std::vector<double>& values) {
   double most = 0;
@@ -118,17 +47,6 @@ double words(Drawing& d, const Sentence& s, double y) {
   return y + 30;
 }
 
-void signed_bar(Drawing& d, double x, double width, double y, double v,
-                const std::vector<double>& all) {
-  double low = 0, high = 0;
-  for (const double a : all)
-    low = std::isnan(a) ? low : std::min(low, a), high = std::isnan(a) ? high : std::max(high, a);
-  if (std::isnan(v) || high - low <= 0) return;
-  const double scale = width / (high - low), zero = x - low * scale;
-  d.rect(v < 0 ? zero + v * scale : zero, y - 8, std::abs(v) * scale, 8, v < 0 ? kAgainst : kFor);
-  d.upright(zero, y - 11, y + 3, kEdge);
-}
-
 double rows(Drawing& d, const Sentence& s, double y) {
   constexpr double kWord = kMargin, kLookX = 170, kLeftOut = 365, kGradient = 560, kBar = 120,
                    kNumber = 166;
@@ -157,9 +75,9 @@ double rows(Drawing& d, const Sentence& s, double y) {
       }
     }
     d.text(kLookX + kNumber, y, dec(w), 13, kInk, end);
-    signed_bar(d, kLeftOut, kBar, y, value(s.leave_one_out, i), s.leave_one_out);
+    d.signed_bar(kLeftOut, kBar, y, value(s.leave_one_out, i), s.leave_one_out);
     d.text(kLeftOut + kNumber, y, signed_dec(value(s.leave_one_out, i)), 13, kInk, end);
-    signed_bar(d, kGradient, kBar, y, value(s.gradient_x_input, i), s.gradient_x_input);
+    d.signed_bar(kGradient, kBar, y, value(s.gradient_x_input, i), s.gradient_x_input);
     d.text(kGradient + kNumber, y, signed_dec(value(s.gradient_x_input, i)), 13, kInk, end);
     y += 7;
     d.line(kMargin, y, kWidth - kMargin, kRule);
@@ -200,8 +118,9 @@ std::string svg(const Sentence& s, const std::vector<std::string>& label_names) 
            12, kSoft);
   }
   y = rows(d, s, y + 32);
-  return d.finish(y + kMargin, "Sentence " + std::to_string(s.id) +
-                                   ": where the model looked, and what changed its answer");
+  return d.finish(
+      kWidth, y + kMargin,
+      "Sentence " + std::to_string(s.id) + ": where the model looked, and what changed its answer");
 }
 
 }  // namespace attend::viz

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <numeric>
 
+#include "viz/ansi.h"
 #include "viz/palette.h"
 #include "viz/text.h"
 
@@ -14,28 +15,6 @@ namespace {
 bool is_bidi_control(char32_t c) {
   return c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) ||
          (c >= 0x2066 && c <= 0x2069);
-}
-
-// The nearest colour of the 6 × 6 × 6 cube that every 256-colour terminal has at 16…231.
-int cube(std::uint32_t rgb) {
-  const auto level = [](std::uint32_t v) { return v < 48 ? 0u : v < 115 ? 1u : (v - 35) / 40; };
-  return static_cast<int>(16 + 36 * level(rgb >> 16) + 6 * level((rgb >> 8) & 255u) +
-                          level(rgb & 255u));
-}
-
-std::string colour_code(std::uint32_t rgb, Colour colour,
-                        int layer) {  // layer 38: text, 48: ground
-  char s[32];
-  if (colour == Colour::kTrue)
-    std::snprintf(s, sizeof s, "\x1b[%d;2;%u;%u;%um", layer, rgb >> 16, (rgb >> 8) & 255u,
-                  rgb & 255u);
-  else
-    std::snprintf(s, sizeof s, "\x1b[%d;5;%dm", layer, cube(rgb));
-  return s;
-}
-
-std::string styled(const std::string& text, const char* code, Colour colour) {
-  return colour == Colour::kNone ? text : "\x1b[" + std::string(code) + "m" + text + "\x1b[0m";
 }
 
 double full_shade(const Sentence& s) {
@@ -49,65 +28,20 @@ struct Piece {
 };
 
 Piece piece(const Sentence& s, std::size_t i, Colour colour) {
-  static const char* const kBars[] = {"", "▁", "▁", "▂", "▃", "▄", "▄", "▅", "▆", "▇", "█"};
   const auto& w = s.words[i];
   Piece p{safe(w.text)};
   if (w.state == WordState::kDropped || w.state == WordState::kCut)
     return p.text = "(" + p.text + ")", p;
   if (i < s.attention.size() && !std::isnan(s.attention[i])) {
     p.step = shade(s.attention[i], full_shade(s));
-    if (colour == Colour::kNone) p.text += kBars[p.step];
+    if (colour == Colour::kNone) p.text += block_of(p.step);
   }
   return p;
 }
 
 std::string painted(const Piece& p, const TerminalOptions& o) {
   if (o.colour == Colour::kNone || p.step < 0) return p.text;
-  if (p.step == 0) return " " + p.text + " ";
-  const std::uint32_t ground = (o.dark ? kRampDark : kRampLight)[p.step];
-  const bool black = o.dark ? p.step > kLastWhiteTextDark : p.step <= kLastBlackTextLight;
-  return colour_code(ground, o.colour, 48) +
-         colour_code(black ? 0x000000 : 0xffffff, o.colour, 38) + " " + p.text + " \x1b[0m";
-}
-
-std::string pad(const std::string& text, int width, bool left = false) {
-  const std::string space(static_cast<std::size_t>(std::max(0, width - columns(text))), ' ');
-  return left ? space + text : text + space;
-}
-
-std::string cut_to(const std::string& text, int width) {
-  if (columns(text) <= width) return text;
-  std::string out;
-  int n = 0;
-  for (const char32_t c : decode(text)) {
-    if (n + columns(c) > width - 1) break;
-    append(out, c);
-    n += columns(c);
-  }
-  return out + "…";
-}
-
-std::string wrapped(const std::string& text, int width) {
-  std::string out, line;
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const std::size_t end = std::min(text.find(' ', at), text.size());
-    const std::string word = text.substr(at, end - at);
-    if (!line.empty() && columns(line) + 1 + columns(word) > width)
-      out += line + "\n", line.clear();
-    line += (line.empty() ? "" : " ") + word;
-    at = end + 1;
-  }
-  return out + line + "\n";
-}
-
-// A bar of `width` columns in eighths of a column.
-std::string bar(double share, int width) {
-  static const char* const kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const int eighths = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * width * 8));
-  std::string out;
-  for (int i = 0; i < eighths / 8; ++i) out += "█";
-  return out + kEighths[eighths % 8];
+  return on_shade(" " + p.text + " ", p.step, o);
 }
 
 double value(const std::vector<double>& v, std::size_t i) { return i < v.size() ? v[i] : kMissing; }

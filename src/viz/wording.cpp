@@ -4,6 +4,7 @@
 
 #include "attend/viz/report.h"
 #include "viz/text.h"
+#include "viz/wording.h"
 
 namespace attend::viz {
 namespace {
@@ -37,15 +38,6 @@ std::string doubt(const SentimentReport& r, double accuracy) {
          " points";
 }
 
-std::string chance_in_words(const Agreement& a) {
-  const long trials = std::lround(100 * a.chance);
-  const bool chance = a.chance > .05;
-  return "Shuffled words agree at least this well in " +
-         (a.chance < .01 ? std::string("fewer than 1") : std::to_string(trials)) +
-         " of 100 trials, so " +
-         (chance ? "chance alone could explain it. " : "it is more than chance. ");
-}
-
 VerdictText compared(const Sentence& s) {
   const char* look = "Read the shading as where the model looked, not as why it answered.";
   const std::string why = chance_in_words(s.attention_leave_one_out);
@@ -68,6 +60,15 @@ VerdictText compared(const Sentence& s) {
 std::string in_words(const std::string& name) { return name.empty() ? "The second model" : name; }
 
 }  // namespace
+
+std::string chance_in_words(const Agreement& a) {
+  const long trials = std::lround(100 * a.chance);
+  const bool chance = a.chance > .05;
+  return "Shuffled words agree at least this well in " +
+         (a.chance < .01 ? std::string("fewer than 1") : std::to_string(trials)) +
+         " of 100 trials, so " +
+         (chance ? "chance alone could explain it. " : "it is more than chance. ");
+}
 
 VerdictText verdict_text(const Sentence& s) {
   switch (s.verdict) {

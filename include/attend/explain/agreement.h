@@ -30,6 +30,13 @@ struct ShuffleOptions {
 Agreement rank_agreement(const std::vector<double>& a, const std::vector<double>& b,
                          const ShuffleOptions& options = {});
 
+/// The same within rows: τ of each row of |a| with that row of |b|, averaged over the rows that have one (NaN when none has);
+/// the band shuffles each row in itself. For matrices whose rows are questions of their own, as the target tokens of an
+/// alignment are: a total over rows would be flat for any one-to-one alignment.
+Agreement mean_rank_agreement(const std::vector<std::vector<double>>& a,
+                              const std::vector<std::vector<double>>& b,
+                              const ShuffleOptions& options = {});
+
 /// What may be said about attention as an explanation of one answer. Rule, in this order:
 ///   kNoAttention  no weights                       kNoEffect  leave-one-out is constant, no τ
 ///   kOneWord      one word                         kDisagree  τ < 0
@@ -50,6 +57,9 @@ enum class Verdict {
 /// `attention`: weights of the words the model saw (NaN elsewhere); `agreement`: of attention with
 /// |leave-one-out|.
 Verdict verdict(const std::vector<double>& attention, const Agreement& agreement);
+/// The same for rows of weights over the same words: their mean entropy decides whether they are equal.
+Verdict verdict_of_rows(const std::vector<std::vector<double>>& attention,
+                        const Agreement& agreement);
 
 /// Entropy in bits of weights scaled to sum 1; NaN and zero weights add nothing.
 double entropy_bits(const std::vector<double>& weights);

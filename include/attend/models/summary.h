@@ -1,5 +1,6 @@
 #pragma once
 #include <attend/models/classifier.h>
+#include <attend/models/translator.h>
 
 #include <cstdint>
 #include <string>
@@ -19,5 +20,9 @@ struct LayerSummary {
 /// The layers in order. The same parameter counts as the built model and as Keras; builds no
 /// tensor.
 std::vector<LayerSummary> summarize(const ClassifierConfig& config);
+
+/// The same of a translator, in the order that a token takes; sources and targets have max_length steps, and attention's output
+/// is the context. Builds the model and counts its parameters. Throws kUsage as make_translator.
+std::vector<LayerSummary> summarize(const TranslatorConfig& config);
 
 }  // namespace attend::models

@@ -26,7 +26,9 @@ TranslationRun load_translation(const std::string& path);
 struct Translation {
   std::string text;
   double score = 0;  // log p / length penalty, as the search ranks
-  std::vector<std::string> source_tokens, target_tokens;  // the target's end token included
+  std::vector<std::string> source_tokens, target_tokens;  // without the target's end token
+  std::vector<std::int64_t> source_ids,
+      target_ids;  // the target's with kEnd behind it where the model ended the sentence
   std::vector<std::vector<double>> weights;  // [target][source]; empty without attention
   std::vector<std::pair<std::int64_t, std::int64_t>>
       alignment;  // (source, target) word pairs, see word_pairs()
@@ -39,9 +41,22 @@ std::vector<Translation> translate(const TranslationRun& run,
 std::vector<Translation> translate(const TranslationRun& run, const std::vector<std::string>& texts,
                                    const Recipe::Decode& how);
 
-/// Each target token with the source token of its largest weight; the end token has no pair.
+/// Each target token with the source token of its largest weight; weights of the end token, which has no pair, are not given.
 std::vector<std::pair<std::int64_t, std::int64_t>> word_pairs(
     const std::vector<std::vector<double>>& weights);
+
+/// The pairs of `data` ("" = what the run was trained on) and its part `split` (train, validation or test; "" = the first of
+/// test, validation, train that has pairs), with both names filled in. Throws kUsage on a part that is unknown or empty.
+struct TranslationPairs {
+  std::string data, split;
+  data::ParallelSet set;
+};
+TranslationPairs translation_pairs(const TranslationRun& run, const std::string& data = "",
+                                   const std::string& split = "");
+
+/// The configuration that a recipe means for vocabularies of these sizes.
+models::TranslatorConfig translator_config(const Recipe& recipe, std::int64_t source_vocabulary,
+                                           std::int64_t target_vocabulary);
 
 struct TranslationEvaluation {
   std::string run, data, split;

@@ -1,0 +1,16 @@
+#pragma once
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "attend/explain/agreement.h"
+
+/// What the documents of this room are made of; null for what was not measured.
+namespace attend::explain {
+
+using Json = nlohmann::ordered_json;
+
+Json number(double x);
+Json numbers(const std::vector<double>& v);  // an empty list is null
+Json agreement_json(const Agreement& a);
+
+}  // namespace attend::explain

@@ -1,0 +1,50 @@
+#include "attend/models/summary.h"
+#include "attend/models/translator.h"
+
+namespace attend::models {
+namespace {
+
+/// Values in the parameters whose name begins with `layer` and a point.
+std::int64_t parameters_of(const NamedTensors& all, const std::string& layer) {
+  std::int64_t n = 0;
+  for (const auto& [name, tensor] : all)
+    if (name.starts_with(layer + ".")) n += tensor.numel();
+  return n;
+}
+
+std::string stacked(const std::string& cell, std::int64_t layers) {
+  return layers == 1 ? cell : cell + " × " + std::to_string(layers);
+}
+
+}  // namespace
+
+std::vector<LayerSummary> summarize(const TranslatorConfig& c) {
+  const NamedTensors all = make_translator(c, 0)->parameters();
+  const bool bahdanau = c.architecture == Architecture::kBahdanau;
+  const std::int64_t steps = c.max_length, e = c.embedding_width, h = c.hidden;
+  std::vector<LayerSummary> rows;
+  const auto add = [&](const char* name, const std::string& type, std::int64_t width) {
+    rows.push_back({name, type, {-1, steps, width}, parameters_of(all, name), true});
+  };
+  add("encoder.embedding", "Embedding", e);
+  if (bahdanau) {
+    add("encoder.gru", "Bidirectional(GRU)", 2 * h);
+    add("decoder.initial", "Dense(tanh)", h);
+    rows.back().shape = {-1, h};
+  } else {
+    add("encoder.lstm", stacked("LSTM", c.layers), h);
+  }
+  add("decoder.embedding", "Embedding", e);
+  if (!bahdanau) add("decoder.lstm", stacked("LSTM", c.layers), h);
+  if (c.attention) add("attention", "Alignment", bahdanau ? 2 * h : h);
+  if (bahdanau) {
+    add("decoder.gru", "GRU", h);
+    add("readout", "Maxout", e);
+  } else if (c.attention) {
+    add("attentional", "Dense(tanh)", h);
+  }
+  add("output", "Dense", c.target_vocabulary);
+  return rows;
+}
+
+}  // namespace attend::models
