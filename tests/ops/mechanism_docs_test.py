@@ -9,7 +9,7 @@ import pytest
 SOURCE = pathlib.Path(os.environ["ATTEND_SOURCE"])
 BUILT = pathlib.Path(os.environ["ATTEND_PROGRAM"]).parent
 FOLDER = SOURCE / "docs" / "mechanisms"
-PAGES = sorted(p for p in FOLDER.glob("*.md") if p.name != "TEMPLATE.md")
+PAGES = sorted(p for p in FOLDER.glob("*.md") if p.name not in ("TEMPLATE.md", "README.md"))
 
 
 def sections(path):
