@@ -48,6 +48,15 @@ inline constexpr std::array kLstmCases = {
     LstmCase{1, 32, 32, 100},   LstmCase{37, 19, 31, 77},
 };
 
+struct LocalCase {
+  std::int64_t length, width, window;
+};
+/// One window, ever longer rows: the time must grow with the length and not with its square.
+inline constexpr std::array kLocalCases = {
+    LocalCase{1024, 64, 64}, LocalCase{2048, 64, 64},  LocalCase{4096, 64, 64},
+    LocalCase{8192, 64, 64}, LocalCase{16384, 64, 64},
+};
+
 struct PoolCase {
   std::int64_t batch, time, channels;
 };

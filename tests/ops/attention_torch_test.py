@@ -1,4 +1,4 @@
-"""torch.ops.attend.multiplicative, location and attend_scores: torch's own checks, and the formulas
+"""torch.ops.attend.multiplicative, location, attend_scores, local and predicted_centre: torch's own checks, and the formulas
 written in torch."""
 import os
 
@@ -117,6 +117,53 @@ def test_attend_scores_hides_a_nan():
         assert gradient.isfinite().all()
 
 
+def local_inputs(additive, dtype=torch.double):
+    centre = (torch.tensor([[0.3, 3.3, 6.3], [4.3, -5.3, 9.3]], dtype=torch.double)).to(dtype).requires_grad_()
+    given = [leaf(2, 3, 4, dtype=dtype), leaf(2, 8, 4, seed=1, dtype=dtype), leaf(2, 8, 3, seed=2, dtype=dtype), centre]
+    return given + ([leaf(4, seed=3, dtype=dtype)] if additive else [])
+
+
+@pytest.mark.parametrize("additive", [False, True])
+@pytest.mark.parametrize("gaussian", [False, True])
+def test_local_is_luongs(additive, gaussian):
+    q, k, v, c, *w = local_inputs(additive)
+    scores = (torch.tanh(q[:, :, None] + k[:, None]) @ w[0]) if additive else q @ k.mT
+    apart = torch.arange(8) - c[:, :, None]
+    want = softmax_of(scores, (apart.abs() <= 2) & (torch.arange(8) < torch.tensor([8, 6])[:, None, None]))
+    if gaussian:
+        want = want * torch.exp(-apart**2 / (2 * 1.0**2))   # σ = window / 2
+    output, weights = ops.local(q, k, v, c, window=2, gaussian=gaussian, score_weight=w[0] if additive else None,
+                                key_lengths=torch.tensor([8, 6]), need_weights=True)
+    torch.testing.assert_close(weights, want)
+    torch.testing.assert_close(output, want @ v)
+
+
+@pytest.mark.parametrize("additive", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float, torch.double, torch.bfloat16])
+def test_local_opcheck(additive, dtype):
+    given = local_inputs(additive, dtype)
+    options = {"window": 2, "score_weight": given[4] if additive else None, "key_lengths": torch.tensor([8, 5]), "need_weights": True}
+    torch.library.opcheck(ops.local.default, given[:4], options)
+
+
+@pytest.mark.parametrize("additive", [False, True])
+@pytest.mark.parametrize("gaussian", [False, True])
+def test_local_gradcheck(additive, gaussian):
+    def f(q, k, v, c, w=None):
+        return ops.local(q, k, v, c, window=2, gaussian=gaussian, score_weight=w, key_lengths=torch.tensor([8, 5]), need_weights=True)
+
+    assert torch.autograd.gradcheck(f, local_inputs(additive))
+    assert torch.autograd.gradgradcheck(f, local_inputs(additive))
+
+
+def test_predicted_centre():
+    h, w, v, lengths = leaf(2, 3, 4), leaf(5, 4, seed=1), leaf(5, seed=2), torch.tensor([9, 4])
+    want = lengths[:, None] * torch.sigmoid(torch.tanh(h @ w.T) @ v)
+    torch.testing.assert_close(ops.predicted_centre(h, w, v, 9, lengths), want)
+    torch.library.opcheck(ops.predicted_centre.default, (h, w, v, 9, lengths))
+    assert torch.autograd.gradcheck(lambda *a: ops.predicted_centre(*a, 9, lengths), (h, w, v))
+
+
 BAD = {
     "score": (lambda q, k, v: ops.multiplicative(q, k, v, "product"), "score is 'product' but must be 'dot', 'general'"),
     "weight missing": (lambda q, k, v: ops.multiplicative(q, k, v, "general"), r"weight is undefined but must be \[D, Dk\]"),
@@ -129,6 +176,8 @@ BAD = {
     "scores": (lambda q, k, v: ops.attend_scores(q, v), r"attend::attend_scores: value has Lk=6 .* but scores set Lk=4"),
     "NaN": (lambda q, k, v: ops.attend_scores(q @ k.mT, v, scale=float("nan")), "attend::attend_scores: scale is nan"),
     "lengths": (lambda q, k, v: ops.location(q, v, torch.ones(6, 4).double(), key_lengths=torch.tensor([7, 0])), r"key_lengths\[0\] is 7"),
+    "centre": (lambda q, k, v: ops.local(q, k, v, q[..., 0, 0]), r"attend::local: centre must be \[B, Lq\]"),
+    "local": (lambda q, k, v: ops.local(q, k, v, q[..., 0], window=0), "attend::local: window is 0 but must be at least 1"),
 }
 
 
@@ -143,6 +192,6 @@ def test_empty_sizes():
     for batch, queries, keys in ((0, 5, 6), (2, 0, 6), (2, 5, 0)):
         q, k = leaf(batch, queries, 4), leaf(batch, keys, 4)
         for output in (ops.multiplicative(q, k, k, "cosine")[0], ops.attend_scores(q @ k.mT, k)[0],
-                       ops.location(q, k, leaf(6, 4))[0]):
+                       ops.location(q, k, leaf(6, 4))[0], ops.local(q, k, k, leaf(batch, queries))[0]):
             assert output.shape == (batch, queries, 4) and output.isfinite().all()
             torch.autograd.grad(output.sum(), k)

@@ -353,6 +353,19 @@ TEST(Sdpa, EmptySizes) {
   EXPECT_FLOAT_EQ(weights[0][0][0][0].item<float>(), 0.25f);
 }
 
+TEST(Sdpa, Bfloat16IsComputedInFloat) {
+  const Inputs in = inputs_of({"bf16", 2, 4, 2, 9, 11, 8, 8}, at::kBFloat16);
+  const auto [output, weights] = sdpa(in.query, in.key, in.value, in.options);
+  EXPECT_EQ(last_dispatch().path, Path::kFused);
+  EXPECT_EQ(last_dispatch().reason, std::string("bfloat16 is computed in float"));
+  EXPECT_EQ(output.scalar_type(), at::kBFloat16);
+  const Inputs wide{in.query.to(at::kFloat), in.key.to(at::kFloat), in.value.to(at::kFloat), in.options};
+  const auto [want, want_weights] = sdpa(wide.query, wide.key, wide.value, wide.options);
+  EXPECT_EQ(last_dispatch().reason, std::string());
+  EXPECT_TRUE(same_bits(output, want.to(at::kBFloat16)));   // rounded once
+  EXPECT_TRUE(same_bits(weights, want_weights.to(at::kBFloat16)));
+}
+
 void expect_refused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& o,
                     const std::string& message) {
   try {
@@ -372,6 +385,10 @@ TEST(Sdpa, EveryCheckSaysWhatIsWrong) {
   expect_refused(at::ones({2, 3, 3, 8}), k, v, {}, "attend::sdpa: query has H=3 heads, which is not a multiple of key's Hkv=2");
   expect_refused(q.to(at::kLong), k, v, {}, "attend::sdpa: query has dtype Long but must be floating point");
   expect_refused(q, k.to(at::kDouble), v, {}, "attend::sdpa: key has dtype Double but query has Float");
+  const at::Tensor endless = at::ones({1}).expand({1, 1, std::int64_t{1} << 40, 1});
+  expect_refused(endless, endless, endless, with([](auto& o) { o.need_weights = true; }),
+                 "attend::sdpa: weights would be [B, H, Lq, Lk] with B=1, H=1, Lq=1099511627776, Lk=1099511627776, more elements than can be counted");
+  expect_refused(q, k.to(at::kMeta), v, {}, "attend::sdpa: key is on meta but query is on cpu");
   expect_refused({}, k, v, {}, "attend::sdpa: query is undefined but must be [B, H, Lq, D]");
   expect_refused(q, k, v, with([](auto& o) { o.mask = at::ones({3, 5}); }),
                  "attend::sdpa: mask has dtype Float but must be bool, true = may attend; give scores to add as bias");
