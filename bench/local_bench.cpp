@@ -1,5 +1,6 @@
 // Local attention beside PyTorch's scaled_dot_product_attention with the same window as a dense mask (local-m, whose weights are
 // those of the masked softmax): ours grows with L, the peer with L².
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/arange.h>

@@ -1,3 +1,4 @@
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/tensor.h>
 #include <attend/ops/hard.h>

@@ -181,7 +181,7 @@ TranslationEvaluation evaluate(const TranslationRun& run, const std::string& dat
   std::vector<std::string> translations, references;
   for (std::size_t i = 0; i < pairs.size(); ++i)
     sources.push_back(pairs[i].source), references.push_back(set.pairs[i].target);
-  for (const decode::Hypothesis& h : search(*run.translator, sources, recipe.decode))
+  for (const decode::Hypothesis& h : search(*run.translator, sources, run.recipe.decode))
     translations.push_back(run.target.decode(h.tokens));
   out.n = static_cast<std::int64_t>(pairs.size());
   out.metrics = translation_metrics(translations, references);

@@ -61,8 +61,9 @@ void stays_inside(std::int64_t queries, std::int64_t keys, std::int64_t width, s
     EXPECT_TRUE(t->intact());
   for (const Guarded<T>* t : {&output, &weights, &grad_query, &grad_key, &grad_value, &grad_centre})
     for (const T x : t->values()) ASSERT_TRUE(std::isfinite(x));
-  if (additive)
+  if (additive) {
     for (const T x : grad_score_weight.values()) ASSERT_TRUE(std::isfinite(x));
+  }
 }
 
 TEST(LocalKernel, ReadsAndWritesItsArraysOnly) {

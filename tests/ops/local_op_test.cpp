@@ -295,7 +295,9 @@ TEST(Local, WhatNobodySeesIsNeverTouched) {
     const auto dirty = everything(f, in, at::kFloat);
     for (std::size_t i = 0; i < clean.size(); ++i) {
       EXPECT_FALSE(dirty[i].isnan().any().item<bool>()) << i;
-      if (f == &local) EXPECT_TRUE(same_bits(clean[i], dirty[i])) << i;
+      if (f == &local) {
+        EXPECT_TRUE(same_bits(clean[i], dirty[i])) << i;
+      }
     }
   }
   EXPECT_EQ(clean[4].select(1, 7).abs().sum().item<float>(), 0);

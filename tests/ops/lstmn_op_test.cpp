@@ -257,7 +257,7 @@ TEST(Lstmn, EveryCheckSaysWhatIsWrong) {
       "attend::lstmn: weight's columns is 8 but must be H + I = 7");
   expect([&](Model& m) { m.w.bias = ones({18}); },
          "attend::lstmn: bias has 4H=18 (shape [18]), which is not a multiple of 4");
-  expect([&](Model& m) { m.w.score_weight = {}; },
+  expect([&](Model& m) { m.w.score_weight = at::Tensor(); },
          "attend::lstmn: score_weight is undefined but must be [A]");
   expect(
       [&](Model& m) {

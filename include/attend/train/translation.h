@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "attend/data/codec.h"
+#include "attend/data/parallel.h"
 #include "attend/models/translator.h"
 #include "attend/train/run.h"
 
