@@ -101,7 +101,7 @@ class Translations final : public Answers {
       if (out.json())
         out.document({{"input", texts[i]},
                       {"translation", t.text},
-                      {"score", t.target_tokens.empty() && t.text.empty() ? json() : json(t.score)},
+                      {"score", t.source_tokens.empty() ? json() : json(t.score)},
                       {"alignment", t.alignment},
                       {"source_tokens", t.source_tokens},
                       {"target_tokens", t.target_tokens}});

@@ -71,6 +71,11 @@ void add_data(std::vector<SchemaEntry>& s) {
   s.push_back(text(
       "data.name", FIELD(data.name),
       "data set of the catalogue (attend data list), or path of a TSV, CSV, JSONL or UCI file"));
+  s.push_back(
+      real("data.validation", FIELD(data.validation), 0, 0.9, "share of rows for validation"));
+  s.push_back(real("data.test", FIELD(data.test), 0, 0.9, "share of rows for the test"));
+  s.push_back(whole("data.split_seed", FIELD(data.split_seed), 0, kMany,
+                    "seed of random splits, apart from train.seed"));
   const std::size_t classified = s.size();
   s.push_back(text("data.extra", FIELD(data.extra),
                    "data set whose rows are added to the training rows alone; texts that occur in "
@@ -91,11 +96,6 @@ void add_data(std::vector<SchemaEntry>& s) {
                      {"last", "shuffled", "stratified", "folds", "predefined"},
                      "how rows are parted: last rows, after a shuffle, the same within each label, "
                      "folds, or as the data say"));
-  s.push_back(
-      real("data.validation", FIELD(data.validation), 0, 0.9, "share of rows for validation"));
-  s.push_back(real("data.test", FIELD(data.test), 0, 0.9, "share of rows for the test"));
-  s.push_back(whole("data.split_seed", FIELD(data.split_seed), 0, kMany,
-                    "seed of random splits, apart from train.seed"));
   s.push_back(whole("data.folds", FIELD(data.folds), 2, 1000, "split = folds: number of folds"));
   s.push_back(
       whole("data.fold", FIELD(data.fold), 0, 999, "split = folds: the fold that is the test"));

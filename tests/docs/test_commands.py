@@ -83,7 +83,7 @@ def test_commands_run(document, tmp_path):
                               capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{document.name}: {line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         ran += 1
-    if document.name == "README.md":
+    if document == SOURCE / "README.md":
         assert ran >= 6, "the README shows fewer commands than it should"
 
 
@@ -105,5 +105,6 @@ def test_cpp_is_an_example(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(SOURCE)))
 def test_links_lead_somewhere(document):
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
+    prose = re.sub(r"```.*?```|^    .*?$|`[^`\n]*`", "", document.read_text(), flags=re.S | re.M)   # [a](b) in code is no link
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
         assert (document.parent / target).exists(), f"{document.name} links to {target}"

@@ -83,7 +83,7 @@ Recipe recipe_of(const Kind& kind, const std::string& data) {
   r.model.embedding_width = 16, r.model.hidden = 24, r.model.attention_width = 16;
   r.model.heads = 2, r.model.feed_forward = 32;
   r.model.dropout = 0.1;
-  r.train.epochs = 6, r.train.batch = 20, r.train.clip_norm = 1, r.train.label_smoothing = 0.05;
+  r.train.epochs = 15, r.train.batch = 20, r.train.clip_norm = 1, r.train.label_smoothing = 0.05;
   r.train.checkpoint_seconds = 0;
   r.optim.lr = 2e-2;
   r.decode.beams = 2;
