@@ -225,9 +225,7 @@ struct LocalFunction : torch::autograd::Function<LocalFunction> {
     if (!o.need_weights) grads[1] = at::Tensor();
     variable_list found(6);  // the options have no gradient
     if (!grads[0].defined() && !grads[1].defined()) return found;
-    // A second derivative goes through the definition; so does a loss on the weights, where with nearly one-hot weights the
-    // kernel's difference from the mean loses more digits than the definition's.
-    if (at::GradMode::is_enabled() || grads[1].defined()) {
+    if (at::GradMode::is_enabled()) {  // a second derivative: through the definition
       o.need_weights = true;
       found = gradients_by_recomposing(
           {saved[0], saved[1], saved[2], saved[3], saved[4]}, grads, [&](const variable_list& in) {
@@ -236,8 +234,6 @@ struct LocalFunction : torch::autograd::Function<LocalFunction> {
             const auto [output, weights] = compose::local(in[0], in[1], in[2], in[3], with);
             return variable_list{output, weights};
           });
-      note_composed("attend::local_backward", grads[1].defined() ? "the loss depends on the weights"
-                                                                 : "a second derivative was asked for");
       found.resize(6);
       return found;
     }

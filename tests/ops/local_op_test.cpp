@@ -45,7 +45,7 @@ const std::vector<Case> kCases = {
     {"additive", 2, 35, 70, 19, 6, 5, true, true, true},
     {"additive_plain", 1, 5, 6, 3, 2, 2, false, true},
     {"scaled", 2, 9, 12, 8, 8, 3, true, false, false, false, 1, 0.35},
-    {"extreme", 1, 33, 65, 8, 8, 6, true, false, false, true, 300},
+    {"extreme", 1, 33, 65, 8, 8, 6, true, false, false, true, 10},  // 300: gradients below the last digit of the definition itself
 };
 
 struct Inputs {
@@ -153,7 +153,7 @@ TEST(Local, IsAsGoodAsTheDefinition) {
       const auto truth = everything(&compose::local, in, at::kDouble, through_weights);
       const auto composed = everything(&compose::local, in, at::kFloat, through_weights);
       const auto ours = everything(&local, in, at::kFloat, through_weights);
-      EXPECT_EQ(last_dispatch().path, through_weights ? Path::kComposed : Path::kFused);
+      EXPECT_EQ(last_dispatch().path, Path::kFused);
       EXPECT_EQ(last_dispatch().op, std::string("attend::local_backward"));
       for (std::size_t i = 0; i < ours.size(); ++i)
         EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;

@@ -21,7 +21,7 @@ struct LocalOptions {
 /// The window is clipped at both ends of the row; a window that misses the row gives 0 and gradient 0, a NaN centre gives NaN.
 /// Keys outside of every window are never touched. Returns [B,Lq,Dv], [B,Lq,Lk] (dense, 0 outside the window; only on request).
 /// Float and double on the CPU run a fused kernel in O(B Lq window) time and memory, forward and backward; bfloat16 is computed
-/// in float; the rest, second derivatives and losses on the weights run compose::local, O(B Lq Lk). Differentiable in query, key, value, centre and
+/// in float; the rest, and second derivatives, run compose::local, O(B Lq Lk). Differentiable in query, key, value, centre and
 /// score_weight, through output and weights. Throws Error(kUsage) naming argument, shape and rule. Also torch.ops.attend.local.
 AttentionResult local(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                       const at::Tensor& centre, const LocalOptions& options = {});

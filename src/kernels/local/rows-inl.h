@@ -63,15 +63,17 @@ T centre_of(const LocalForward<T>& p, std::int64_t row) {
   return p.spans ? T(0) : p.centre[row];
 }
 
-/// s ← softmax(scale · s) over [0, n).
+/// s ← softmax(scale · s) over [0, n). Only s − max is scaled, which is small where it matters: scaling every score first
+/// would round it, and with large scores that decides between near ties.
 template <class T>
 void local_softmax(T* s, std::int64_t length, T scale) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
-  const V lowest = hn::Set(d, -std::numeric_limits<T>::infinity()), factor = hn::Set(d, scale);
+  const V lowest = hn::Set(d, -std::numeric_limits<T>::infinity()), factor = hn::Set(d, std::abs(scale));
+  const V sign = hn::Set(d, scale < 0 ? T(-1) : T(1));
   V top = lowest, sums = hn::Zero(d);
   over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
-    const V x = hn::Mul(load_n(d, s + t, n), factor);
+    const V x = hn::Mul(load_n(d, s + t, n), sign);
     store_n(x, d, s + t, n);
     top = hn::Max(top, hn::IfThenElse(hn::FirstN(d, n), x, lowest));
   });
@@ -79,7 +81,7 @@ void local_softmax(T* s, std::int64_t length, T scale) {
   V largest = hn::MaxOfLanes(d, top);
   largest = hn::IfThenElse(hn::Eq(largest, lowest), hn::Zero(d), largest);
   over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
-    const V e = hn::IfThenElseZero(hn::FirstN(d, n), exp(d, hn::Sub(load_n(d, s + t, n), largest)));
+    const V e = hn::IfThenElseZero(hn::FirstN(d, n), exp(d, hn::Mul(factor, hn::Sub(load_n(d, s + t, n), largest))));
     store_n(e, d, s + t, n);
     sums = hn::Add(sums, e);
   });
