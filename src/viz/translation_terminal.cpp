@@ -26,12 +26,16 @@ std::string cell(double weight, double full, int width, const TerminalOptions& o
   return on_shade(pad(number, width, true) + " ", step, o);
 }
 
+int label_width(const Translation& t) {
+  int width = 0;
+  for (const std::string& token : t.target) width = std::max(width, columns(safe(token)));
+  return std::min(width, kLabelMost);
+}
+
 /// Columns `first` to `last` of the grid under their source tokens.
 std::string block(const Translation& t, std::size_t first, std::size_t last,
                   const std::vector<int>& widths, const TerminalOptions& o) {
-  int label = 0;
-  for (const std::string& token : t.target) label = std::max(label, columns(safe(token)));
-  label = std::min(label, kLabelMost);
+  const int label = label_width(t);
   std::string out(static_cast<std::size_t>(label) + 1, ' ');
   for (std::size_t s = first; s < last; ++s)
     out += styled(pad(cut_to(safe(t.source[s]), widths[s]), widths[s], true), "1", o.colour) + " ";
@@ -52,7 +56,7 @@ std::string grid(const Translation& t, const TerminalOptions& o) {
   std::string out;
   for (std::size_t first = 0; first < widths.size();) {
     std::size_t last = first;
-    for (int used = kLabelMost + 1; last < widths.size(); ++last) {
+    for (int used = label_width(t) + 1; last < widths.size(); ++last) {
       used += widths[last] + 1;
       if (used > o.width && last > first) break;
     }

@@ -1,5 +1,8 @@
 // What a translator looked at and needed, against the forced loss of shortened sources: a path through the model that
 // explain_translation does not take.
+// Mutations these tests kill: effects of a second batch of sources written over the first's; the sign of an effect turned; the
+// same target token fed at every step; rows without effects compared; source weights in reverse order; τ summed instead of
+// averaged over rows; entropy summed instead of averaged; effects written in the place of weights.
 #include "attend/explain/translation.h"
 
 #include <ATen/core/grad_mode.h>
@@ -203,8 +206,8 @@ TEST(MeanRankAgreement, RowsMustPair) {
 
 TEST(VerdictOfRows, AOneToOneAlignmentIsNotFlat) {
   const Agreement good{.9, .001, -.2, .2};
-  Rows sharp(5, std::vector<double>(5, .01));
-  for (std::size_t i = 0; i < 5; ++i) sharp[i][i] = .96;  // summed over rows all are equal
+  Rows sharp(5, std::vector<double>(5, .075));
+  for (std::size_t i = 0; i < 5; ++i) sharp[i][i] = .7;  // summed over rows all are equal
   EXPECT_EQ(verdict_of_rows(sharp, good), Verdict::kWell);
   EXPECT_EQ(verdict_of_rows(Rows(5, std::vector<double>(5, .2)), good), Verdict::kAllEqual);
   EXPECT_EQ(verdict_of_rows(Rows{}, good), Verdict::kNoAttention);

@@ -1,5 +1,9 @@
 """Opens the pages of make_translations in a headless Chromium and asserts what they show: the list "A browser test asserts" of
-the report's design, as far as it concerns translations."""
+the report's design, as far as it concerns translations.
+
+Mutations these tests kill: a shade step halved; arrow keys with rows and columns exchanged; the bars left on the whole output when
+a row is lit; the highlight not removed; no warning where attention and leave-one-out disagree.
+"""
 import csv
 import io
 import json

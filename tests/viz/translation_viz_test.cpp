@@ -1,4 +1,6 @@
 // Pictures of translations: SVG, terminal, messages, words of the verdict.
+// Mutations these tests kill: a block of columns wider than the terminal; all-equal weights shaded on their own maximum; a source
+// token printed with its control characters; a row of another length let through.
 #include "attend/viz/translation.h"
 
 #include <gmock/gmock.h>
@@ -102,7 +104,7 @@ TEST(TranslationTerminal, AWideGridIsBrokenIntoBlocks) {
   t.weights.assign(2, std::vector<double>(20, .05)), t.effects = t.weights;
   t.attention.assign(20, .1), t.leave_one_out = t.attention;
   const std::string view = terminal(t, {Colour::kNone, true, 60, 8});
-  EXPECT_EQ(count_of(view, "\n   3 "), 3u);  // 17 columns of labels, then 7 cells of 6 a block
+  EXPECT_EQ(count_of(view, "\n   3 "), 3u);  // 5 columns of labels, then 9 cells of 6 a block
   std::size_t at = 0;
   for (std::size_t end; (end = view.find('\n', at)) != std::string::npos; at = end + 1) {
     std::size_t columns = 0;
