@@ -12,6 +12,29 @@ namespace attend::train {
 
 inline constexpr std::int64_t kRunFormatVersion = 1;
 
+/// A config struct lists its fields once, in a function template over this writer and the reader below:
+///   template <class F, class C> void visit_fields(F& f, C& c) { f("hidden", c.hidden); f("cell", c.cell, kCells); … }
+class ConfigWriter {
+ public:
+  ConfigWriter(const std::string& model_type, const std::string& architecture) {
+    json_["model_type"] = model_type;
+    json_["architectures"] = {architecture};
+    json_["attend_format_version"] = kRunFormatVersion;
+  }
+  template <class T>
+  void operator()(const char* key, const T& value) {
+    json_[key] = value;
+  }
+  template <class Enum>
+  void operator()(const char* key, const Enum& value, const std::vector<std::string>& names) {
+    json_[key] = names.at(static_cast<std::size_t>(value));
+  }
+  std::string text() const { return json_.dump(2) + "\n"; }
+
+ private:
+  nlohmann::ordered_json json_;
+};
+
 /// Takes checked fields out of an object; what is left over at the end is unknown.
 class Fields {
  public:
@@ -59,6 +82,15 @@ class Fields {
       if (names[i] == value) return i;
     fail_input(name_ + ": '" + key + "' is '" + value + "'" + did_you_mean(value, names));
   }
+  void operator()(const char* key, std::int64_t& out) { out = whole(key); }
+  void operator()(const char* key, double& out) { out = real(key); }
+  void operator()(const char* key, bool& out) { out = flag(key); }
+  void operator()(const char* key, std::vector<std::string>& out) { out = texts(key); }
+  template <class Enum>
+  void operator()(const char* key, Enum& out, const std::vector<std::string>& names) {
+    out = static_cast<Enum>(choice(key, names));
+  }
+
   /// model_type, attend_format_version and architectures, which every config.json begins with.
   void expect_model(const std::string& model_type) {
     if (const std::string type = text("model_type"); type != model_type)

@@ -146,6 +146,10 @@ const SchemaEntry& schema_entry(TaskKind kind, const std::string& key, const std
   fail_usage(where + "unknown key '" + key + "'" + suggestion(kind, key));
 }
 
+const std::vector<std::string>& choices_of(TaskKind kind, const std::string& key) {
+  return schema_entry(kind, key).spec.choices;
+}
+
 std::string task_name(TaskKind kind) {
   Recipe recipe;
   recipe.task.kind = kind;

@@ -24,6 +24,9 @@ const SchemaEntry& schema_entry(TaskKind kind, const std::string& key,
 /// expectation and what was given.
 Value checked(const KeySpec& spec, const Value& value, const std::string& where = "");
 
+/// The names that a choice may take, in the order of its enum's values.
+const std::vector<std::string>& choices_of(TaskKind kind, const std::string& key);
+
 /// Rules that tie keys together (validation + test below 1, fold below folds …); throws kUsage.
 void check_recipe(const Recipe& recipe);
 

@@ -1,19 +1,40 @@
-#include <nlohmann/json.hpp>
-
 #include "data/json.h"
 #include "train/config_fields.h"
+#include "train/schema.h"
 #include "train/translation.h"
 
 namespace attend::train {
 namespace {
 
 constexpr char kTranslatorType[] = "attend-translator";
-const std::vector<std::string> kArchitectures{"bahdanau", "luong", "transformer"};
-const std::vector<std::string> kScores{"additive", "dot",        "general", "concat",
-                                       "location", "scaled-dot", "cosine"};
-const std::vector<std::string> kSpans{"global", "local-m", "local-p"};
-const std::vector<std::string> kNorms{"first", "last"};
-const std::vector<std::string> kShared{"none", "target", "all"};
+
+/// Names of a choice, as recipes write them.
+const std::vector<std::string>& translator_names(const char* key) {
+  return choices_of(TaskKind::kTranslation, key);
+}
+
+template <class F, class C>
+void visit_translator_fields(F& f, C& c) {
+  f("architecture", c.architecture, translator_names("model.architecture"));
+  f("source_vocabulary", c.source_vocabulary);
+  f("target_vocabulary", c.target_vocabulary);
+  f("max_length", c.max_length);
+  f("embedding_width", c.embedding_width);
+  f("hidden", c.hidden);
+  f("layers", c.layers);
+  f("dropout", c.dropout);
+  f("attention", c.attention);
+  f("score", c.score, translator_names("model.attention.score"));
+  f("span", c.span, translator_names("model.attention.span"));
+  f("window", c.window);
+  f("attention_width", c.attention_width);
+  f("input_feeding", c.input_feeding);
+  f("reverse_source", c.reverse_source);
+  f("heads", c.heads);
+  f("feed_forward", c.feed_forward);
+  f("norm", c.norm, translator_names("model.norm"));
+  f("share_embeddings", c.share_embeddings, translator_names("model.share_embeddings"));
+}
 
 }  // namespace
 
@@ -40,30 +61,9 @@ models::TranslatorConfig translator_config(const Recipe& recipe, std::int64_t so
 }
 
 std::string to_config_json(const models::TranslatorConfig& c) {
-  nlohmann::ordered_json json;
-  json["model_type"] = kTranslatorType;
-  json["architectures"] = {"Translator"};
-  json["attend_format_version"] = kRunFormatVersion;
-  json["architecture"] = kArchitectures[static_cast<std::size_t>(c.architecture)];
-  json["source_vocabulary"] = c.source_vocabulary;
-  json["target_vocabulary"] = c.target_vocabulary;
-  json["max_length"] = c.max_length;
-  json["embedding_width"] = c.embedding_width;
-  json["hidden"] = c.hidden;
-  json["layers"] = c.layers;
-  json["dropout"] = c.dropout;
-  json["attention"] = c.attention;
-  json["score"] = kScores[static_cast<std::size_t>(c.score)];
-  json["span"] = kSpans[static_cast<std::size_t>(c.span)];
-  json["window"] = c.window;
-  json["attention_width"] = c.attention_width;
-  json["input_feeding"] = c.input_feeding;
-  json["reverse_source"] = c.reverse_source;
-  json["heads"] = c.heads;
-  json["feed_forward"] = c.feed_forward;
-  json["norm"] = kNorms[static_cast<std::size_t>(c.norm)];
-  json["share_embeddings"] = kShared[static_cast<std::size_t>(c.share_embeddings)];
-  return json.dump(2) + "\n";
+  ConfigWriter writer(kTranslatorType, "Translator");
+  visit_translator_fields(writer, c);
+  return writer.text();
 }
 
 models::TranslatorConfig translator_from_config_json(const std::string& text,
@@ -71,26 +71,7 @@ models::TranslatorConfig translator_from_config_json(const std::string& text,
   Fields fields(data::parse_json(text, name), name);
   fields.expect_model(kTranslatorType);
   models::TranslatorConfig c;
-  c.architecture = static_cast<models::Architecture>(fields.choice("architecture", kArchitectures));
-  c.source_vocabulary = fields.whole("source_vocabulary");
-  c.target_vocabulary = fields.whole("target_vocabulary");
-  c.max_length = fields.whole("max_length");
-  c.embedding_width = fields.whole("embedding_width");
-  c.hidden = fields.whole("hidden");
-  c.layers = fields.whole("layers");
-  c.dropout = fields.real("dropout");
-  c.attention = fields.flag("attention");
-  c.score = static_cast<nn::Score>(fields.choice("score", kScores));
-  c.span = static_cast<nn::Span>(fields.choice("span", kSpans));
-  c.window = fields.whole("window");
-  c.attention_width = fields.whole("attention_width");
-  c.input_feeding = fields.flag("input_feeding");
-  c.reverse_source = fields.flag("reverse_source");
-  c.heads = fields.whole("heads");
-  c.feed_forward = fields.whole("feed_forward");
-  c.norm = static_cast<models::NormPlace>(fields.choice("norm", kNorms));
-  c.share_embeddings =
-      static_cast<models::SharedEmbeddings>(fields.choice("share_embeddings", kShared));
+  visit_translator_fields(fields, c);
   fields.finish();
   try {
     models::check_config(c);
