@@ -6,8 +6,6 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tanh.h>
 
-#include <optional>
-
 #include "attend/nn/cells.h"
 #include "models/translator_base.h"
 
@@ -37,13 +35,7 @@ class Bahdanau final : public TranslatorBase {
     readout_bias_ = add("readout.bias", zeros(2 * e));
     readout_token_ = add("readout.token.weight", matrix(2 * e, e));
     readout_context_ = add("readout.context.weight", matrix(2 * e, 2 * h));
-    if (!config.attention) return;
-    nn::AlignmentOptions o;
-    o.score = config.score, o.span = config.span, o.window = config.window;
-    o.query_width = h, o.key_width = 2 * h, o.width = config.attention_width,
-    o.positions = config.max_length;
-    attention_.emplace(o, seed_of(3), dtype);
-    for (const auto& [name, x] : attention_->parameters()) add("attention." + name, x);
+    attention_ = make_attention(h, 2 * h);
   }
 
   Decoding begin(const at::Tensor& source, const at::Tensor& source_lengths) override {

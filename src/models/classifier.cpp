@@ -89,8 +89,7 @@ void RecurrentClassifier::name_parameters() {
   add("embedding.weight", table_);
   if (config_.freeze_embedding) table_.set_requires_grad(false);
   for (std::size_t i = 0; i < cells_.size(); ++i) {
-    const auto d = static_cast<std::size_t>(recurrent_.directions());
-    const std::string end = "_l" + std::to_string(i / d) + (i % d == 1 ? "_reverse" : "");
+    const std::string end = nn::cell_suffix(i, recurrent_);
     add(cell + "weight_ih" + end, cells_[i].weight_ih);
     add(cell + "weight_hh" + end, cells_[i].weight_hh);
     add(cell + (lstm ? "bias" : "bias_ih") + end, cells_[i].bias);

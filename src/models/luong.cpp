@@ -6,8 +6,6 @@
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros_like.h>
 
-#include <optional>
-
 #include "attend/nn/cells.h"
 #include "attend/ops/lstm.h"
 #include "models/translator_base.h"
@@ -33,12 +31,7 @@ class Luong final : public TranslatorBase {
     if (!config.attention) return;
     combine_ = add("attentional.weight",
                    matrix(h, 2 * h));  // of [context; state], no bias as in the paper
-    nn::AlignmentOptions o;
-    o.score = config.score, o.span = config.span, o.window = config.window;
-    o.query_width = h, o.key_width = h, o.width = config.attention_width,
-    o.positions = config.max_length;
-    attention_.emplace(o, seed_of(3), dtype);
-    for (const auto& [name, x] : attention_->parameters()) add("attention." + name, x);
+    attention_ = make_attention(h, h);
   }
 
   Decoding begin(const at::Tensor& source, const at::Tensor& source_lengths) override {

@@ -3,16 +3,15 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/zeros.h>
 
 #include "attend/base/error.h"
 #include "attend/base/random.h"
 #include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
+#include "attend/ops/vocabulary_loss.h"
 #include "models/translator_base.h"
 
 namespace attend::models {
@@ -123,15 +122,25 @@ void TranslatorBase::make_vocabularies(std::int64_t readout) {
 void TranslatorBase::add_recurrent(const std::string& prefix,
                                    const std::vector<nn::CellWeights>& cells,
                                    const nn::RecurrentOptions& options) {
-  const auto directions = static_cast<std::size_t>(options.directions());
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    const std::string end =
-        "_l" + std::to_string(i / directions) + (i % directions == 1 ? "_reverse" : "");
+    const std::string end = nn::cell_suffix(i, options);
     add(prefix + "weight_ih" + end, cells[i].weight_ih);
     add(prefix + "weight_hh" + end, cells[i].weight_hh);
     add(prefix + (cells[i].bias_hh.defined() ? "bias_ih" : "bias") + end, cells[i].bias);
     if (cells[i].bias_hh.defined()) add(prefix + "bias_hh" + end, cells[i].bias_hh);
   }
+}
+
+std::optional<nn::AlignmentModel> TranslatorBase::make_attention(std::int64_t query_width,
+                                                                 std::int64_t key_width) {
+  if (!config_.attention) return std::nullopt;
+  nn::AlignmentOptions o;
+  o.score = config_.score, o.span = config_.span, o.window = config_.window;
+  o.query_width = query_width, o.key_width = key_width, o.width = config_.attention_width;
+  o.positions = config_.max_length;
+  nn::AlignmentModel model(o, seed_of(3), dtype_);
+  for (const auto& [name, x] : model.parameters()) add("attention." + name, x);
+  return model;
 }
 
 void TranslatorBase::check_source(const at::Tensor& ids, const at::Tensor& lengths) const {
@@ -159,7 +168,8 @@ at::Tensor TranslatorBase::embed_target(const at::Tensor& ids, const Pass& pass)
 }
 
 at::Tensor TranslatorBase::log_probabilities(const at::Tensor& readout) const {
-  return at::log_softmax(at::linear(readout, output_weight_, output_bias_), -1);
+  return vocabulary_log_probabilities(readout.flatten(0, -2), output_weight_, output_bias_)
+      .unflatten(0, readout.sizes().slice(0, static_cast<std::size_t>(readout.dim() - 1)));
 }
 
 at::Tensor TranslatorBase::loss(const TranslationBatch& batch, const Pass& pass,
@@ -167,8 +177,8 @@ at::Tensor TranslatorBase::loss(const TranslationBatch& batch, const Pass& pass,
   const at::Tensor readout = forced(batch, pass, /*need_weights=*/false).readout;  // [B,T,C]
   const std::int64_t steps = batch.target.size(1) - 1;
   const at::Tensor wanted = batch.target.narrow(1, 1, steps).reshape({-1});  // [B·T]
-  const at::Tensor logits = at::linear(readout.flatten(0, 1), output_weight_, output_bias_);
-  return at::cross_entropy_loss(logits, wanted, {}, at::Reduction::Sum, kPadding, label_smoothing);
+  const VocabularyLossOptions options{label_smoothing, kPadding, Reduction::kSum};
+  return vocabulary_loss(readout.flatten(0, 1), output_weight_, output_bias_, wanted, options);
 }
 
 at::Tensor TranslatorBase::alignment(const TranslationBatch& batch) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,6 +35,10 @@ class TranslatorBase : public Translator {
   at::Tensor matrix(std::int64_t rows,
                     std::int64_t columns);  // glorot-uniform, the next stream of the seed
   at::Tensor zeros(std::int64_t n) const;
+
+  /// The attention that the config asks for, its parameters named "attention.…"; none where it is off.
+  std::optional<nn::AlignmentModel> make_attention(std::int64_t query_width,
+                                                   std::int64_t key_width);
 
   at::Tensor embed_source(const at::Tensor& ids,
                           const Pass& pass) const;  // [B,S] -> [B,S,E], dropout included

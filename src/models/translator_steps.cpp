@@ -1,24 +1,14 @@
 #include "attend/models/translator_steps.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/index_select.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
 namespace attend::models {
-namespace {
-
-at::Tensor places_tensor(const std::vector<std::int64_t>& values) {
-  at::Tensor out = at::empty({static_cast<std::int64_t>(values.size())}, at::kLong);
-  std::copy(values.begin(), values.end(), out.mutable_data_ptr<std::int64_t>());
-  return out;
-}
-
-}  // namespace
-
 TranslatorSteps::TranslatorSteps(Translator& translator, at::Tensor source, at::Tensor lengths)
     : translator_(translator), source_(std::move(source)), lengths_(std::move(lengths)) {
   start();
@@ -33,7 +23,7 @@ void TranslatorSteps::start() {
 }
 
 void TranslatorSteps::keep_sources(const std::vector<std::int64_t>& kept) {
-  const at::Tensor rows = places_tensor(kept);
+  const at::Tensor rows = at::tensor(kept, at::kLong);
   for (at::Tensor& x : decoding_.memory) x = x.index_select(0, rows);
   for (at::Tensor& x : decoding_.rows) x = x.index_select(0, rows);
   std::vector<std::int64_t> moved(static_cast<std::size_t>(grid_), -1);
@@ -81,7 +71,7 @@ StepResult TranslatorSteps::step(const at::Tensor& tokens, const at::Tensor& par
   if (!same) reorder(decoding_, from);
   places_ = std::move(places), width_ = width;
   const DecodingStep out = translator_.step(decoding_, next);
-  const at::Tensor chosen = places_tensor(flat);
+  const at::Tensor chosen = at::tensor(flat, at::kLong);
   const auto rows_of = [&](const at::Tensor& x) { return x.flatten(0, 1).index_select(0, chosen); };
   return {rows_of(out.log_probabilities),
           out.weights.defined() ? rows_of(out.weights) : at::Tensor()};

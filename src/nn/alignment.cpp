@@ -2,13 +2,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/eq.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/ones_like.h>
-#include <ATen/ops/sqrt.h>
-#include <ATen/ops/sum.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
@@ -35,12 +30,6 @@ void check_alignment(const AlignmentOptions& o) {
     fail_usage("attention: the location score has no local span: its scores are places already");
   if (o.score == Score::kLocation && o.positions < 1)
     fail_usage("attention: the location score needs the number of positions");
-}
-
-/// Rows of length 1; a zero row stays zero.
-at::Tensor unit_length(const at::Tensor& rows) {
-  const at::Tensor squared = (rows * rows).sum({-1}, /*keepdim=*/true);
-  return rows / at::where(squared.eq(0), at::ones_like(squared), squared).sqrt();
 }
 
 }  // namespace
@@ -86,7 +75,7 @@ AlignmentModel::Memory AlignmentModel::remember(const at::Tensor& annotations,
   if (options_.score == Score::kConcat)
     m.key =
         at::linear(annotations, concat_weight_.narrow(1, options_.query_width, options_.key_width));
-  if (options_.score == Score::kCosine) m.key = unit_length(annotations);
+  if (options_.score == Score::kCosine) m.key = unit_rows(annotations);
   return m;
 }
 
@@ -99,7 +88,7 @@ at::Tensor AlignmentModel::projected(const at::Tensor& query) const {
     case Score::kGeneral:
       return at::matmul(query, general_weight_);  // [B,Lq,Dk]
     case Score::kCosine:
-      return unit_length(query);
+      return unit_rows(query);
     case Score::kDot:
     case Score::kScaledDot:
     case Score::kLocation:

@@ -35,12 +35,6 @@ void check(const RecurrentOptions& o, const std::string& name) {
     fail_usage(name + ": dropout and recurrent_dropout must be in [0, 1)");
 }
 
-/// "_l0", "_l0_reverse", "_l1", … as torch names them.
-std::string suffix(std::size_t i, const RecurrentOptions& o) {
-  const auto d = static_cast<std::size_t>(o.directions());
-  return "_l" + std::to_string(i / d) + (i % d == 1 ? "_reverse" : "");
-}
-
 Pass next_pass(bool training, std::uint64_t seed, std::int64_t& step) {
   const Pass pass{training, seed, step};
   if (training) ++step;
@@ -65,9 +59,9 @@ void LSTMImpl::reset() {
   weights = recurrent_weights(o, options.seed());
   for (std::size_t i = 0; i < weights.size(); ++i) {
     CellWeights& w = weights[i];
-    w.weight_ih = register_parameter("weight_ih" + suffix(i, o), w.weight_ih);
-    w.weight_hh = register_parameter("weight_hh" + suffix(i, o), w.weight_hh);
-    w.bias = register_parameter("bias" + suffix(i, o), w.bias);
+    w.weight_ih = register_parameter("weight_ih" + cell_suffix(i, o), w.weight_ih);
+    w.weight_hh = register_parameter("weight_hh" + cell_suffix(i, o), w.weight_hh);
+    w.bias = register_parameter("bias" + cell_suffix(i, o), w.bias);
   }
 }
 
@@ -89,10 +83,10 @@ void GRUImpl::reset() {
   weights = recurrent_weights(o, options.seed());
   for (std::size_t i = 0; i < weights.size(); ++i) {
     CellWeights& w = weights[i];
-    w.weight_ih = register_parameter("weight_ih" + suffix(i, o), w.weight_ih);
-    w.weight_hh = register_parameter("weight_hh" + suffix(i, o), w.weight_hh);
-    w.bias = register_parameter("bias_ih" + suffix(i, o), w.bias);
-    w.bias_hh = register_parameter("bias_hh" + suffix(i, o), w.bias_hh);
+    w.weight_ih = register_parameter("weight_ih" + cell_suffix(i, o), w.weight_ih);
+    w.weight_hh = register_parameter("weight_hh" + cell_suffix(i, o), w.weight_hh);
+    w.bias = register_parameter("bias_ih" + cell_suffix(i, o), w.bias);
+    w.bias_hh = register_parameter("bias_hh" + cell_suffix(i, o), w.bias_hh);
   }
 }
 

@@ -77,6 +77,11 @@ std::vector<CellWeights> recurrent_weights(const RecurrentOptions& options, std:
   return weights;
 }
 
+std::string cell_suffix(std::size_t i, const RecurrentOptions& options) {
+  const auto directions = static_cast<std::size_t>(options.directions());
+  return "_l" + std::to_string(i / directions) + (i % directions == 1 ? "_reverse" : "");
+}
+
 RecurrentOutput recurrent(const at::Tensor& input, const at::Tensor& lengths,
                           const std::vector<CellWeights>& weights, const RecurrentOptions& options,
                           const Pass& pass, const std::vector<at::Tensor>& h0,

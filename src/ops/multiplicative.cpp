@@ -38,14 +38,6 @@ MultiplicativeScore score_of(std::string_view name) {
              "' but must be 'dot', 'general', 'scaled_dot' or 'cosine'");
 }
 
-/// Rows scaled to length 1; a zero row stays zero and has gradient zero.
-at::Tensor unit_rows(const at::Tensor& rows) {
-  const at::Tensor squared = (rows * rows).sum({-1}, /*keepdim=*/true);
-  const at::Tensor zero = squared.eq(0);
-  const at::Tensor one = at::scalar_tensor(1, rows.options());
-  return rows / at::where(zero, one, squared).sqrt();
-}
-
 /// Queries and keys [B,L,D] with those rows zeroed that sdpa will not touch: what is done to a row before sdpa must not touch
 /// it either.
 void hide_rows(at::Tensor& query, at::Tensor* key, std::int64_t keys, const AttentionOptions& o) {
@@ -135,6 +127,13 @@ MultiplicativePair location_composed(const at::Tensor& query, const at::Tensor& 
 }
 
 }  // namespace
+
+at::Tensor unit_rows(const at::Tensor& rows) {
+  const at::Tensor squared = (rows * rows).sum({-1}, /*keepdim=*/true);
+  const at::Tensor zero = squared.eq(0);
+  const at::Tensor one = at::scalar_tensor(1, rows.options());
+  return rows / at::where(zero, one, squared).sqrt();
+}
 
 AttentionResult multiplicative(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                MultiplicativeScore score, const at::Tensor& weight, const AttentionOptions& o) {

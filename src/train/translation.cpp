@@ -2,7 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,12 +17,6 @@ namespace attend::train {
 namespace {
 
 constexpr std::int64_t kNoLimit = std::int64_t{1} << 40;  // of tokens: train.batch counts rows
-
-at::Tensor rows_tensor(const std::vector<std::int64_t>& rows) {
-  at::Tensor out = at::empty({static_cast<std::int64_t>(rows.size())}, at::kLong);
-  std::copy(rows.begin(), rows.end(), out.mutable_data_ptr<std::int64_t>());
-  return out;
-}
 
 std::vector<std::int64_t> rows_of(const at::Tensor& rows) {
   const std::int64_t* first = rows.const_data_ptr<std::int64_t>();
@@ -58,7 +52,7 @@ class TranslationTask final : public Task {
           {static_cast<std::int64_t>(p.source.size()), static_cast<std::int64_t>(p.target.size())});
     std::vector<at::Tensor> out;
     for (const std::vector<std::size_t>& rows : data::length_batches(lengths, options, epoch))
-      out.push_back(rows_tensor({rows.begin(), rows.end()}));
+      out.push_back(at::tensor(std::vector<std::int64_t>(rows.begin(), rows.end()), at::kLong));
     return out;
   }
 
@@ -96,7 +90,7 @@ class TranslationTask final : public Task {
     std::vector<std::string> found;
     for (const decode::Hypothesis& h : search(*translator_, sources, how))
       found.push_back(codecs_.target.decode(h.tokens));
-    for (const auto& [name, value] : translation_metrics(found, references)) out[name] = value;
+    out.merge(translation_scores(found, references).metrics);
     return out;
   }
 

@@ -184,10 +184,10 @@ TranslationEvaluation evaluate(const TranslationRun& run, const std::string& dat
   for (const decode::Hypothesis& h : search(*run.translator, sources, run.recipe.decode))
     translations.push_back(run.target.decode(h.tokens));
   out.n = static_cast<std::int64_t>(pairs.size());
-  out.metrics = translation_metrics(translations, references);
+  const TranslationScores scores = translation_scores(translations, references);
+  out.metrics = scores.metrics, out.signature = scores.signature;
   out.metrics["loss"] = mean_loss(*run.translator, pairs);
   out.metrics["perplexity"] = std::exp(out.metrics["loss"]);
-  out.signature = bleu(translations, single_references(references)).signature;
   add_alignment_error(run, set, pairs, out.metrics);
   return out;
 }

@@ -44,14 +44,16 @@ std::vector<decode::Hypothesis> search(models::Translator& translator,
   return out;
 }
 
-Metrics translation_metrics(const std::vector<std::string>& translations,
-                            const std::vector<std::string>& references) {
+TranslationScores translation_scores(const std::vector<std::string>& translations,
+                                     const std::vector<std::string>& references) {
   const std::vector<References> single = single_references(references);
   std::int64_t exact = 0;
   for (std::size_t i = 0; i < references.size(); ++i) exact += translations[i] == references[i];
-  return {{"bleu", bleu(translations, single).corpus()},
-          {"chrf", chrf(translations, single).corpus()},
-          {"exact_match", static_cast<double>(exact) / static_cast<double>(references.size())}};
+  const SegmentScores b = bleu(translations, single);
+  return {{{"bleu", b.corpus()},
+           {"chrf", chrf(translations, single).corpus()},
+           {"exact_match", static_cast<double>(exact) / static_cast<double>(references.size())}},
+          b.signature};
 }
 
 }  // namespace attend::train

@@ -15,8 +15,12 @@ std::vector<decode::Hypothesis> search(models::Translator& translator,
                                        const std::vector<std::vector<std::int64_t>>& sources,
                                        const Recipe::Decode& how);
 
-/// bleu, chrf and exact_match of translations against one reference each.
-Metrics translation_metrics(const std::vector<std::string>& translations,
-                            const std::vector<std::string>& references);
+struct TranslationScores {
+  Metrics metrics;        // bleu, chrf, exact_match
+  std::string signature;  // of bleu
+};
+/// Of translations against one reference each.
+TranslationScores translation_scores(const std::vector<std::string>& translations,
+                                     const std::vector<std::string>& references);
 
 }  // namespace attend::train

@@ -4,6 +4,7 @@
 #include <attend/nn/dropout.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace attend::nn {
@@ -34,6 +35,9 @@ struct CellWeights {
 /// forget gate.
 std::vector<CellWeights> recurrent_weights(const RecurrentOptions& options, std::uint64_t seed,
                                            at::ScalarType dtype = at::kFloat);
+
+/// "_l0", "_l0_reverse", "_l1", …: the place of weights i in a stack, as torch names it.
+std::string cell_suffix(std::size_t i, const RecurrentOptions& options);
 
 struct RecurrentOutput {
   at::Tensor output;            // [B,T,D·H], the last layer's states

@@ -34,4 +34,7 @@ AttentionResult location(const at::Tensor& query, const at::Tensor& value, const
 /// as the scores themselves. Also torch.ops.attend.attend_scores.
 AttentionResult attend_scores(const at::Tensor& scores, const at::Tensor& value, const AttentionOptions& options = {});
 
+/// Rows [..., D] scaled to length 1, as the cosine score takes them; a zero row stays zero and has gradient zero.
+at::Tensor unit_rows(const at::Tensor& rows);
+
 }  // namespace attend
