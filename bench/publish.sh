@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Measures everything docs/performance.md reports and rewrites its tables: about ten minutes on an otherwise idle machine.
+# Measures what docs/performance.md reports and rewrites its tables: half an hour on an otherwise idle machine. Given ops (the
+# second form of arguments), it measures those and leaves the rows of the others as they are.
 #   bench/publish.sh [BUILD_FOLDER [ATTEND_BENCH ARGUMENTS]]     default: build/bench, configured and built when missing
 # The previous figures are in tools/results/performance.json; what got slower since is printed at the end.
 set -euo pipefail
@@ -30,5 +31,5 @@ mv "$results/performance.new.json" "$results/performance.json"
 cp tools/results/performance.json "$results/performance.before.json" 2>/dev/null || true
 python3 tools/results/performance.py "$results/performance.json"
 if [ -f "$results/performance.before.json" ]; then
-  python3 bench/compare.py "$results/performance.before.json" "$results/performance.json" || true
+  python3 bench/compare.py "$results/performance.before.json" tools/results/performance.json || true
 fi

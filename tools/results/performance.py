@@ -2,7 +2,7 @@
 """The tables of docs/performance.md, from a document of `attend_bench --json --peers`, which
 bench/publish.sh makes.
 
-  tools/results/performance.py MEASURED.json   keep it as performance.json here, and render
+  tools/results/performance.py MEASURED.json   put its ops' rows into performance.json, and render
   tools/results/performance.py                 render again from that file
 """
 
@@ -275,9 +275,13 @@ def machine(d):
         f"{p['gflops']:.0f} GFLOP/s {p['dtype']} on {p['threads']} thread{'s' * (p['threads'] > 1)}"
         for p in m["peaks"]
     )
+    measured = {}
+    for op, where in d["where"].items():
+        measured.setdefault(render.describe(where), []).append(f"`{op}`")
+    rows = "; ".join(f"{', '.join(ops)}: {where}" for where, ops in measured.items())
     return (
-        f"Measured {render.describe(d['where'])}; {m['compiler']}, libtorch {m['libtorch']}, "
-        f"vector path {m['fma_target']}. Peak of fused multiply-adds: {peaks}.\n"
+        f"Measured with {m['compiler']}, libtorch {m['libtorch']}, vector path {m['fma_target']}. "
+        f"Peak of fused multiply-adds: {peaks}. Where and when, by op: {rows}.\n"
     )
 
 
@@ -291,10 +295,22 @@ def parts(d):
     }
 
 
+def merge(kept, document):
+    """The ops of `document` replace their own rows; other ops keep theirs, and where they are from."""
+    ops = {row["op"]: render.provenance() for row in document["rows"]}
+    others = [row for row in kept["rows"] if row["op"] not in ops]
+    return {
+        **document,
+        "where": dict(sorted({**kept["where"], **ops}.items())),
+        "rows": sorted(others + document["rows"], key=lambda row: row["op"]),
+    }
+
+
 def main():
     if len(sys.argv) > 1:
         document = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
-        render.write_json(KEPT, {"where": render.provenance(), **document})
+        kept = render.read_json(KEPT) if KEPT.exists() else {"where": {}, "rows": []}
+        render.write_json(KEPT, merge(kept, document))
     render.replace(DOCUMENT, parts(render.read_json(KEPT)))
     print(f"{DOCUMENT.relative_to(render.ROOT)}: rendered from {KEPT.relative_to(render.ROOT)}")
 
