@@ -224,7 +224,7 @@ std::string fish_condition(const Entry& entry) {
 
 std::string fish_offer(const Offer& o) {
   std::string out;
-  if (!o.files) out += o.folders ? " -f" : " -f";
+  if (!o.files) out += " -f";
   std::string words = in_fish_quotes(o.words);
   if (o.folders)
     words =

@@ -160,10 +160,11 @@ def goals(d):
     for title, wanted, checks in GOALS:
         row = find(d["rows"], wanted, threads)
         if row is None:
-            lines.append([title, "–", "–", "–", "not measured", "", ""])
+            lines.append([title, "–", "–", "–", "not measured", "", "", ""])
             continue
         values = [row.get(key) for key, *_ in checks]
         met = all(v is not None and check(v) for v, (_, _, check, _) in zip(values, checks))
+        limit = row.get("limit_ms")
         lines.append(
             [
                 title,
@@ -171,11 +172,12 @@ def goals(d):
                 time_text(row["ours_ms"]),
                 time_text(row["peer_ms"]),
                 ", ".join(value_text(key, v) for v, (key, *_) in zip(values, checks)),
+                f"{row['peer_ms'] / limit:.2f}×" if limit else "–",
                 ", ".join(text for *_, text in checks),
                 "yes" if met else "**no**",
             ]
         )
-    header = ["what", "against", "ours", "theirs", "measured", "goal", "reached"]
+    header = ["what", "against", "ours", "theirs", "measured", "at most", "goal", "reached"]
     return render.table(header, lines)
 
 
