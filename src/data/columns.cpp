@@ -73,7 +73,8 @@ Columns find_columns(const std::vector<std::string>& first, const LoadOptions& o
     const std::string what = is_text ? "text" : "label";
     fail_input(name + ":" + std::to_string(line) + ": no " + what + " column" +
                (wanted.empty() ? "" : " '" + wanted + "'") + " among: " + joined(first) +
-               "; rename one to '" + what + "' or set " + what + "_column");
+               "; rename one to '" + (wanted.empty() ? what : wanted) + "' or set " + what +
+               "_column");
   }
   return out;
 }
