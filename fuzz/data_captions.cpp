@@ -1,6 +1,7 @@
 #include "attend/data/captions.h"
 
 #include "data/caption_rows.h"
+#include "data/readers.h"
 #include "data_rows.h"
 
 namespace attend::data {

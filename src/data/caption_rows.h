@@ -29,8 +29,6 @@ CaptionTable read_caption_csv(LineReader& lines);
 /// Appends the caption with its white space made plain, or says why it is no good.
 void add_caption(CaptionTable& table, CaptionRow row);
 
-std::int64_t count_words(std::string_view text);
-
 /// COCO's form of a set, with regions where they are known; `sizes` are of its images.
 std::string coco_json(const CaptionSet& set,
                       const std::vector<std::pair<std::int64_t, std::int64_t>>& sizes);

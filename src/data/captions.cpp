@@ -9,6 +9,7 @@
 #include "attend/data/load.h"
 #include "data/caption_rows.h"
 #include "data/catalogue_name.h"
+#include "data/readers.h"
 
 namespace attend::data {
 namespace {
@@ -89,7 +90,7 @@ void look_for_others(CaptionSet& set, const std::string& folder,
 }
 
 /// Puts the captions of one image together.
-CaptionSet gather(CaptionTable table, const std::string& folder) {
+CaptionSet by_image(CaptionTable table, const std::string& folder) {
   CaptionSet out;
   out.name = table.name;
   out.bad_lines = std::move(table.bad_lines);
@@ -174,7 +175,7 @@ std::string some_of(const std::vector<std::string>& names) {
 
 CaptionSet load_caption_file(const std::string& path, const CaptionOptions& options) {
   CaptionTable table = read_table(path, options);
-  return gather(std::move(table), folder_of_images(path, options));
+  return by_image(std::move(table), folder_of_images(path, options));
 }
 
 CaptionCorpus load_captions(const std::string& path_or_name, const CaptionOptions& options) {

@@ -18,17 +18,6 @@ std::string in_caption_words(std::string reason) {
 
 }  // namespace
 
-std::int64_t count_words(std::string_view text) {
-  std::int64_t out = 0;
-  bool is_inside = false;
-  for (const char c : text) {
-    const bool is_space = c == ' ' || (c >= '\t' && c <= '\r');
-    out += !is_space && !is_inside;
-    is_inside = !is_space;
-  }
-  return out;
-}
-
 void add_caption(CaptionTable& table, CaptionRow row) {
   const auto bad = [&](const std::string& reason) {
     table.bad_lines.push_back({table.name, row.line, reason});

@@ -17,10 +17,10 @@ constexpr std::uint8_t kUnsignedBytes = 8;
 
 /// Up to n bytes more; fewer at the end.
 std::vector<std::uint8_t> take_bytes(const ByteSource& source, std::size_t n) {
-  constexpr std::size_t kBlock = 1 << 20;
+  constexpr std::size_t kIdxBlock = 1 << 20;
   std::vector<std::uint8_t> out;
   while (out.size() < n) {
-    const std::size_t have = out.size(), wanted = std::min(kBlock, n - have);
+    const std::size_t have = out.size(), wanted = std::min(kIdxBlock, n - have);
     out.resize(have + wanted);
     const std::size_t got = source(reinterpret_cast<char*>(out.data() + have), wanted);
     out.resize(have + got);

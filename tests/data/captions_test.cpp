@@ -1,4 +1,11 @@
 // Loaders of captions, and the generated set of shapes.
+//
+// Killed mutations: shapes that always stand apart, of one column taken for one row, drawn twice in
+// one set, the third beneath the second; a triangle too wide, a cross too thick, a circle that is a
+// square; a region of the word before; a box a pixel too narrow; shapes beyond their place; the
+// seed ignored (lived through the first version of its test); an absolute path, ".." and a FIFO let
+// pass; a captioned image told as one without; an id twice; a negative box; a region one word
+// beyond the end; the first '#' of a name taken for the last; white space left doubled.
 #include "attend/data/captions.h"
 
 #include <gmock/gmock.h>
@@ -118,17 +125,20 @@ TEST_F(Captions, CocoThatIsNone) {
 }
 
 TEST_F(Captions, FlickrTokens) {
+  put("c#1.png", encode_png({1, 1, {0, 0, 0}}));
   put("Flickr8k.token.txt",
-      "a.png#0\tA dog .\r\na.png#1\tTwo dogs\n\nb.png 0\tno number\nb.png#0 no tab\n"
+      "c#1.png#0\tsharp\na.png#0\tA dog .\r\na.png#1\tTwo dogs\n\nb.png 0\tno number\nb.png#0 no "
+      "tab\n"
       "gone.png#0\tx\nb.png#2\t\nb.png#3\t\xff\nb.png#4\tlast");
   const CaptionSet set = load_captions(folder_).train;
-  ASSERT_EQ(set.images.size(), 2U);
-  EXPECT_EQ(set.images[0].captions[0].text, "A dog .");
-  EXPECT_EQ(set.images[0].captions.size(), 2U);
-  EXPECT_EQ(set.images[1].captions[0].text, "last");
+  ASSERT_EQ(set.images.size(), 3U);
+  EXPECT_EQ(set.images[0].name, "c#1.png");
+  EXPECT_EQ(set.images[1].captions[0].text, "A dog .");
+  EXPECT_EQ(set.images[1].captions.size(), 2U);
+  EXPECT_EQ(set.images[2].captions[0].text, "last");
   const std::string told = describe_bad_lines(set, 9);
-  for (const char* part : {":4: not `image.jpg#0 TAB caption`", ":5: not `image",
-                           ":6: no image gone", ":7: the caption is empty", ":8: not UTF-8"})
+  for (const char* part : {":5: not `image.jpg#0 TAB caption`", ":6: not `image",
+                           ":7: no image gone", ":8: the caption is empty", ":9: not UTF-8"})
     EXPECT_THAT(told, HasSubstr(part));
   EXPECT_EQ(set.bad_lines.size(), 5U);
 }
@@ -294,13 +304,15 @@ TEST(Shapes, FormsAreWhatTheyAreCalled) {
 
 TEST(Shapes, SameSeedSamePixels) {
   const CaptionCorpus a = make_shapes({50, 9}), b = make_shapes({50, 9}), c = make_shapes({50, 8});
+  std::set<std::string> said;
   std::size_t same = 0;
   for (std::size_t i = 0; i < 40; ++i) {
     EXPECT_EQ(a.train.images[i].read(), b.train.images[i].read());
     EXPECT_EQ(a.train.images[i].captions, b.train.images[i].captions);
-    same += a.train.images[i].captions == c.train.images[i].captions;
+    said.insert(a.train.images[i].captions[0].text);
   }
-  EXPECT_LT(same, 5U);
+  for (const CaptionedImage& image : c.train.images) same += said.contains(image.captions[0].text);
+  EXPECT_LT(same, 8U);  // of 40; those of one shape meet now and then
   EXPECT_EQ(a.train.images[0].read().width, 64);
   EXPECT_EQ(make_shapes({10, 0, 24}).test.images[0].read().width, 24);
   EXPECT_EQ(make_shapes({50'000, 0}).train.images.size(), 40'000U);  // the short ones run out
