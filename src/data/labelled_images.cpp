@@ -50,7 +50,7 @@ IdxArray read_idx_source(const ByteSource& source, const std::string& name) {
     std::int64_t length = 0;
     for (std::size_t k = 0; k < 4; ++k) length = length << 8 | lengths[i + k];
     out.shape.push_back(length);
-    if (length > 0 && values > kMostIdxValues / length)
+    if (values * length > kMostIdxValues)  // below 2^30 · 2^32
       fail_input(name + ": its header promises " + shape_text(out.shape) +
                  "… values; at most 2^30 are read");
     values *= length;

@@ -120,16 +120,16 @@ ImageCounts count_images(const std::vector<CaptionSegment>& segments) {
   return out;
 }
 
-/// Weighted counts of a text with their norms and its length in pairs of words.
+/// Weighted counts of a text with their norms and its length.
 struct CiderVector {
   std::array<std::unordered_map<std::string, double>, kCaptionOrder> weights;
   std::array<double, kCaptionOrder> norms{};
-  double pairs = 0;
+  double words = 0;
 };
 
 CiderVector cider_vector(const CaptionGrams& grams, const ImageCounts& images, double log_images) {
   CiderVector out;
-  out.pairs = static_cast<double>(std::max<std::int64_t>(0, grams.words - 1));
+  out.words = static_cast<double>(grams.words);
   for (std::size_t n = 0; n < kCaptionOrder; ++n) {
     for (const auto& [gram, count] : grams.counts[n]) {
       const auto found = images.find(gram);
@@ -146,7 +146,7 @@ CiderVector cider_vector(const CaptionGrams& grams, const ImageCounts& images, d
 /// Σ over n of the clipped cosine, times the penalty for another length.
 double cider_likeness(const CiderVector& caption, const CiderVector& reference) {
   constexpr double kSigma = 6;
-  const double away = caption.pairs - reference.pairs;
+  const double away = caption.words - reference.words;
   double out = 0;
   for (std::size_t n = 0; n < kCaptionOrder; ++n) {
     double product = 0;

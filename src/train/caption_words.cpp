@@ -1,6 +1,4 @@
 // Words of captions by the main rules of the Penn Treebank.
-#include <algorithm>
-
 #include "attend/train/caption_metrics.h"
 
 namespace attend::train {
@@ -63,14 +61,23 @@ void add_word(std::vector<std::string>& out, std::string_view word) {
   out.emplace_back(word);
 }
 
+/// Lower case, and ' for the curled apostrophe.
+std::string plain_text(std::string_view text) {
+  constexpr std::string_view kCurled = "’";
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool is_curled = text.substr(i).starts_with(kCurled);
+    out += is_curled ? '\'' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    if (is_curled) i += kCurled.size() - 1;
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> caption_words(std::string_view original) {
-  std::string text(original);
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  for (std::size_t at = 0; (at = text.find("’", at)) != std::string::npos; ++at)
-    text.replace(at, 3, "'");
+  const std::string text = plain_text(original);
   std::vector<std::string> out;
   for (std::size_t place = 0; place < text.size();) {
     const std::string_view all(text);

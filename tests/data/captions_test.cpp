@@ -77,7 +77,7 @@ TEST_F(Captions, Coco) {
       {"image_id": 9, "caption": "whose?"}, {"caption": "whose?"},
       {"image_id": 7, "caption": " \n"}, {"image_id": 7}, 5,
       {"image_id": 7, "caption": "x", "regions": [{"word": 1, "bbox": [0, 1, 2, 3]}]},
-      {"image_id": 7, "caption": "x", "regions": [{"word": 0, "bbox": [0, -1, 2, 3]}]},
+      {"image_id": 7, "caption": "x", "regions": [{"word": 0, "bbox": [0, 1.5, 2, 3]}]},
       {"image_id": 7, "caption": "one\u0000two"},
       {"image_id": 7, "caption": "second"}]})");
   const CaptionSet set = load_captions(folder_).train;

@@ -95,6 +95,7 @@ TEST(CaptionWords, AreThoseOfTheTreebank) {
   EXPECT_THAT(caption_words("it’s a café"), ElementsAre("it", "'s", "a", "café"));
   EXPECT_THAT(caption_words(" . , \t"), ElementsAre());
   EXPECT_THAT(caption_words("a-"), ElementsAre("a"));
+  EXPECT_THAT(caption_words("room.5 of plan a."), ElementsAre("room", "5", "of", "plan", "a"));
 }
 
 }  // namespace

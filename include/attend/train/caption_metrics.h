@@ -23,7 +23,7 @@ struct CaptionScores {
 ///   10/4 · Σ_n 1/|S| · Σ_{s ∈ S} exp(−(l(c) − l(s))² / 2σ²) · min(g_n(c), g_n(s))·g_n(s) /
 ///                                (‖g_n(c)‖ ‖g_n(s)‖)
 /// where g_n holds count · (log |images| − log max(1, images whose references have the n-gram)), the
-/// lengths l count pairs of words, and frequencies come from these references: with a single image
+/// lengths l count words, and frequencies come from these references: with a single image
 /// it is 0. Images may differ in their number of references. Texts are cut up by caption_words.
 /// Throws kUsage when the numbers of captions and references differ, there is none, or an image has
 /// no reference; kBadInput for text that is not UTF-8. Cost: linear in the words.
