@@ -4,7 +4,7 @@
 // one set, the third beneath the second; a triangle too wide, a cross too thick, a circle that is a
 // square; a region of the word before; a box a pixel too narrow; shapes beyond their place; the
 // seed ignored (lived through the first version of its test); an absolute path, ".." and a FIFO let
-// pass; a captioned image told as one without; an id twice; a negative box; a region one word
+// pass; a captioned image told as one without; an id twice; a box in fractions of a pixel; a region one word
 // beyond the end; the first '#' of a name taken for the last; white space left doubled.
 #include "attend/data/captions.h"
 

@@ -1,3 +1,6 @@
+// Killed mutations: little-endian lengths; bytes behind the end and missing ones let pass; another
+// number of labels than of images; images of two axes; no image; five axes; the test part read from
+// the training files.
 #include "attend/data/labelled_images.h"
 
 #include <gmock/gmock.h>

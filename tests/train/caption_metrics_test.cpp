@@ -1,4 +1,11 @@
 // Scores of captions beside COCO's own evaluation code (tests/golden/make_caption_scores.py).
+//
+// Killed mutations: the longer of two lengths as near; references' counts added up; counts not
+// clipped; no 10⁻¹⁵; the brevity penalty for long captions too; n-grams as many as words;
+// frequencies by caption instead of by image; a frequency below 1 for what no reference has;
+// weights not clipped; σ = 5; the sum of references instead of their mean; a division by a norm of
+// 0; words joined over a hyphen at their end; letters beyond ASCII left out; a full stop kept by
+// one letter, and a stop between a letter and a digit (both lived through the first version).
 #include "attend/train/caption_metrics.h"
 
 #include <gmock/gmock.h>
