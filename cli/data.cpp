@@ -116,13 +116,14 @@ int get(Output& out, const std::string& name) {
 
 struct Make {
   std::string name, folder;
-  std::optional<std::uint64_t> rows, seed;
+  std::optional<std::uint64_t> rows, seed, size;
 };
 
 int make(Output& out, const Make& o) {
   data::MakeOptions options;
   if (o.rows) options.rows = static_cast<std::int64_t>(*o.rows);
   if (o.seed) options.seed = *o.seed;
+  if (o.size) options.size = static_cast<std::int64_t>(*o.size);
   const data::CatalogueSet& set = set_of(o.name);
   if (!set.generated)
     fail_usage("'" + set.name + "' is not generated; 'attend data get " + set.name +
@@ -162,11 +163,13 @@ void add_data(Program& program) {
   const Verb generate =
       verb.verb("make", "Write a generated data set to files, and print their paths");
   generate.positional("NAME", Kind::kData, o->name, Need::kRequired,
-                      "a generated set: synthetic-reviews, number-words, dates");
+                      "a generated set: synthetic-reviews, number-words, dates, shapes");
   generate.text("--out", Kind::kFolder, o->folder,
                 "folder to write to; made when missing (default: .)");
   generate.number("--rows", o->rows, 2, 10'000'000, "number of rows (default: 2000)");
   generate.number("--seed", o->seed, 0, ~std::uint64_t{0}, "seed of the generator (default: 0)");
+  generate.number("--size", o->size, 24, 2048,
+                  "side of the images of shapes, in pixels (default: 64)");
   generate.example("attend data make synthetic-reviews --rows 500 --out data");
   generate.run([o](Output& out) {
     if (o->folder.empty()) o->folder = ".";

@@ -199,10 +199,15 @@ std::string environment(const char* name) {
 }  // namespace
 
 const std::vector<CatalogueSet>& catalogue() {
-  static const std::vector<CatalogueSet> sets = {
-      dates(),           hutto_reviews(), multi30k(),
-      number_words(),    sst(),           synthetic_reviews(),
-      tinyshakespeare(), uci_sentiment(), war_and_peace()};
+  static const std::vector<CatalogueSet> sets = [] {
+    std::vector<CatalogueSet> out = image_sets();
+    for (const auto& make : {dates, hutto_reviews, multi30k, number_words, sst, synthetic_reviews,
+                             tinyshakespeare, uci_sentiment, war_and_peace})
+      out.push_back(make());
+    std::sort(out.begin(), out.end(),
+              [](const CatalogueSet& a, const CatalogueSet& b) { return a.name < b.name; });
+    return out;
+  }();
   return sets;
 }
 
@@ -242,6 +247,13 @@ CatalogueName require_set(const std::string& name) {
              (hint.empty() ? "`attend data list` shows them" : "did you mean " + hint + "?"));
 }
 
+void fail_unknown_set(const std::string& asked) {
+  std::string hint;
+  for (const std::string& name : nearest_names(asked)) hint += (hint.empty() ? "" : " or ") + name;
+  fail_input("no data set or file '" + asked + "'; " +
+             (hint.empty() ? "`attend data list` shows the sets" : "did you mean " + hint + "?"));
+}
+
 void fail_not_here(const CatalogueSet& set, const std::string& asked) {
   const std::string what = "data set '" + asked + "' is not on this machine";
   if (set.fetchable) fail_io(what + ": run `attend data get " + set.name + "`");
@@ -263,6 +275,8 @@ void require_task(const CatalogueSet& set, const std::string& task) {
   if (set.task == task) return;
   const auto holds = [](const std::string& t) -> std::string {
     if (t == "translation") return "sentence pairs";
+    if (t == "captioning") return "images with captions";
+    if (t == "generation") return "images";
     return t == "language" ? "running text" : "labelled texts";
   };
   fail_input("data set '" + set.name + "' holds " + holds(set.task) + " (" + set.task + "); " +
@@ -286,6 +300,7 @@ std::optional<std::string> find_folder(const CatalogueSet& set) {
     places.push_back(cache_folder() + "/data");
   } catch (const Error&) {  // without a home there is only ATTEND_DATA
   }
+  places.push_back("/usr/share/datasets");  // where Debian's packages of data put theirs
   for (const std::string& place : places) {
     const fs::path folder = fs::path(place) / set.name;
     const auto is_there = [&](const CatalogueFile& file) {

@@ -145,7 +145,10 @@ SetState set_state(const CatalogueSet& set) {
     out.folder = find_folder(set);
   if (!out.folder) return out;
   if (set.task != "classification") {
-    out.balance = set.task == "translation" ? describe_pairs_of(set) : describe_text_of(set);
+    out.balance = set.task == "translation"  ? describe_pairs_of(set)
+                  : set.task == "captioning" ? describe_captions_of(set)
+                  : set.task == "generation" ? describe_images_of(set)
+                                             : describe_text_of(set);
     return out;
   }
   const auto names = set.variants.empty() ? std::vector<std::string>{set.name} : set.variants;

@@ -19,6 +19,9 @@ CatalogueName take_apart(std::string_view name);
 /// The same, throwing kBadInput with the nearest names when there is no such set.
 CatalogueName require_set(const std::string& name);
 
+/// kBadInput: no set and no file of that name; with the nearest sets.
+[[noreturn]] void fail_unknown_set(const std::string& asked);
+
 /// kIo: the set's files are missing, and what to do about it.
 [[noreturn]] void fail_not_here(const CatalogueSet& set, const std::string& asked);
 
@@ -32,5 +35,10 @@ void require_task(const CatalogueSet& set, const std::string& task);
 using PartNotes = std::vector<std::pair<std::string, std::string>>;
 PartNotes describe_pairs_of(const CatalogueSet& set);
 PartNotes describe_text_of(const CatalogueSet& set);
+PartNotes describe_captions_of(const CatalogueSet& set);
+PartNotes describe_images_of(const CatalogueSet& set);
+
+/// The sets of images, with captions or labels.
+std::vector<CatalogueSet> image_sets();
 
 }  // namespace attend::data

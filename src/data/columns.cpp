@@ -46,6 +46,17 @@ std::string trim(const std::string& text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
+std::int64_t count_words(std::string_view text) {
+  std::int64_t out = 0;
+  bool is_inside = false;
+  for (const char c : text) {
+    const bool is_blank = c == ' ' || (c >= '\t' && c <= '\r');
+    out += !is_blank && !is_inside;
+    is_inside = !is_blank;
+  }
+  return out;
+}
+
 bool next_text(LineReader& lines, RawTable& table, std::string& line) {
   while (lines.next(line)) {
     drop_carriage_return(line);
@@ -73,7 +84,8 @@ Columns find_columns(const std::vector<std::string>& first, const LoadOptions& o
     const std::string what = is_text ? "text" : "label";
     fail_input(name + ":" + std::to_string(line) + ": no " + what + " column" +
                (wanted.empty() ? "" : " '" + wanted + "'") + " among: " + joined(first) +
-               "; rename one to '" + what + "' or set " + what + "_column");
+               "; rename one to '" + (wanted.empty() ? what : wanted) + "' or set " + what +
+               "_column");
   }
   return out;
 }

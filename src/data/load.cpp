@@ -5,6 +5,7 @@
 
 #include "attend/base/error.h"
 #include "attend/data/catalogue.h"
+#include "data/catalogue_name.h"
 #include "data/readers.h"
 
 namespace attend::data {
@@ -117,13 +118,6 @@ void rename_labels(Dataset& set, const std::vector<std::string>& names) {
   set.label_names = names;
 }
 
-[[noreturn]] void fail_unknown(const std::string& asked) {
-  std::string hint;
-  for (const std::string& name : nearest_names(asked)) hint += (hint.empty() ? "" : " or ") + name;
-  fail_input("no data set or file '" + asked + "'; " +
-             (hint.empty() ? "`attend data list` shows the sets" : "did you mean " + hint + "?"));
-}
-
 }  // namespace
 
 Dataset load_files(const std::vector<std::string>& paths, const LoadOptions& options) {
@@ -163,7 +157,7 @@ Corpus load(const std::string& path_or_name, const LoadOptions& options) {
   std::vector<std::string> paths = {path_or_name};
   if (!fs::exists(path_or_name, error)) paths = at_commas(path_or_name);
   for (const std::string& path : paths)
-    if (!fs::exists(path, error)) fail_unknown(path);
+    if (!fs::exists(path, error)) fail_unknown_set(path);
   Corpus out;
   out.train = load_files(paths, options);
   return out;

@@ -4,6 +4,7 @@
 #include "attend/base/error.h"
 #include "attend/base/file.h"
 #include "attend/data/parallel.h"
+#include "data/caption_rows.h"
 #include "data/catalogue_name.h"
 
 namespace attend::data {
@@ -50,6 +51,26 @@ std::vector<std::string> write_pairs(const ParallelCorpus& corpus, const std::st
   return paths;
 }
 
+std::vector<std::string> write_captions(const CaptionCorpus& corpus, const std::string& folder) {
+  std::vector<std::string> paths;
+  for (const auto& [set, part] :
+       {std::pair{&corpus.train, "train"}, std::pair{&corpus.validation, "validation"},
+        std::pair{&corpus.test, "test"}}) {
+    const std::string here = folder + "/" + part;
+    make_folders(here);
+    std::vector<std::pair<std::int64_t, std::int64_t>> sizes;
+    for (const CaptionedImage& image : set->images) {
+      const Image pixels = image.read();
+      sizes.emplace_back(pixels.height, pixels.width);
+      write_file_atomically(here + "/" + image.name, encode_png(pixels));
+    }
+    // Last, so that a folder with captions is whole.
+    paths.push_back(here + "/captions.json");
+    write_file_atomically(paths.back(), coco_json(*set, sizes));
+  }
+  return paths;
+}
+
 std::string generated_names() {
   std::string out;
   for (const CatalogueSet& set : catalogue())
@@ -68,6 +89,7 @@ std::vector<std::string> make_set(const std::string& name, const std::string& fo
   if (set.task == "translation")
     return write_pairs(make_pairs(name, options), folder + "/" + set.name);
   if (name != set.name) fail_variant(set, name);
+  if (set.task == "captioning") return write_captions(make_shapes(options), folder + "/" + name);
   return write_reviews(make_synthetic_reviews(options), folder);
 }
 

@@ -25,16 +25,6 @@ bool cap(std::string& text, std::int64_t most) {
   return true;
 }
 
-std::int64_t count_words(const std::string& text) {
-  std::int64_t n = 0;
-  std::size_t place = 0;
-  while ((place = text.find_first_not_of(kWordSpace, place)) != std::string::npos) {
-    ++n;
-    place = std::min(text.find_first_of(kWordSpace, place), text.size());
-  }
-  return n;
-}
-
 void add_bad(ParallelSet& set, const SentencePair& pair, const std::string& reason) {
   set.bad_lines.push_back({pair.file, pair.line, reason});
 }

@@ -85,13 +85,6 @@ ParallelCorpus load_pairs_set(const std::string& asked, ParallelOptions options)
   return out;
 }
 
-[[noreturn]] void fail_unknown_pairs(const std::string& asked) {
-  std::string hint;
-  for (const std::string& name : nearest_names(asked)) hint += (hint.empty() ? "" : " or ") + name;
-  fail_input("no data set or file '" + asked + "'; " +
-             (hint.empty() ? "`attend data list` shows the sets" : "did you mean " + hint + "?"));
-}
-
 }  // namespace
 
 ParallelCorpus make_pairs(const std::string& asked, const MakeOptions& options) {
@@ -114,11 +107,11 @@ ParallelCorpus load_parallel(const std::string& path_or_name, const ParallelOpti
     return out;
   }
   const std::size_t comma = path_or_name.find(',');
-  if (comma == std::string::npos) fail_unknown_pairs(path_or_name);
+  if (comma == std::string::npos) fail_unknown_set(path_or_name);
   const std::string source = path_or_name.substr(0, comma);
   const std::string target = path_or_name.substr(comma + 1);
   for (const std::string& path : {source, target})
-    if (!is_there(path)) fail_unknown_pairs(path);
+    if (!is_there(path)) fail_unknown_set(path);
   out.train = load_parallel_files(source, target, options);
   return out;
 }

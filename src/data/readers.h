@@ -49,7 +49,8 @@ Columns find_columns(const std::vector<std::string>& first, const LoadOptions& o
 void add_row(const std::vector<std::string>& fields, const Columns& columns,
              const std::string& name, std::int64_t line, RawTable& table);
 
-std::string trim(const std::string& text);  // ASCII white space
+std::string trim(const std::string& text);        // ASCII white space
+std::int64_t count_words(std::string_view text);  // between ASCII white space
 
 /// Turns spelled labels into numbers; see `load` for the rules and errors.
 Dataset label_rows(RawTable table, const std::string& name, const LoadOptions& options);

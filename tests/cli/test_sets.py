@@ -21,9 +21,31 @@ def test_made_pairs(attend):
     attend.fails(2, "data", "make", "dates", "--rows", "60000", "--out", "made", names=["dates: rows is 60000", "10…50000"])
 
 
+def test_made_images(attend):
+    done = attend("data", "make", "shapes", "--rows", "20", "--size", "32", "--out", "made", "--json")
+    assert done.status == 0, done.err
+    files = json.loads(done.out)["files"]
+    assert files == [f"made/shapes/{part}/captions.json" for part in ("train", "validation", "test")]
+    train = json.loads((attend.folder / files[0]).read_text(encoding="utf-8"))
+    assert len(train["images"]) == 16 and train["images"][0]["width"] == 32
+    assert (attend.folder / "made/shapes/train" / train["images"][0]["file_name"]).read_bytes().startswith(b"\x89PNG")
+    regions = train["annotations"][0]["regions"]
+    words = train["annotations"][0]["caption"].split()
+    assert words[regions[0]["word"]] in ("red", "green", "blue", "yellow", "purple", "white") and len(regions[0]["bbox"]) == 4
+    attend.fails(2, "data", "make", "shapes", "--size", "23", "--out", "made", names="--size")
+
+
+def test_info_counts_images(attend):
+    for name, part, text in (("coco-mini", "coco-mini train", "80 images, 400 captions, "),
+                             ("mnist", "mnist test", "10000 images of 28 × 28 pixels, 10 classes")):
+        if not os.path.isdir(os.path.join(DATA, name)):
+            pytest.skip("no data: set ATTEND_DATA to a folder with " + name)
+        assert json.loads(attend("data", "info", name, "--json").out)["balance"][part].startswith(text)
+
+
 def test_sets_that_cannot_be_fetched(attend, tmp_path):
     nowhere = {"ATTEND_DATA": str(tmp_path)}
-    for name in ("multi30k", "tinyshakespeare", "war-and-peace"):
+    for name in ("multi30k", "tinyshakespeare", "war-and-peace", "coco-mini", "mnist"):
         attend.fails(4, "data", "get", name, env=nowhere, names=[name, "cannot be fetched", "ATTEND_DATA"])
         info = attend("data", "info", name, "--json", env=nowhere)
         assert json.loads(info.out)["folder"] is None and not json.loads(info.out)["fetchable"]

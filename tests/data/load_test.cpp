@@ -115,7 +115,7 @@ TEST(Load, TsvWithAndWithoutHeader) {
   options.label_column = "a";
   EXPECT_THAT(labels(from("a\tq\n1\tx\n0\ty\n", Format::kTsv, options)), ElementsAre(1, 0));
   EXPECT_THAT(message("a\tb\n1\tx\n", Format::kTsv, options),
-              HasSubstr("f:1: no text column 'q' among: a, b; rename one to 'text'"));
+              HasSubstr("f:1: no text column 'q' among: a, b; rename one to 'q'"));
   EXPECT_THAT(message("text\trating\nx\t1\n", Format::kTsv),
               HasSubstr("no label column among: text, rating"));
 }

@@ -20,7 +20,7 @@ struct CatalogueFile {
 struct CatalogueSet {
   std::string name;   // "uci-sentiment"
   std::string title;  // one line
-  std::string task;   // "classification", "translation", "language"
+  std::string task;   // "classification", "translation", "language", "captioning", "generation"
   std::string licence;
   std::string citation;
   std::string source;                 // where `get` takes it from, or "generated"
@@ -44,7 +44,7 @@ std::vector<std::string> nearest_names(const std::string& name);
 std::string cache_folder();
 
 /// The folder that holds every file of the set: beneath each folder of $ATTEND_DATA (a ':' list) in
-/// order, then cache_folder()/data; nullopt when none does. A generated set needs none.
+/// order, then cache_folder()/data, then /usr/share/datasets (Debian's packages); nullopt when none does. A generated set needs none.
 std::optional<std::string> find_folder(const CatalogueSet& set);
 
 /// Loads a catalogue set. hutto-reviews: Amazon sentences (`:film` for the film ones, `:amazon`
@@ -52,7 +52,8 @@ std::optional<std::string> find_folder(const CatalogueSet& set);
 /// grouped by review; uci-sentiment: amazon, imdb and yelp merged in that order, or those named;
 /// sst: train, validation, test, binary (`:fine` for five classes); synthetic-reviews: generated
 /// (2,000 rows, seed 0). Throws kBadInput for an unknown variant and for a set of another task
-/// (sentence pairs: load_parallel; running text: load_running_text), kIo "… is not on this machine:
+/// (sentence pairs: load_parallel; running text: load_running_text; images with captions:
+/// load_captions; images: load_labelled_images), kIo "… is not on this machine:
 /// run `attend data get NAME`".
 Corpus load_set(const std::string& name);
 
@@ -88,6 +89,7 @@ std::string get_set(const std::string& name, const Progress& progress = {});
 struct MakeOptions {
   std::int64_t rows = 2000;
   std::uint64_t seed = 0;
+  std::int64_t size = 64;  // side of generated images in pixels
 };
 
 /// Short reviews made by a small grammar in which the deciding words are known: sentiment words,
@@ -99,7 +101,9 @@ Dataset make_synthetic_reviews(const MakeOptions& options = {});
 /// Writes the generated set `name` to `folder` (made when missing). synthetic-reviews: NAME.tsv
 /// (text TAB label) and NAME.truth.jsonl ({"text","label","truth"}). Sentence pairs: NAME/train.tsv,
 /// NAME/validation.tsv and NAME/test.tsv (source TAB target TAB alignment in Pharaoh format), which
-/// load_parallel(FOLDER/NAME) reads. Returns the paths written.
+/// load_parallel(FOLDER/NAME) reads. shapes: NAME/train, NAME/validation and NAME/test, each with PNG
+/// files and captions.json, which load_captions(FOLDER/NAME) reads. Returns the paths written (of
+/// shapes, the captions.json).
 std::vector<std::string> make_set(const std::string& name, const std::string& folder,
                                   const MakeOptions& options = {});
 

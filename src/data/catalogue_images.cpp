@@ -1,0 +1,80 @@
+#include "data/catalogue_name.h"
+
+namespace attend::data {
+namespace {
+
+CatalogueSet shapes() {
+  return {
+      "shapes",     "Images of one to three coloured shapes with captions, each word's place known",
+      "captioning", "CC0 1.0",
+      "",           "generated",
+      {},           {},
+      true,         true};
+}
+
+CatalogueSet coco_mini() {
+  return {"coco-mini",
+          "159 photographs of COCO 2017 with five captions each",
+          "captioning",
+          "captions CC BY 4.0; images under the Creative Commons licences in image_licences.tsv, "
+          "most of them NC or ND",
+          "T.-Y. Lin, M. Maire, S. Belongie, J. Hays, P. Perona, D. Ramanan, P. Dollár and C.L. "
+          "Zitnick. Microsoft COCO: Common Objects in Context. ECCV 2014.",
+          "https://github.com/Obmutescence/COCO-MINI at 644f29e7c1d2eefd9c4412d39bc5b0ee6fd0afd4; "
+          "to be put under ATTEND_DATA by hand",
+          {},
+          {{"annotations/captions_train2017.json",
+            "42be98d9f3f07f9961ad33119b80b6582bbfd9bd0e13ed7485910342babf26a5"},
+           {"annotations/captions_val2017.json",
+            "1e7ca2a0d0ebe94d60ada0747bf9ba0accac281785dfdba771b2d47b0b11e135"}},
+          false,
+          false};
+}
+
+CatalogueSet mnist() {
+  return {"mnist",
+          "70,000 handwritten digits of 28 × 28 pixels, 10,000 of them held out",
+          "generation",
+          "commonly given as CC BY-SA 3.0",
+          "Y. LeCun, L. Bottou, Y. Bengio and P. Haffner. Gradient-Based Learning Applied to "
+          "Document Recognition. Proceedings of the IEEE, 1998.",
+          "the canonical files through gzip -9; to be put under ATTEND_DATA by hand",
+          {},
+          {{"train-images-idx3-ubyte.gz",
+            "71524e2cd1ad2968737f7f2f2ff69cbfc32df8ccddff51593f7cb2d4e0eb5b64"},
+           {"train-labels-idx1-ubyte.gz",
+            "fe03b8bd7915f70bf5aa08be480aa413fbd85afcaa58b35d230d335f284fd88e"},
+           {"t10k-images-idx3-ubyte.gz",
+            "5634745efa576a17e7d4cf5cd9d09123c75e6538e5114267c2d156edaf519341"},
+           {"t10k-labels-idx1-ubyte.gz",
+            "ae18e77e031ccde52407f794d123116439864147d33ac992975f85dd4dc42af6"}},
+          false,
+          false};
+}
+
+CatalogueSet fashion_mnist() {
+  return {"fashion-mnist",
+          "70,000 pictures of clothes of 28 × 28 pixels, 10,000 of them held out",
+          "generation",
+          "MIT",
+          "H. Xiao, K. Rasul and R. Vollgraf. Fashion-MNIST: a Novel Image Dataset for "
+          "Benchmarking Machine Learning Algorithms. arXiv:1708.07747, 2017.",
+          "Debian package dataset-fashion-mnist: apt-get install dataset-fashion-mnist",
+          {},
+          {{"train-images-idx3-ubyte.gz",
+            "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"},
+           {"train-labels-idx1-ubyte.gz",
+            "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"},
+           {"t10k-images-idx3-ubyte.gz",
+            "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"},
+           {"t10k-labels-idx1-ubyte.gz",
+            "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"}},
+          false,
+          false};
+}
+
+}  // namespace
+
+std::vector<CatalogueSet> image_sets() { return {shapes(), coco_mini(), mnist(), fashion_mnist()}; }
+
+}  // namespace attend::data
