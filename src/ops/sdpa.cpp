@@ -102,7 +102,7 @@ SdpaTrained run_sdpa_forward(const at::Tensor& query, const at::Tensor& key, con
   const auto empty_if = [&](bool want, at::IntArrayRef size) { return at::empty(want ? size : at::IntArrayRef{0}, query.options()); };
   at::Tensor output = at::empty({batch, heads, queries, value.size(3)}, query.options());
   at::Tensor largest = empty_if(for_backward, {batch, heads, queries}), inverse = empty_if(for_backward, {batch, heads, queries});
-  at::Tensor weights = empty_if(o.need_weights, {batch, heads, queries, key.size(2)});
+  at::Tensor weights = o.need_weights ? pooled_empty({batch, heads, queries, key.size(2)}, query.options()) : sdpa_none(query);
   with_scalar_type(query, [&](auto zero) {
     using T = decltype(zero);
     SdpaArguments<T> a(query, key, value, o);

@@ -18,6 +18,7 @@
 #include "attend/base/error.h"
 #include "attend/ops/attention.h"
 #include "attend/ops/dispatch.h"
+#include "ops/arena.h"
 #include "ops/attention_equations.h"
 #include "support/compare.h"
 #include "support/gradcheck.h"
@@ -336,6 +337,20 @@ TEST(Sdpa, DropoutIsTheSameOnEveryPathAndFair) {
   EXPECT_LT(test::relative_error(dropped, at::where(kept, weights / 0.7, at::zeros_like(weights))), 2e-5);   // p in steps of 2⁻¹⁶
   eye.options.seed = 8;
   EXPECT_FALSE(at::equal(kept, std::get<0>(sdpa(eye.query, eye.key, eye.value, eye.options)).ne(0)));
+}
+
+// A call that returns weights must not wait for fresh pages: their memory waits in the pool for the next call, and not before
+// the last reference to them has gone.
+TEST(Sdpa, WeightsComeFromThePool) {
+  const Inputs in = inputs_of({"pool", 1, 4, 4, 300, 500, 4, 4}, at::kFloat);
+  std::int64_t before = 0;
+  {
+    const at::Tensor weights = std::get<1>(sdpa(in.query, in.key, in.value, in.options)), copy = weights.clone();
+    sdpa(in.query.neg(), in.key, in.value, in.options);
+    EXPECT_TRUE(same_bits(weights, copy));
+    before = pooled_bytes();
+  }
+  EXPECT_GE(pooled_bytes(), before + 4 * 300 * 500 * 4);
 }
 
 TEST(Sdpa, EmptySizes) {
