@@ -1,4 +1,9 @@
 // DRAW's read and write without torch: against the paper's equations in long double, on every SIMD target, inside NaN bands.
+//
+// Faults that were planted in src/kernels/filterbank and seen to fail here: every channel's kept F_Y image in the first one's
+// place; sums over the pixels of a vector one step short; dF of a later channel set and not added; A instead of its
+// transpose; the rest of the last vector of dF not cleared; exponents not relative to the nearest pixel. Not seen, because
+// nothing reads them: filters of the padding that are not 0.
 #include <gtest/gtest.h>
 
 #include <algorithm>
