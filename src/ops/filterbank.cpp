@@ -22,13 +22,27 @@ using torch::autograd::variable_list;
 
 constexpr const char *kFilterbankRead = "attend::filterbank_read", *kFilterbankWrite = "attend::filterbank_write";
 
+/// From the pool: fresh memory for a batch of images costs more in page faults than the kernel takes.
 at::Tensor filterbank_gradient(bool needed, at::IntArrayRef sizes, const at::Tensor& like) {
-  return at::empty(needed ? sizes : at::IntArrayRef{0}, like.options());
+  return needed ? pooled_empty(sizes, like.options()) : at::empty({0}, like.options());
 }
 
 template <class T>
 T* filterbank_data(const at::Tensor& t, bool needed) {
   return needed ? t.mutable_data_ptr<T>() : nullptr;
+}
+
+void check_filterbank_kept(ShapeCheck& check, const OptionalTensor& kept, const at::Tensor& like, std::int64_t size) {
+  if (!kept) return;
+  if (kept->dim() != 2 || kept->size(0) != like.size(0) || kept->size(1) != size || !kept->is_contiguous() ||
+      kept->scalar_type() != like.scalar_type())
+    check.unsupported("kept is not what the forward op of the same inputs made");
+}
+
+/// What a training forward kept, which the kernels of backward only read; or null.
+template <class T>
+T* filterbank_kept(const OptionalTensor& kept) {
+  return kept ? const_cast<T*>(kept->const_data_ptr<T>()) : nullptr;
 }
 
 /// The kernel's view of an image, and where its rows are.
@@ -81,22 +95,34 @@ struct FilterbankWriteArguments {
   }
 };
 
-at::Tensor filterbank_read_cpu(const at::Tensor& image, const at::Tensor& window, std::int64_t n) {
-  check_filterbank_read(image, window, n);
-  if (why_not_fused({&image})) return filterbank_read_composed(image, window, n);
-  at::Tensor output = at::empty({image.size(0), image.size(1), n, n}, image.options());
+/// (output, what backward can use or undefined)
+FilterbankPair filterbank_read_fused(const at::Tensor& image, const at::Tensor& window, std::int64_t n, bool keep) {
+  at::Tensor output = pooled_empty({image.size(0), image.size(1), n, n}, image.options()), kept;
   with_scalar_type(image, [&](auto zero) {
     using T = decltype(zero);
     FilterbankReadArguments<T> a(image, window, n);
-    a.p.output = output.mutable_data_ptr<T>();
+    if (keep) kept = pooled_empty({image.size(0), kernels::filterbank_read_kept(a.p.shape)}, image.options());
+    a.p.output = output.mutable_data_ptr<T>(), a.p.kept = filterbank_data<T>(kept, keep);
     kernels::filterbank_read(a.p);
   });
   note_fused(kFilterbankRead);
-  return output;
+  return {output, kept};
+}
+
+at::Tensor filterbank_read_cpu(const at::Tensor& image, const at::Tensor& window, std::int64_t n) {
+  check_filterbank_read(image, window, n);
+  if (why_not_fused({&image})) return filterbank_read_composed(image, window, n);
+  return std::get<0>(filterbank_read_fused(image, window, n, /*keep=*/false));
+}
+
+FilterbankPair filterbank_read_training_cpu(const at::Tensor& image, const at::Tensor& window, std::int64_t n) {
+  check_filterbank_read(image, window, n);
+  if (const char* reason = why_not_fused({&image})) ShapeCheck("attend::filterbank_read_training").unsupported(reason);
+  return filterbank_read_fused(image, window, n, /*keep=*/true);
 }
 
 FilterbankPair filterbank_read_backward_cpu(const at::Tensor& grad_output, const at::Tensor& image, const at::Tensor& window,
-                                            std::int64_t n, FilterbankNeeds needs) {
+                                            std::int64_t n, FilterbankNeeds needs, const OptionalTensor& kept) {
   check_filterbank_read(image, window, n);
   ShapeCheck check("attend::filterbank_read_backward");
   check("image", image, {"B", "C", "height", "width"});
@@ -109,8 +135,9 @@ FilterbankPair filterbank_read_backward_cpu(const at::Tensor& grad_output, const
   with_scalar_type(image, [&](auto zero) {
     using T = decltype(zero);
     const FilterbankReadArguments<T> a(image, window, n);
+    check_filterbank_kept(check, kept, image, kernels::filterbank_read_kept(a.p.shape));
     kernels::FilterbankReadBackward<T> p;
-    p.forward = a.p, p.grad_output = given.const_data_ptr<T>();
+    p.forward = a.p, p.forward.kept = filterbank_kept<T>(kept), p.grad_output = given.const_data_ptr<T>();
     p.grad_image = filterbank_data<T>(grad_image, needs[0]), p.grad_window = filterbank_data<T>(grad_window, needs[1]);
     kernels::filterbank_read_backward(p);
   });
@@ -118,22 +145,35 @@ FilterbankPair filterbank_read_backward_cpu(const at::Tensor& grad_output, const
   return {grad_image, grad_window};
 }
 
-at::Tensor filterbank_write_cpu(const at::Tensor& patch, const at::Tensor& window, std::int64_t height, std::int64_t width) {
-  check_filterbank_write(patch, window, height, width);
-  if (why_not_fused({&patch})) return filterbank_write_composed(patch, window, height, width);
-  at::Tensor output = at::empty({patch.size(0), patch.size(1), height, width}, patch.options());
+FilterbankPair filterbank_write_fused(const at::Tensor& patch, const at::Tensor& window, std::int64_t height,
+                                      std::int64_t width, bool keep) {
+  at::Tensor output = pooled_empty({patch.size(0), patch.size(1), height, width}, patch.options()), kept;
   with_scalar_type(patch, [&](auto zero) {
     using T = decltype(zero);
     FilterbankWriteArguments<T> a(patch, window, height, width);
-    a.p.output = output.mutable_data_ptr<T>();
+    if (keep) kept = pooled_empty({patch.size(0), kernels::filterbank_write_kept(a.p.shape)}, patch.options());
+    a.p.output = output.mutable_data_ptr<T>(), a.p.kept = filterbank_data<T>(kept, keep);
     kernels::filterbank_write(a.p);
   });
   note_fused(kFilterbankWrite);
-  return output;
+  return {output, kept};
+}
+
+at::Tensor filterbank_write_cpu(const at::Tensor& patch, const at::Tensor& window, std::int64_t height, std::int64_t width) {
+  check_filterbank_write(patch, window, height, width);
+  if (why_not_fused({&patch})) return filterbank_write_composed(patch, window, height, width);
+  return std::get<0>(filterbank_write_fused(patch, window, height, width, /*keep=*/false));
+}
+
+FilterbankPair filterbank_write_training_cpu(const at::Tensor& patch, const at::Tensor& window, std::int64_t height,
+                                             std::int64_t width) {
+  check_filterbank_write(patch, window, height, width);
+  if (const char* reason = why_not_fused({&patch})) ShapeCheck("attend::filterbank_write_training").unsupported(reason);
+  return filterbank_write_fused(patch, window, height, width, /*keep=*/true);
 }
 
 FilterbankPair filterbank_write_backward_cpu(const at::Tensor& grad_output, const at::Tensor& patch, const at::Tensor& window,
-                                             FilterbankNeeds needs) {
+                                             FilterbankNeeds needs, const OptionalTensor& kept) {
   ShapeCheck check("attend::filterbank_write_backward");
   check("patch", patch, {"B", "C", "N", "N"})("grad_output", grad_output, {"B", "C", "height", "width"});
   check_filterbank_write(patch, window, grad_output.size(2), grad_output.size(3));
@@ -144,8 +184,9 @@ FilterbankPair filterbank_write_backward_cpu(const at::Tensor& grad_output, cons
   with_scalar_type(patch, [&](auto zero) {
     using T = decltype(zero);
     const FilterbankWriteArguments<T> a(patch, window, given.size(2), given.size(3));
+    check_filterbank_kept(check, kept, patch, kernels::filterbank_write_kept(a.p.shape));
     kernels::FilterbankWriteBackward<T> p;
-    p.forward = a.p, p.grad_output = given.const_data_ptr<T>();
+    p.forward = a.p, p.forward.kept = filterbank_kept<T>(kept), p.grad_output = given.const_data_ptr<T>();
     set_image_strides<T>(given, p);
     p.grad_patch = filterbank_data<T>(grad_patch, needs[0]), p.grad_window = filterbank_data<T>(grad_window, needs[1]);
     kernels::filterbank_write_backward(p);
@@ -164,6 +205,26 @@ at::Tensor filterbank_write_meta(const at::Tensor& patch, const at::Tensor& wind
   return at::empty_symint({patch.sym_size(0), patch.sym_size(1), height, width}, patch.options());
 }
 
+/// The kernels' layout of what a forward keeps is for sizes that are numbers.
+at::Tensor filterbank_kept_meta(const at::Tensor& like, const c10::SymInt& batch, std::int64_t (*size)(const kernels::FilterbankShape&),
+                                const std::array<c10::SymInt, 4>& shape) {
+  const auto number = [&](int i) { return shape[i].guard_int(__FILE__, __LINE__); };
+  return at::empty_symint({batch, size({1, number(0), number(1), number(2), number(3)})}, like.options());
+}
+
+FilterbankPair filterbank_read_training_meta(const at::Tensor& image, const at::Tensor& window, std::int64_t n) {
+  at::Tensor output = filterbank_read_meta(image, window, n);
+  return {output, filterbank_kept_meta(image, image.sym_size(0), &kernels::filterbank_read_kept,
+                                       {image.sym_size(1), image.sym_size(2), image.sym_size(3), n})};
+}
+
+FilterbankPair filterbank_write_training_meta(const at::Tensor& patch, const at::Tensor& window, std::int64_t height,
+                                              std::int64_t width) {
+  at::Tensor output = filterbank_write_meta(patch, window, height, width);
+  return {output, filterbank_kept_meta(patch, patch.sym_size(0), &kernels::filterbank_write_kept,
+                                       {patch.sym_size(1), height, width, patch.sym_size(2)})};
+}
+
 FilterbankPair filterbank_backward_meta(const at::Tensor& first, const at::Tensor& window, FilterbankNeeds needs) {
   const auto like = [&](const at::Tensor& t, bool needed) {
     return needed ? at::empty_symint(t.sym_sizes(), t.options()) : at::empty({0}, t.options());
@@ -171,13 +232,13 @@ FilterbankPair filterbank_backward_meta(const at::Tensor& first, const at::Tenso
   return {like(first, needs[0]), like(window, needs[1])};
 }
 
-FilterbankPair filterbank_read_backward_meta(const at::Tensor&, const at::Tensor& image, const at::Tensor& window, std::int64_t,
-                                             FilterbankNeeds needs) {
+FilterbankPair filterbank_read_backward_meta(const at::Tensor&, const at::Tensor& image, const at::Tensor& window,
+                                             std::int64_t, FilterbankNeeds needs, const OptionalTensor&) {
   return filterbank_backward_meta(image, window, needs);
 }
 
 FilterbankPair filterbank_write_backward_meta(const at::Tensor&, const at::Tensor& patch, const at::Tensor& window,
-                                              FilterbankNeeds needs) {
+                                              FilterbankNeeds needs, const OptionalTensor&) {
   return filterbank_backward_meta(patch, window, needs);
 }
 
@@ -204,9 +265,11 @@ variable_list filterbank_gradients(const FilterbankPair& made, FilterbankNeeds n
 struct FilterbankReadFunction : torch::autograd::Function<FilterbankReadFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& image, const at::Tensor& window, std::int64_t n) {
     const at::AutoDispatchBelowADInplaceOrView below;
-    ctx->save_for_backward({image, window});
+    static const auto op = dispatched<decltype(filterbank_read_training_cpu)>("attend::filterbank_read_training");
+    const auto [output, kept] = op.call(image, window, n);
+    ctx->save_for_backward({image, window, kept});
     ctx->saved_data["n"] = n;
-    return call_filterbank_read(image, window, n);
+    return output;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -216,10 +279,10 @@ struct FilterbankReadFunction : torch::autograd::Function<FilterbankReadFunction
     const FilterbankNeeds needs = filterbank_needs(saved);
     if (at::GradMode::is_enabled()) {   // a second derivative: through the definition
       const TensorList through = gradients_by_recomposing(
-          saved, grads, [n](const TensorList& in) { return TensorList{compose::filterbank_read(in[0], in[1], n)}; });
+          {saved[0], saved[1]}, grads, [n](const TensorList& in) { return TensorList{compose::filterbank_read(in[0], in[1], n)}; });
       return filterbank_gradients({through[0], through[1]}, needs, 3);
     }
-    return filterbank_gradients(op.call(grads[0], saved[0], saved[1], n, needs), needs, 3);
+    return filterbank_gradients(op.call(grads[0], saved[0], saved[1], n, needs, saved[2]), needs, 3);
   }
 };
 
@@ -227,8 +290,10 @@ struct FilterbankWriteFunction : torch::autograd::Function<FilterbankWriteFuncti
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& patch, const at::Tensor& window, std::int64_t height,
                             std::int64_t width) {
     const at::AutoDispatchBelowADInplaceOrView below;
-    ctx->save_for_backward({patch, window});
-    return call_filterbank_write(patch, window, height, width);
+    static const auto op = dispatched<decltype(filterbank_write_training_cpu)>("attend::filterbank_write_training");
+    const auto [output, kept] = op.call(patch, window, height, width);
+    ctx->save_for_backward({patch, window, kept});
+    return output;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -237,12 +302,12 @@ struct FilterbankWriteFunction : torch::autograd::Function<FilterbankWriteFuncti
     const FilterbankNeeds needs = filterbank_needs(saved);
     if (at::GradMode::is_enabled()) {   // a second derivative: through the definition
       const std::int64_t height = grads[0].size(2), width = grads[0].size(3);
-      const TensorList through = gradients_by_recomposing(saved, grads, [=](const TensorList& in) {
+      const TensorList through = gradients_by_recomposing({saved[0], saved[1]}, grads, [=](const TensorList& in) {
         return TensorList{compose::filterbank_write(in[0], in[1], height, width)};
       });
       return filterbank_gradients({through[0], through[1]}, needs, 4);
     }
-    return filterbank_gradients(op.call(grads[0], saved[0], saved[1], needs), needs, 4);
+    return filterbank_gradients(op.call(grads[0], saved[0], saved[1], needs, saved[2]), needs, 4);
   }
 };
 
@@ -286,19 +351,23 @@ at::Tensor filterbank_write(const at::Tensor& patch, const at::Tensor& window, s
 
 TORCH_LIBRARY_FRAGMENT(attend, m) {
   m.def("filterbank_read(Tensor image, Tensor window, int n) -> Tensor");
+  m.def("filterbank_read_training(Tensor image, Tensor window, int n) -> (Tensor output, Tensor kept)");
   m.def(
-      "filterbank_read_backward(Tensor grad_output, Tensor image, Tensor window, int n, bool[2] needs)"
+      "filterbank_read_backward(Tensor grad_output, Tensor image, Tensor window, int n, bool[2] needs, Tensor? kept=None)"
       " -> (Tensor grad_image, Tensor grad_window)");
   m.def("filterbank_write(Tensor patch, Tensor window, int height, int width) -> Tensor");
+  m.def("filterbank_write_training(Tensor patch, Tensor window, int height, int width) -> (Tensor output, Tensor kept)");
   m.def(
-      "filterbank_write_backward(Tensor grad_output, Tensor patch, Tensor window, bool[2] needs)"
+      "filterbank_write_backward(Tensor grad_output, Tensor patch, Tensor window, bool[2] needs, Tensor? kept=None)"
       " -> (Tensor grad_patch, Tensor grad_window)");
 }
 
 TORCH_LIBRARY_IMPL(attend, CPU, m) {
   m.impl("filterbank_read", &filterbank_read_cpu);
+  m.impl("filterbank_read_training", &filterbank_read_training_cpu);
   m.impl("filterbank_read_backward", &filterbank_read_backward_cpu);
   m.impl("filterbank_write", &filterbank_write_cpu);
+  m.impl("filterbank_write_training", &filterbank_write_training_cpu);
   m.impl("filterbank_write_backward", &filterbank_write_backward_cpu);
 }
 
@@ -309,8 +378,10 @@ TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) {
 
 TORCH_LIBRARY_IMPL(attend, Meta, m) {
   m.impl("filterbank_read", &filterbank_read_meta);
+  m.impl("filterbank_read_training", &filterbank_read_training_meta);
   m.impl("filterbank_read_backward", &filterbank_read_backward_meta);
   m.impl("filterbank_write", &filterbank_write_meta);
+  m.impl("filterbank_write_training", &filterbank_write_training_meta);
   m.impl("filterbank_write_backward", &filterbank_write_backward_meta);
 }
 

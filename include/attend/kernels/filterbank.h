@@ -8,7 +8,7 @@ namespace attend::kernels {
 inline constexpr double kFilterbankCentreLimit = 1e4, kFilterbankLogLimit = 30;
 
 struct FilterbankShape {
-  std::int64_t batch = 0, channels = 0, height = 0, width = 0, filters = 0;   // filters: N a side
+  std::int64_t batch = 0, channels = 0, height = 0, width = 0, filters = 0;  // filters: N a side
 };
 
 /// DRAW's attentive read (Gregor et al. 2015, equations 22 to 27), on plain memory:
@@ -26,23 +26,25 @@ struct FilterbankShape {
 template <class T>
 struct FilterbankRead {
   FilterbankShape shape;
-  const T* window = nullptr;   // [B,5]
-  const T* image = nullptr;    // [B,channels,H,W]
-  std::int64_t batch_stride = 0, channel_stride = 0, row_stride = 0;   // of image, in elements
-  T* output = nullptr;      // [B,channels,N,N]
-  T* workspace = nullptr;   // filterbank_workspace(shape) elements, contents irrelevant
+  const T* window = nullptr;                                          // [B,5]
+  const T* image = nullptr;                                           // [B,channels,H,W]
+  std::int64_t batch_stride = 0, channel_stride = 0, row_stride = 0;  // of image, in elements
+  T* output = nullptr;                                                // [B,channels,N,N]
+  T* workspace = nullptr;  // filterbank_workspace(shape) elements, contents irrelevant
+  T* kept =
+      nullptr;  // [B,filterbank_read_kept(shape)] or null: what backward then need not make again
 };
 template <class T>
 void filterbank_read(const FilterbankRead<T>& p);
 
-/// Its gradient. The filters are made again; the gradient of a bank needs of every filter only Σ F·dF and two moments of it,
-/// and those come from the product forward makes, taken three times with weighted filters: no transposed image.
+/// Its gradient. The filters, and their product with the image, come from forward.kept or are made again; the gradient of a
+/// bank needs of every filter only Σ F·dF and two moments of it.
 template <class T>
 struct FilterbankReadBackward {
-  FilterbankRead<T> forward;        // its output is not used
-  const T* grad_output = nullptr;   // [B,channels,N,N]
-  T* grad_image = nullptr;          // [B,channels,H,W], or null
-  T* grad_window = nullptr;         // [B,5], or null
+  FilterbankRead<T> forward;       // its output is not used; kept as forward left it, or null
+  const T* grad_output = nullptr;  // [B,channels,N,N]
+  T* grad_image = nullptr;         // [B,channels,H,W], or null
+  T* grad_window = nullptr;        // [B,5], or null
 };
 template <class T>
 void filterbank_read_backward(const FilterbankReadBackward<T>& p);
@@ -51,25 +53,28 @@ void filterbank_read_backward(const FilterbankReadBackward<T>& p);
 template <class T>
 struct FilterbankWrite {
   FilterbankShape shape;
-  const T* window = nullptr;   // [B,5]
-  const T* patch = nullptr;    // [B,channels,N,N]
-  T* output = nullptr;         // [B,channels,H,W]
-  T* workspace = nullptr;      // filterbank_workspace(shape) elements
+  const T* window = nullptr;  // [B,5]
+  const T* patch = nullptr;   // [B,channels,N,N]
+  T* output = nullptr;        // [B,channels,H,W]
+  T* workspace = nullptr;     // filterbank_workspace(shape) elements
+  T* kept = nullptr;          // [B,filterbank_write_kept(shape)] or null
 };
 template <class T>
 void filterbank_write(const FilterbankWrite<T>& p);
 
 template <class T>
 struct FilterbankWriteBackward {
-  FilterbankWrite<T> forward;       // its output is not used
-  const T* grad_output = nullptr;   // [B,channels,H,W]: any strides as FilterbankRead::image
+  FilterbankWrite<T> forward;      // its output is not used; kept as forward left it, or null
+  const T* grad_output = nullptr;  // [B,channels,H,W]: any strides as FilterbankRead::image
   std::int64_t batch_stride = 0, channel_stride = 0, row_stride = 0;
-  T* grad_patch = nullptr;    // [B,channels,N,N], or null
-  T* grad_window = nullptr;   // [B,5], or null
+  T* grad_patch = nullptr;   // [B,channels,N,N], or null
+  T* grad_window = nullptr;  // [B,5], or null
 };
 template <class T>
 void filterbank_write_backward(const FilterbankWriteBackward<T>& p);
 
 std::int64_t filterbank_workspace(const FilterbankShape& shape);
+std::int64_t filterbank_read_kept(const FilterbankShape& shape);
+std::int64_t filterbank_write_kept(const FilterbankShape& shape);
 
 }  // namespace attend::kernels

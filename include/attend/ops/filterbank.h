@@ -19,9 +19,11 @@ namespace attend {
 /// gradient 0 there. A NaN in a window or an image shows in its batch row alone. N = 1: δ plays no part. B = 0 and C = 0 are
 /// fine; height, width and N must be at least 1.
 ///
-/// Float and double on the CPU run fused kernels: 2·B·C·N·width·(height + N) operations forward, about 4 times that
-/// backward; only the inputs are kept. Anything else runs compose::filterbank_read; last_dispatch() says which. The bits do
-/// not depend on the number of threads. Thread-safe. Throws Error(kUsage) naming argument, shape and rule.
+/// Float and double on the CPU run fused kernels: 2·B·C·N·width·(height + N) operations forward, between 2 and 3 times that
+/// backward. Kept for it are the inputs, the filters and F_Y image: B (height + width + C width) N numbers with N and width
+/// padded to whole vectors; nothing where no gradient is asked for. Anything else runs compose::filterbank_read;
+/// last_dispatch() says which. The bits do not depend on the number of threads. Thread-safe. Throws Error(kUsage) naming
+/// argument, shape and rule.
 ///
 ///   const at::Tensor glimpse = attend::filterbank_read(at::cat({x, error}, 1), window_layer(h), 5);
 ///

@@ -36,21 +36,27 @@ struct SmallProduct {
   std::int64_t b_row, depth;
   T* out;
   std::int64_t out_row, rows, columns;
+  bool add = false;  // out += …
 };
 enum class Memory { kScratch, kExact };
 
-template <int I, int N, Memory kFrom, Memory kTo, class T>
-HWY_INLINE void small_tile(const SmallProduct<T>& p, std::int64_t i, std::int64_t c) {
-  const Tag<T> d;
-  const auto last = static_cast<std::size_t>(std::min(kLanes<T>, p.columns - c - (N - 1) * kLanes<T>));
+template <int I, int N, Memory kFrom, Memory kTo, class D, class T>
+HWY_INLINE void small_tile(D d, const SmallProduct<T>& p, std::int64_t i, std::int64_t c) {
+  constexpr std::int64_t kWide = hn::MaxLanes(D());
+  const auto last = static_cast<std::size_t>(std::min(kWide, p.columns - c - (N - 1) * kWide));
   const T* HWY_RESTRICT a = p.a + i * p.a_row;
   const T* HWY_RESTRICT b = p.b + c;
-  Vector<T> sum[I][N];
-  ATTEND_UNROLL for (int r = 0; r < I; ++r) ATTEND_UNROLL for (int x = 0; x < N; ++x) sum[r][x] = hn::Zero(d);
+  T* HWY_RESTRICT out = p.out + i * p.out_row + c;
+  hn::Vec<D> sum[I][N];
+  ATTEND_UNROLL for (int r = 0; r < I; ++r) ATTEND_UNROLL for (int x = 0; x < N; ++x) sum[r][x] =
+      hn::Zero(d);
+  if (kTo == Memory::kScratch && p.add)
+    ATTEND_UNROLL for (int r = 0; r < I; ++r) ATTEND_UNROLL for (int x = 0; x < N; ++x) sum[r][x] =
+        hn::LoadU(d, out + r * p.out_row + x * kWide);
   for (std::int64_t k = 0; k < p.depth; ++k) {
-    Vector<T> row[N];
+    hn::Vec<D> row[N];
     ATTEND_UNROLL for (int x = 0; x < N; ++x) {
-      const T* from = b + k * p.b_row + x * kLanes<T>;
+      const T* from = b + k * p.b_row + x * kWide;
       row[x] = kFrom == Memory::kExact && x == N - 1 ? load_n(d, from, last) : hn::LoadU(d, from);
     }
     ATTEND_UNROLL for (int r = 0; r < I; ++r) {
@@ -59,7 +65,7 @@ HWY_INLINE void small_tile(const SmallProduct<T>& p, std::int64_t i, std::int64_
     }
   }
   ATTEND_UNROLL for (int r = 0; r < I; ++r) ATTEND_UNROLL for (int x = 0; x < N; ++x) {
-    T* to = p.out + (i + r) * p.out_row + c + x * kLanes<T>;
+    T* to = out + r * p.out_row + x * kWide;
     if (kTo == Memory::kExact && x == N - 1)
       store_n(sum[r][x], d, to, last);
     else
@@ -67,20 +73,31 @@ HWY_INLINE void small_tile(const SmallProduct<T>& p, std::int64_t i, std::int64_
   }
 }
 
-template <int N, Memory kFrom, Memory kTo, class T>
-HWY_INLINE void small_strip(const SmallProduct<T>& p, std::int64_t c) {
-  std::int64_t i = 0;
-  for (; i + 8 <= p.rows; i += 8) small_tile<8, N, kFrom, kTo>(p, i, c);
-  if (i + 4 <= p.rows) small_tile<4, N, kFrom, kTo>(p, i, c), i += 4;
-  if (i + 2 <= p.rows) small_tile<2, N, kFrom, kTo>(p, i, c), i += 2;
-  if (i < p.rows) small_tile<1, N, kFrom, kTo>(p, i, c);
+template <int I, int N, Memory kFrom, Memory kTo, class D, class T>
+HWY_INLINE void small_tiles(D d, const SmallProduct<T>& p, std::int64_t& i, std::int64_t c) {
+  for (; i + I <= p.rows; i += I) small_tile<I, N, kFrom, kTo>(d, p, i, c);
 }
 
-template <Memory kFrom, Memory kTo, class T>
-void multiply_small(const SmallProduct<T>& p) {
+/// Tiles as tall as the registers allow; those of DRAW's usual 2, 5 and 12 filters and 28 pixels fit without a rest.
+template <int N, Memory kFrom, Memory kTo, class D, class T>
+void small_strip(D d, const SmallProduct<T>& p, std::int64_t c) {
+  constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;
+  std::int64_t i = 0;
+  if constexpr (kManyRegisters && N == 1) small_tiles<14, N, kFrom, kTo>(d, p, i, c);
+  if constexpr (kManyRegisters) small_tiles<12, N, kFrom, kTo>(d, p, i, c);
+  if constexpr (kManyRegisters || N == 1) small_tiles<8, N, kFrom, kTo>(d, p, i, c);
+  small_tiles<5, N, kFrom, kTo>(d, p, i, c);
+  small_tiles<4, N, kFrom, kTo>(d, p, i, c);
+  small_tiles<2, N, kFrom, kTo>(d, p, i, c);
+  small_tiles<1, N, kFrom, kTo>(d, p, i, c);
+}
+
+template <Memory kFrom, Memory kTo, class D, class T>
+HWY_INLINE void multiply_small(D d, const SmallProduct<T>& p) {
+  constexpr std::int64_t kWide = hn::MaxLanes(D());
   std::int64_t c = 0;
-  for (; c + kLanes<T> < p.columns; c += 2 * kLanes<T>) small_strip<2, kFrom, kTo>(p, c);
-  if (c < p.columns) small_strip<1, kFrom, kTo>(p, c);
+  for (; c + kWide < p.columns; c += 2 * kWide) small_strip<2, kFrom, kTo>(d, p, c);
+  if (c < p.columns) small_strip<1, kFrom, kTo>(d, p, c);
 }
 
 }  // namespace

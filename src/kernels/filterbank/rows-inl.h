@@ -1,7 +1,7 @@
 // One row of the batch of DRAW's read and write, forward and backward, once per Highway target.
 //
 // With A = γ dR (read) or w/γ (write) and I = x (read) or dO (write), both [N,N] and [H,W]:
-//   S = F_Y I,  L = A F_X,  <F_Y, dF_Y> row by row = <S, L>,  dF_X = Aᵀ S,  d log γ = ± <S, L>
+//   S = F_Y I,  L = A F_X,  dF_Yᵀ = I Lᵀ,  dF_Xᵀ = Sᵀ A,  d log γ = ± <F_Y, dF_Y>
 // so read and write share the gradient of the window; what is left is dx = F_Yᵀ L (read) and dw = S F_Xᵀ / γ (write).
 #if defined(ATTEND_KERNELS_FILTERBANK_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTEND_KERNELS_FILTERBANK_ROWS_INL_H_
@@ -16,145 +16,188 @@ HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 namespace {
 
-enum class Transposed { kNo, kYes };
+enum class Banks { kMake, kKept };
 
-/// The banks of one window in scratch, and the products with them.
-template <bool kMoments, class T>
-class Banks {
+/// One window, its banks and the products with them. L: elements of a vector of filters.
+template <int L, class T>
+class FilterbankRow {
  public:
-  Banks(const FilterbankShape& s, const FilterbankLayout& l, const T* given, Transposed transposed, T* scratch)
-      : window(s, given), s_(s), l_(l), scratch_(scratch) {
-    make_bank<kMoments>(window, 1, s.filters, s.height, l.height, rows(), moments());
-    make_bank<kMoments>(window, 0, s.filters, s.width, l.width, columns(), moments() + 2 * s.filters);
-    if (transposed == Transposed::kNo) return;
-    T* out = scratch_ + l_.columns_transposed_at;
-    for (std::int64_t a = 0; a < s.width; ++a)
-      for (std::int64_t m = 0; m < l.filters; ++m) out[a * l.filters + m] = m < s.filters ? columns()[m * l.width + a] : T(0);
+  /// `kept` is what forward keeps of this row, or null.
+  FilterbankRow(const FilterbankShape& s, const FilterbankLayout& l, const T* given, Banks banks,
+                T* kept, T* scratch)
+      : window(s, given),
+        s_(s),
+        l_(l),
+        scratch_(scratch),
+        kept_(kept ? kept : scratch),
+        projected_(scratch + l.projected_at),
+        rows_axis_(window, 1, s, l),
+        columns_axis_(window, 0, s, l) {
+    if (banks == Banks::kKept && kept) return;
+    make_bank(rows_axis_, rows());
+    make_bank(columns_axis_, columns());
   }
 
-  /// patch() ← factor · given [N,N]
+  /// S is, or goes, where channel c of it is kept.
+  void keep_projected(std::int64_t c) {
+    projected_ = kept_ + l_.projected_at + c * s_.filters * l_.width;
+  }
+  /// The columns' bank a filter a row, which `widen_patch` needs.
+  void turn_columns() {
+    bank_by_filters(columns_axis_, columns(), l_.width, scratch_ + l_.column_rows_at);
+  }
+
+  /// A ← factor · given [N,N]
   void set_patch(const T* given, T factor) {
-    for (std::int64_t i = 0; i < s_.filters * s_.filters; ++i) patch()[i] = factor * given[i];
+    const std::int64_t n = s_.filters, lanes = l_.lanes;
+    T *a = scratch_ + l_.patch_at, *turned = scratch_ + l_.patch_transposed_at;
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = 0; j < n; ++j)
+        turned[j * lanes + i] = a[i * lanes + j] = factor * given[i * n + j];
+      std::fill(a + i * lanes + n, a + (i + 1) * lanes, T(0));
+      std::fill(turned + i * lanes + n, turned + (i + 1) * lanes, T(0));
+    }
   }
 
-  /// projected() [N or 3 N][W] = row filters · image
+  /// S ← F_Y image
   void project(const T* image, std::int64_t row_stride) {
-    const std::int64_t n = kMoments ? 3 * s_.filters : s_.filters;
     multiply_small<Memory::kExact, Memory::kScratch>(
-        SmallProduct<T>{rows(), l_.height, 1, image, row_stride, s_.height, projected(), l_.width, n, s_.width});
+        kPixels, SmallProduct<T>{rows(), 1, l_.lanes, image, row_stride, s_.height, projected_,
+                                 l_.width, s_.filters, s_.width});
   }
-  /// left() [N][W] = patch() · column filters
+  /// L ← A F_X
   void widen_patch() {
     multiply_small<Memory::kScratch, Memory::kScratch>(
-        SmallProduct<T>{patch(), s_.filters, 1, columns(), l_.width, s_.filters, left(), l_.width, s_.filters, s_.width});
+        kPixels,
+        SmallProduct<T>{scratch_ + l_.patch_at, l_.lanes, 1, scratch_ + l_.column_rows_at, l_.width,
+                        s_.filters, scratch_ + l_.left_at, l_.width, s_.filters, s_.width});
   }
-  /// out [H,W] = row filtersᵀ · left()
+  /// out [H,W] = F_Yᵀ L
   void spread(T* out) {
     multiply_small<Memory::kScratch, Memory::kExact>(
-        SmallProduct<T>{rows(), 1, l_.height, left(), l_.width, s_.filters, out, s_.width, s_.height, s_.width});
+        kPixels, SmallProduct<T>{rows(), l_.lanes, 1, scratch_ + l_.left_at, l_.width, s_.filters,
+                                 out, s_.width, s_.height, s_.width});
   }
-  /// out [N,N] = factor · projected() · column filtersᵀ
+  /// out [N,N] = factor · S F_Xᵀ
   void gather(T factor, T* out) {
-    multiply_small<Memory::kScratch, Memory::kExact>(SmallProduct<T>{projected(), l_.width, 1, scratch_ + l_.columns_transposed_at,
-                                                                     l_.filters, s_.width, out, s_.filters, s_.filters,
-                                                                     s_.filters});
+    multiply_small<Memory::kScratch, Memory::kExact>(
+        kFilters, SmallProduct<T>{projected_, l_.width, 1, columns(), l_.lanes, s_.width, out,
+                                  s_.filters, s_.filters, s_.filters});
     for (std::int64_t i = 0; i < s_.filters * s_.filters; ++i) out[i] *= factor;
   }
 
-  void clear_sums() { std::fill_n(sums(), 6 * s_.filters, T(0)); }
-  /// Adds a channel's Σ F dF and moments, from projected(), left() and patch(). Both banks' filters are padded with zeros.
-  void add_sums() {
-    const std::int64_t n = s_.filters;
-    for (std::int64_t k = 0; k < 3; ++k)
-      for (std::int64_t i = 0; i < n; ++i)
-        sums()[k * n + i] += dot(projected() + (k * n + i) * l_.width, left() + i * l_.width, s_.width);
-    T* grad = scratch_ + l_.grad_columns_at;
+  /// Adds a channel to dF_Y and dF_X, from A and S; the first one sets them.
+  void add_gradient(const T* image, std::int64_t row_stride, bool first) {
+    T* const turned = scratch_ + l_.left_transposed_at;  // Lᵀ = F_Xᵀ Aᵀ
     multiply_small<Memory::kScratch, Memory::kScratch>(
-        SmallProduct<T>{patch(), 1, n, projected(), l_.width, n, grad, l_.width, n, s_.width});
-    for (std::int64_t k = 0; k < 3; ++k)
-      for (std::int64_t i = 0; i < n; ++i)
-        sums()[(3 + k) * n + i] += dot(columns() + (k * n + i) * l_.width, grad + i * l_.width, s_.width);
+        kFilters, SmallProduct<T>{columns(), l_.lanes, 1, scratch_ + l_.patch_transposed_at,
+                                  l_.lanes, s_.filters, turned, l_.lanes, s_.width, l_.lanes});
+    multiply_small<Memory::kScratch, Memory::kScratch>(
+        kFilters,
+        SmallProduct<T>{image, row_stride, 1, turned, l_.lanes, s_.width,
+                        scratch_ + l_.grad_rows_at, l_.lanes, s_.height, l_.lanes, !first});
+    multiply_small<Memory::kScratch, Memory::kScratch>(
+        kFilters,
+        SmallProduct<T>{projected_, 1, l_.width, scratch_ + l_.patch_at, l_.lanes, s_.filters,
+                        scratch_ + l_.grad_columns_at, l_.lanes, s_.width, l_.lanes, !first});
   }
   void store_gradient(T intensity_sign, T* out) {
+    if (s_.channels == 0) return std::fill_n(out, 5, T(0)), void();
     const std::int64_t n = s_.filters;
-    T intensity = 0;
-    for (std::int64_t i = 0; i < n; ++i) intensity += sums()[i];
-    store_window_gradient(s_, window, bank_gradient(window, n, sums() + 3 * n, moments() + 2 * n),
-                          bank_gradient(window, n, sums(), moments()), intensity_sign * intensity, out);
+    T *of_rows = scratch_ + l_.sums_at, *of_columns = of_rows + 5 * n, intensity = 0;
+    bank_sums(rows_axis_, rows(), scratch_ + l_.grad_rows_at, of_rows);
+    bank_sums(columns_axis_, columns(), scratch_ + l_.grad_columns_at, of_columns);
+    for (std::int64_t i = 0; i < n; ++i) intensity += of_rows[i];
+    store_window_gradient(s_, window, bank_gradient(window, n, of_columns),
+                          bank_gradient(window, n, of_rows), intensity_sign * intensity, out);
   }
 
   const Window<T> window;
 
  private:
-  T* rows() { return scratch_ + l_.rows_at; }
-  T* columns() { return scratch_ + l_.columns_at; }
-  T* moments() { return scratch_ + l_.moments_at; }
-  T* patch() { return scratch_ + l_.patch_at; }
-  T* projected() { return scratch_ + l_.projected_at; }
-  T* left() { return scratch_ + l_.left_at; }
-  T* sums() { return scratch_ + l_.sums_at; }
+  static constexpr Tag<T> kPixels{};
+  static constexpr hn::CappedTag<T, L> kFilters{};
+
+  T* rows() { return kept_ + l_.rows_at; }
+  T* columns() { return kept_ + l_.columns_at; }
 
   const FilterbankShape& s_;
   const FilterbankLayout& l_;
-  T* scratch_;
+  T *scratch_, *kept_, *projected_;
+  const BankAxis<T> rows_axis_, columns_axis_;
 };
 
-template <class T>
-void read_row(const FilterbankRead<T>& p, const FilterbankLayout& l, std::int64_t b, T* scratch) {
+template <int L, class T>
+void filterbank_row(const FilterbankRead<T>& p, const FilterbankLayout& l, std::int64_t b,
+                    T* scratch) {
   const FilterbankShape& s = p.shape;
-  Banks<false, T> banks(s, l, p.window + 5 * b, Transposed::kYes, scratch);
+  FilterbankRow<L, T> row(s, l, p.window + 5 * b, Banks::kMake,
+                          p.kept ? p.kept + b * l.kept : nullptr, scratch);
   for (std::int64_t c = 0; c < s.channels; ++c) {
-    banks.project(p.image + b * p.batch_stride + c * p.channel_stride, p.row_stride);
-    banks.gather(banks.window.intensity, p.output + (b * s.channels + c) * s.filters * s.filters);
+    if (p.kept) row.keep_projected(c);
+    row.project(p.image + b * p.batch_stride + c * p.channel_stride, p.row_stride);
+    row.gather(row.window.intensity, p.output + (b * s.channels + c) * s.filters * s.filters);
   }
 }
 
-template <class T>
-void read_row(const FilterbankReadBackward<T>& p, const FilterbankLayout& l, std::int64_t b, T* scratch) {
+template <int L, class T>
+void filterbank_row(const FilterbankReadBackward<T>& p, const FilterbankLayout& l, std::int64_t b,
+                    T* scratch) {
   const FilterbankRead<T>& f = p.forward;
   const FilterbankShape& s = f.shape;
-  Banks<true, T> banks(s, l, f.window + 5 * b, Transposed::kNo, scratch);
-  banks.clear_sums();
+  FilterbankRow<L, T> row(s, l, f.window + 5 * b, Banks::kKept,
+                          f.kept ? f.kept + b * l.kept : nullptr, scratch);
+  if (p.grad_image) row.turn_columns();
   for (std::int64_t c = 0; c < s.channels; ++c) {
     const std::int64_t place = b * s.channels + c;
-    banks.set_patch(p.grad_output + place * s.filters * s.filters, banks.window.intensity);
-    banks.widen_patch();
-    if (p.grad_image) banks.spread(p.grad_image + place * s.height * s.width);
+    const T* image = f.image + b * f.batch_stride + c * f.channel_stride;
+    row.set_patch(p.grad_output + place * s.filters * s.filters, row.window.intensity);
+    if (p.grad_image) {
+      row.widen_patch();
+      row.spread(p.grad_image + place * s.height * s.width);
+    }
     if (!p.grad_window) continue;
-    banks.project(f.image + b * f.batch_stride + c * f.channel_stride, f.row_stride);
-    banks.add_sums();
+    if (f.kept)
+      row.keep_projected(c);
+    else
+      row.project(image, f.row_stride);
+    row.add_gradient(image, f.row_stride, c == 0);
   }
-  if (p.grad_window) banks.store_gradient(T(1), p.grad_window + 5 * b);
+  if (p.grad_window) row.store_gradient(T(1), p.grad_window + 5 * b);
 }
 
-template <class T>
-void write_row(const FilterbankWrite<T>& p, const FilterbankLayout& l, std::int64_t b, T* scratch) {
+template <int L, class T>
+void filterbank_row(const FilterbankWrite<T>& p, const FilterbankLayout& l, std::int64_t b,
+                    T* scratch) {
   const FilterbankShape& s = p.shape;
-  Banks<false, T> banks(s, l, p.window + 5 * b, Transposed::kNo, scratch);
+  FilterbankRow<L, T> row(s, l, p.window + 5 * b, Banks::kMake,
+                          p.kept ? p.kept + b * l.kept_banks : nullptr, scratch);
+  row.turn_columns();
   for (std::int64_t c = 0; c < s.channels; ++c) {
     const std::int64_t place = b * s.channels + c;
-    banks.set_patch(p.patch + place * s.filters * s.filters, 1 / banks.window.intensity);
-    banks.widen_patch();
-    banks.spread(p.output + place * s.height * s.width);
+    row.set_patch(p.patch + place * s.filters * s.filters, 1 / row.window.intensity);
+    row.widen_patch();
+    row.spread(p.output + place * s.height * s.width);
   }
 }
 
-template <class T>
-void write_row(const FilterbankWriteBackward<T>& p, const FilterbankLayout& l, std::int64_t b, T* scratch) {
+template <int L, class T>
+void filterbank_row(const FilterbankWriteBackward<T>& p, const FilterbankLayout& l, std::int64_t b,
+                    T* scratch) {
   const FilterbankWrite<T>& f = p.forward;
   const FilterbankShape& s = f.shape;
-  Banks<true, T> banks(s, l, f.window + 5 * b, Transposed::kYes, scratch);
-  banks.clear_sums();
+  FilterbankRow<L, T> row(s, l, f.window + 5 * b, Banks::kKept,
+                          f.kept ? f.kept + b * l.kept_banks : nullptr, scratch);
   for (std::int64_t c = 0; c < s.channels; ++c) {
-    const std::int64_t place = b * s.channels + c;
-    banks.project(p.grad_output + b * p.batch_stride + c * p.channel_stride, p.row_stride);
-    if (p.grad_patch) banks.gather(1 / banks.window.intensity, p.grad_patch + place * s.filters * s.filters);
+    const std::int64_t patch = (b * s.channels + c) * s.filters * s.filters;
+    const T* image = p.grad_output + b * p.batch_stride + c * p.channel_stride;
+    row.project(image, p.row_stride);
+    if (p.grad_patch) row.gather(1 / row.window.intensity, p.grad_patch + patch);
     if (!p.grad_window) continue;
-    banks.set_patch(f.patch + place * s.filters * s.filters, 1 / banks.window.intensity);
-    banks.widen_patch();
-    banks.add_sums();
+    row.set_patch(f.patch + patch, 1 / row.window.intensity);
+    row.add_gradient(image, p.row_stride, c == 0);
   }
-  if (p.grad_window) banks.store_gradient(T(-1), p.grad_window + 5 * b);
+  if (p.grad_window) row.store_gradient(T(-1), p.grad_window + 5 * b);
 }
 
 }  // namespace

@@ -5,26 +5,37 @@
 
 namespace attend::kernels {
 
-/// What one part of the batch works in: a few arrays that stay in the first-level cache. Rows are padded with zeros to whole
-/// vectors of every target.
+/// Where a row of the batch keeps its arrays, all of which stay in the first-level cache. A bank is stored as [pixels][lanes]:
+/// its filters lie side by side, so that sums over pixels are sums of vectors, and a filter's value for one pixel is one
+/// element to multiply a row of an image by. Rows are padded to whole vectors of every target.
 struct FilterbankLayout {
   static constexpr std::int64_t kPad = 16;
 
-  std::int64_t height, width, filters;   // padded
-  // Offsets. Banks hold three filters for each: F, F · (a − nearest) and F · exponent, [3 N][padded size].
-  std::int64_t rows_at = 0, columns_at = 0, columns_transposed_at = 0, moments_at = 0, patch_at = 0, projected_at = 0,
-               left_at = 0, grad_columns_at = 0, sums_at = 0, size = 0;
+  std::int64_t lanes, width;  // N and W, padded
+  // Offsets into what forward keeps for backward: both banks, and F_Y image of every channel.
+  std::int64_t rows_at = 0, columns_at = 0, projected_at = 0, kept_banks = 0, kept = 0;
+  // Offsets into scratch, behind room for the same with one channel.
+  std::int64_t column_rows_at = 0, patch_at = 0, patch_transposed_at = 0, left_at = 0,
+               left_transposed_at = 0, grad_rows_at = 0, grad_columns_at = 0, sums_at = 0, size = 0;
 
-  explicit FilterbankLayout(const FilterbankShape& s) : height(pad(s.height)), width(pad(s.width)), filters(pad(s.filters)) {
+  explicit FilterbankLayout(const FilterbankShape& s)
+      : lanes(s.filters <= 4   ? 4
+              : s.filters <= 8 ? 8
+                               : pad(s.filters)),
+        width(pad(s.width)) {
     const auto take = [&](std::int64_t n) { return std::exchange(size, size + pad(n)); };
-    rows_at = take(3 * s.filters * height), columns_at = take(3 * s.filters * width);
-    columns_transposed_at = take(s.width * filters);      // [W][padded N]
-    moments_at = take(4 * s.filters);                     // Σ of the second and third filters, rows then columns
-    patch_at = take(s.filters * s.filters);               // the N × N side, scaled
-    projected_at = take(3 * s.filters * width);           // (weighted) row filters · image
-    left_at = take(s.filters * width);                    // patch · column filters
-    grad_columns_at = take(s.filters * width);
-    sums_at = take(6 * s.filters);                        // Σ F dF and its moments, rows then columns
+    rows_at = take(s.height * lanes), columns_at = take(s.width * lanes);
+    kept_banks = projected_at = size;
+    kept = kept_banks + s.channels * s.filters * width;
+    take(s.filters * width);
+    column_rows_at = take(s.filters * width);  // the columns' bank once more, a filter a row
+    patch_at = take(s.filters * lanes);        // A, the N × N side, scaled
+    patch_transposed_at = take(s.filters * lanes);
+    left_at = take(s.filters * width);  // A F_X
+    left_transposed_at = take(s.width * lanes);
+    grad_rows_at = take(s.height * lanes),
+    grad_columns_at = take(s.width * lanes);  // dF_Y and dF_X
+    sums_at = take(10 * s.filters);           // per filter, rows then columns: BankSums
   }
 
   static std::int64_t pad(std::int64_t n) { return (n + kPad - 1) / kPad * kPad; }
