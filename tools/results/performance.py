@@ -212,15 +212,13 @@ def sdpa(d):
 
 def best_peer(rows, shape, threads):
     """The ratio to the fastest of libtorch, onnxruntime and OpenVINO in forward, and which one that was."""
-    row = min(
-        find_all(rows, {"op": "sdpa", "direction": "forward", "shape": shape}, threads),
-        key=lambda row: row["ratio"],
-        default=None,
-    )
-    if row is None:
+    found = find_all(rows, {"op": "sdpa", "direction": "forward", "shape": shape}, threads)
+    if not found:
         return "not measured"
+    row = min(found, key=lambda row: row["ratio"])
     mark = "" if row["ratio"] >= 1 else " **no**"
-    return f"{row['ratio']:.2f}× ({row['peer']}){mark}"
+    others = "" if len(found) == 3 else f", {len(found)} of 3 measured"
+    return f"{row['ratio']:.2f}× ({row['peer']}{others}){mark}"
 
 
 # Where only a window of keys is seen: op, its shape without the length, and the ratio to reach at length 4096.
@@ -360,12 +358,16 @@ def parts(d):
 
 
 def merge(kept, document):
-    """The ops of `document` replace their own rows; other ops keep theirs, and where they are from."""
-    ops = {row["op"]: render.provenance() for row in document["rows"]}
-    others = [row for row in kept["rows"] if row["op"] not in ops]
+    """The ops of `document` replace their own rows beside the same peer; other rows stay, and where they are from."""
+    source = lambda row: (row["op"], row["peer"])
+    named = lambda row: row["op"] if row["peer"] in ("libtorch", "composition") else f"{row['op']} {row['peer']}"
+    where = {named(row): render.provenance() for row in document["rows"]}
+    replaced = {source(row) for row in document["rows"]}
+    others = [row for row in kept["rows"] if source(row) not in replaced]
     return {
+        **kept,
         **document,
-        "where": dict(sorted({**kept["where"], **ops}.items())),
+        "where": dict(sorted({**kept["where"], **where}.items())),
         "rows": sorted(others + document["rows"], key=lambda row: row["op"]),
     }
 
