@@ -5,7 +5,8 @@
 keras_attention.safetensors holds, for every case, the layer's weights in Keras' layout ("CASE/weights/…"), inputs and masks
 ("CASE/in/…", true = may attend), the output and the attention scores that Keras returns ("CASE/out/…"), and the gradients of
 <output, cotangent> to weights and inputs ("CASE/grad/…"). The cotangent is 0 for queries that query_mask hides: Keras' layers
-differ in what they output there. No query has all of its keys hidden: Keras then attends to all of them alike.
+differ in what they output there. No query has all of its keys hidden: Keras then attends to all of them alike. Heads are
+4 wide, because Keras rounds 1/√width to float32 in any dtype: of 1/2 nothing is lost.
 """
 from make_keras import HERE, write  # first: it chooses the back end
 
@@ -81,19 +82,19 @@ def main():
         attention(f"{name}_causal_masks", make(use_scale=True), both, causal=True)
     attention("concat", layers.Attention(use_scale=True, score_mode="concat"), both)
 
-    heads("heads", layers.MultiHeadAttention(3, 2))
+    heads("heads", layers.MultiHeadAttention(3, 4))
     heads("heads_wide", layers.MultiHeadAttention(3, 4), key_width=5, value_width=7)
-    heads("heads_no_bias", layers.MultiHeadAttention(3, 2, use_bias=False), both)
-    heads("heads_causal", layers.MultiHeadAttention(3, 2), causal=True)
+    heads("heads_no_bias", layers.MultiHeadAttention(3, 4, use_bias=False), both)
+    heads("heads_causal", layers.MultiHeadAttention(3, 4), causal=True)
     pairs = RANDOM.random((B, LQ, LK)) < 0.6
     pairs[:, :, 0] = True
     per_head = RANDOM.random((B, 3, LQ, LK)) < 0.6
     per_head[:, :, :, 0] = True
-    heads("heads_mask", layers.MultiHeadAttention(3, 2), {"attention_mask": pairs})
-    heads("heads_mask_causal", layers.MultiHeadAttention(3, 2), {"attention_mask": pairs, **both}, causal=True)
-    heads("heads_mask_per_head", layers.MultiHeadAttention(3, 2), {"attention_mask": per_head})
-    heads("grouped", layers.GroupQueryAttention(2, 6, 3), both, width=6)
-    heads("grouped_causal", layers.GroupQueryAttention(2, 6, 2), causal=True)
+    heads("heads_mask", layers.MultiHeadAttention(3, 4), {"attention_mask": pairs})
+    heads("heads_mask_causal", layers.MultiHeadAttention(3, 4), {"attention_mask": pairs, **both}, causal=True)
+    heads("heads_mask_per_head", layers.MultiHeadAttention(3, 4), {"attention_mask": per_head})
+    heads("grouped", layers.GroupQueryAttention(4, 6, 3), both, width=6)
+    heads("grouped_causal", layers.GroupQueryAttention(4, 6, 2), causal=True)
     write(HERE / "keras_attention.safetensors", tensors, {})
 
 
