@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -21,6 +22,7 @@ using Json = nlohmann::ordered_json;
 
 struct Request {
   std::vector<std::string> ops;
+  std::string only;
   std::vector<int> threads;
   bool json = false, peers = false, list = false;
   Options options;
@@ -40,32 +42,33 @@ std::vector<Case> chosen_cases(const Request& request) {
     std::erase_if(cases, [&](const Case& c) {
       return std::ranges::find(request.ops, c.op) == request.ops.end();
     });
+  if (!request.only.empty())
+    std::erase_if(cases, [&](const Case& c) { return line_of(c) != request.only; });
+  if (cases.empty())
+    throw CLI::ValidationError("no case '" + request.only + "'; --list names them");
   return cases;
 }
 
-/// The rows of bench/peers/compare.py: whole processes and epochs against Keras, in that folder's
-/// own Python.
-Json peer_rows() {
-  const char* program = std::getenv("ATTEND_PROGRAM");
+/// The rows of a script of bench/peers, which runs in that folder's own Python.
+Json peer_rows(const std::string& script, const std::string& program) {
   const std::string folder = ATTEND_BENCH_FOLDER "/peers";
-  const std::string command = "'" + folder + "/.venv/bin/python' '" + folder +
-                              "/compare.py' --json --program '" +
-                              (program ? program : ATTEND_BENCH_PROGRAM) + "'";
+  const std::string command = "'" + folder + "/.venv/bin/python' '" + folder + "/" + script +
+                              "' --json --program '" + program + "'";
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) throw std::runtime_error("cannot start " + command);
   std::string text;
   char block[4096];
   while (const std::size_t n = std::fread(block, 1, sizeof block, pipe)) text.append(block, n);
   if (pclose(pipe) != 0)
-    throw std::runtime_error(
-        "the Keras side failed (its message is above); bench/peers/README.md sets it up");
+    throw std::runtime_error(script +
+                             " failed (its message is above); bench/peers/README.md sets it up");
   return Json::parse(text).at("rows");
 }
 
 void run(const Request& request) {
   const std::vector<Case> cases = chosen_cases(request);
   if (request.list) {
-    for (const Case& c : cases) std::cout << c.op << '\n';
+    for (const Case& c : cases) std::cout << line_of(c) << '\n';
     return;
   }
   const int most = *std::ranges::max_element(request.threads);
@@ -85,8 +88,13 @@ void run(const Request& request) {
       options.threads = threads;
       add(to_json(measure(c, options)));
     }
-  if (request.peers)
-    for (Json& row : peer_rows()) add(std::move(row));
+  if (request.peers) {
+    const char* program = std::getenv("ATTEND_PROGRAM");
+    const std::string self = std::filesystem::read_symlink("/proc/self/exe");
+    for (Json& row : peer_rows("attention.py", self)) add(std::move(row));
+    for (Json& row : peer_rows("compare.py", program ? program : ATTEND_BENCH_PROGRAM))
+      add(std::move(row));
+  }
   if (request.json) std::cout << document.dump(1) << std::endl;
 }
 
@@ -116,8 +124,9 @@ int main(int argc, char** argv) {
   app.add_flag("--json", request.json,
                "One JSON document on standard output; the table goes to standard error");
   app.add_flag("--peers", request.peers,
-               "Whole processes against Keras too (bench/peers, minutes)");
-  app.add_flag("--list", request.list, "Name the op of every case and stop");
+               "onnxruntime, OpenVINO and whole processes of Keras too (bench/peers, minutes)");
+  app.add_option("--case", request.only, "Only this one, as --list names it");
+  app.add_flag("--list", request.list, "Name every case and stop");
   CLI11_PARSE(app, argc, argv);
   if (request.threads.empty())
     request.threads = {std::max(1, static_cast<int>(std::thread::hardware_concurrency()))};

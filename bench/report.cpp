@@ -104,6 +104,12 @@ Json to_json(const Row& row) {
           {"dropped_runs", row.dropped}};
 }
 
+std::string line_of(const Case& what) {
+  std::string line = what.op + ' ' + name_of(what.direction) + ' ';
+  for (const auto& [name, size] : what.shape) line += name + std::to_string(size) + ' ';
+  return line + name_of(what.dtype);
+}
+
 void print_header(std::ostream& out) {
   out << std::left << std::setw(16) << "op" << std::setw(18) << "direction" << std::setw(36)
       << "shape" << std::setw(9) << "dtype" << std::right << std::setw(8) << "threads"

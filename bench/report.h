@@ -1,6 +1,7 @@
 #pragma once
 #include <iosfwd>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "harness.h"
@@ -12,6 +13,9 @@ namespace attend::bench {
 /// bursts between their own runs).
 nlohmann::ordered_json describe_machine(int threads);
 nlohmann::ordered_json to_json(const Row& row);
+
+/// "sdpa forward B8 H8 L32 D16 float32": names one case, as --list prints it and --case takes it.
+std::string line_of(const Case& what);
 
 /// One line; `header` prints the column names.
 void print_header(std::ostream& out);

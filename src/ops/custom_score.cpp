@@ -131,6 +131,7 @@ variable_list run_custom_backward(const at::Tensor& query, const at::Tensor& key
     using T = decltype(zero);
     CustomHeads<T> heads(query, key, value, o, loops);
     const at::Tensor scratch = pooled_empty(kernels::local_backward_workspace(heads.any()), query.options());
+    const at::Tensor places = pooled_empty(kernels::local_backward_places(heads.any()), query.options().dtype(at::kLong));
     heads.each([&](const kernels::LocalForward<T>& p, std::int64_t row) {
       kernels::LocalBackward<T> q;
       q.forward = p;
@@ -140,6 +141,7 @@ variable_list run_custom_backward(const at::Tensor& query, const at::Tensor& key
       q.grad_key = d_key.template mutable_data_ptr<T>() + row * p.keys * p.width;
       q.grad_value = d_value.template mutable_data_ptr<T>() + row * p.keys * p.value_width;
       q.workspace = scratch.template mutable_data_ptr<T>();
+      q.places = places.mutable_data_ptr<std::int64_t>();
       kernels::local_backward(q);
     });
   });

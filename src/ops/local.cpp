@@ -175,6 +175,9 @@ LocalGradients local_backward_cpu(const OptionalTensor& grad_output,
     const at::Tensor scratch =
         pooled_empty(kernels::local_backward_workspace(a.p), query.options());
     p.workspace = scratch.template mutable_data_ptr<T>();
+    const at::Tensor places =
+        pooled_empty(kernels::local_backward_places(a.p), query.options().dtype(at::kLong));
+    p.places = places.mutable_data_ptr<std::int64_t>();
     kernels::local_backward(p);
   });
   note_fused("attend::local_backward");

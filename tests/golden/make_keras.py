@@ -25,7 +25,7 @@ from keras import layers  # noqa: E402
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell  # noqa: E402
 
 HERE = Path(__file__).parent
-DTYPES = {"float32": "F32", "int64": "I64"}
+DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64", "bool": "BOOL"}
 
 
 def write(path, tensors, metadata):

@@ -54,11 +54,14 @@ void stays_inside(std::int64_t queries, std::int64_t keys, std::int64_t width, s
   q.grad_score_weight = grad_score_weight.data();
   Guarded<T> more(local_backward_workspace(p), offset);
   q.workspace = more.data();
+  Guarded<std::int64_t> places(local_backward_places(p), offset, -1);
+  q.places = places.data();
   local_backward(q);
   for (const Guarded<T>* t :
        {&query, &key, &value, &centre, &score_weight, &output, &weights, &grad_output, &grad_query,
         &grad_key, &grad_value, &grad_centre, &grad_score_weight, &scratch, &more})
     EXPECT_TRUE(t->intact());
+  EXPECT_TRUE(places.intact());
   for (const Guarded<T>* t : {&output, &weights, &grad_query, &grad_key, &grad_value, &grad_centre})
     for (const T x : t->values()) ASSERT_TRUE(std::isfinite(x));
   if (additive) {

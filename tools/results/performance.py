@@ -145,13 +145,15 @@ def value_text(key, value):
     return time_text(value) if key == "ours_ms" else f"{100 * value:.0f} %"
 
 
+def find_all(rows, wanted, threads):
+    """The rows of these properties with this number of threads."""
+    same = lambda row: all(row.get(key) == value for key, value in wanted.items())
+    return [row for row in rows if same(row) and row["threads"] == threads]
+
+
 def find(rows, wanted, threads):
-    """The row of these properties with this number of threads, or None."""
-    for row in rows:
-        same = all(row.get(key) == value for key, value in wanted.items())
-        if same and row["threads"] == threads:
-            return row
-    return None
+    """The first of them, or None."""
+    return next(iter(find_all(rows, wanted, threads)), None)
 
 
 def goals(d):
@@ -182,13 +184,15 @@ def goals(d):
 
 
 def sdpa(d):
-    """Share of the peak and ratio of every SDPA shape beside its goal, and the geometric means."""
+    """Share of the peak and ratio of every SDPA shape beside its goal, the geometric means, and forward beside the best of the
+    peers on every number of threads that was measured."""
     threads = d["machine"]["cores"]
     lines, ratios = [], {"forward": [], "backward": []}
-    for shape, *wanted in SDPA:
+    for shape, *goals_of_shape in SDPA:
         line = [shape_text(shape)]
-        for direction, goal in zip(ratios, wanted):
-            row = find(d["rows"], {"op": "sdpa", "direction": direction, "shape": shape}, threads)
+        for direction, goal in zip(ratios, goals_of_shape):
+            wanted = {"op": "sdpa", "direction": direction, "shape": shape, "peer": "libtorch"}
+            row = find(d["rows"], wanted, threads)
             if row is None:
                 line += ["not measured", ""]
                 continue
@@ -196,15 +200,72 @@ def sdpa(d):
             share = row["fraction_of_peak"]
             mark = "" if share >= goal else " **no**"
             line += [f"{100 * share:.0f} % (≥ {100 * goal:.0f} %){mark}", f"{row['ratio']:.2f}×"]
+        line += [best_peer(d["rows"], shape, n) for n in sorted({1, threads})]
         lines.append(line)
     means = [
         f"{math.prod(r) ** (1 / len(r)):.2f}× (≥ 2.4×)" if r else "not measured"
         for r in ratios.values()
     ]
-    lines.append(["geometric mean over libtorch", "", means[0], "", means[1]])
-    return render.table(
-        ["shape", "forward, of peak", "ratio", "backward, of peak", "ratio"], lines
-    )
+    best = [f"best peer, {n} thread{'s' * (n > 1)}" for n in sorted({1, threads})]
+    lines.append(["geometric mean over libtorch", "", means[0], "", means[1], *("" for _ in best)])
+    header = ["shape", "forward, of peak", "ratio", "backward, of peak", "ratio"]
+    return render.table([*header, *best], lines)
+
+
+def best_peer(rows, shape, threads):
+    """The ratio to the fastest of libtorch, onnxruntime and OpenVINO in forward, and which one that was."""
+    found = find_all(rows, {"op": "sdpa", "direction": "forward", "shape": shape}, threads)
+    if not found:
+        return "not measured"
+    row = min(found, key=lambda row: row["ratio"])
+    mark = "" if row["ratio"] >= 1 else " **no**"
+    others = "" if len(found) == 3 else f", {len(found)} of 3 measured"
+    return f"{row['ratio']:.2f}× ({row['peer']}{others}){mark}"
+
+
+# Where only a window of keys is seen: op, its shape without the length, and the ratio to reach at length 4096.
+WINDOWS = [
+    ("local", {"D": 64, "window": 64}, 10),
+    ("sdpa", {"B": 1, "H": 8, "D": 64, "window": 64}, 10),
+]
+
+
+def windows(d):
+    """Time against length, and the exponent of the line through their logarithms: 1 is linear, 2 what a dense mask costs."""
+    threads = d["machine"]["cores"]
+    lines = []
+    for op, shape, goal in WINDOWS:
+        for direction in ("forward", "backward"):
+            found = [
+                row
+                for row in find_all(d["rows"], {"op": op, "direction": direction}, threads)
+                if {k: v for k, v in row["shape"].items() if k != "L"} == shape
+            ]
+            found.sort(key=lambda row: row["shape"]["L"])
+            lines.append([f"{op} {direction}", *window_cells(found, goal)])
+    header = ["op", "ours, ms at L", "exponent", "peer, ms at L", "exponent"]
+    return render.table([*header, "ratio at L 4096"], lines)
+
+
+def window_cells(rows, goal):
+    if len(rows) < 2:
+        return ["not measured", "", "", "", ""]
+    cells = []
+    for side in ("ours_ms", "peer_ms"):
+        points = [(row["shape"]["L"], row[side]) for row in rows]
+        cells.append(", ".join(f"{length}: {ms:.2f}" for length, ms in points))
+        cells.append(f"{exponent(points):.2f}")
+    at = next((row["ratio"] for row in rows if row["shape"]["L"] == 4096), None)
+    if at is None:
+        return [*cells, "not measured"]
+    return [*cells, f"{at:.1f}× (≥ {goal}×){'' if at >= goal else ' **no**'}"]
+
+
+def exponent(points):
+    """The slope of the least-squares line through (log x, log y)."""
+    xs, ys = ([math.log(p[i]) for p in points] for i in (0, 1))
+    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
+    return sum((a - x) * (b - y) for a, b in zip(xs, ys)) / sum((a - x) ** 2 for a in xs)
 
 
 def shape_text(shape):
@@ -292,18 +353,23 @@ def parts(d):
         "machine": machine(d),
         "goals": goals(d),
         "sdpa": sdpa(d),
+        "windows": windows(d),
         "kernels": kernels(d),
         "processes": processes(d),
     }
 
 
 def merge(kept, document):
-    """The ops of `document` replace their own rows; other ops keep theirs, and where they are from."""
-    ops = {row["op"]: render.provenance() for row in document["rows"]}
-    others = [row for row in kept["rows"] if row["op"] not in ops]
+    """The ops of `document` replace their own rows beside the same peer; other rows stay, and where they are from."""
+    source = lambda row: (row["op"], row["peer"])
+    named = lambda row: row["op"] if row["peer"] in ("libtorch", "composition") else f"{row['op']} {row['peer']}"
+    where = {named(row): render.provenance() for row in document["rows"]}
+    replaced = {source(row) for row in document["rows"]}
+    others = [row for row in kept["rows"] if source(row) not in replaced]
     return {
+        **kept,
         **document,
-        "where": dict(sorted({**kept["where"], **ops}.items())),
+        "where": dict(sorted({**kept["where"], **where}.items())),
         "rows": sorted(others + document["rows"], key=lambda row: row["op"]),
     }
 

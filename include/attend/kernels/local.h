@@ -65,14 +65,20 @@ struct LocalBackward {
   T* grad_centre = nullptr;                      // [B,Lq]; not written with spans
   T* grad_score_weight = nullptr;                // [D]; null without score_weight
   T* workspace = nullptr;                        // local_backward_workspace elements
+  std::int64_t* places = nullptr;                // local_backward_places elements: scratch too
 };
 
 /// Elements of scratch: two numbers for every query and key in its window, O(B Lq window).
 template <class T>
 std::int64_t local_backward_workspace(const LocalForward<T>& p);
 
-/// Cost: 6 D + 4 Dv operations for every query and key in its window. Keys are dealt out in blocks, each of which looks through
-/// all windows of its row for those that meet it. No allocation; the bits do not depend on the number of threads.
+/// One number for every query, and one for every block of keys.
+template <class T>
+std::int64_t local_backward_places(const LocalForward<T>& p);
+
+/// Cost: 6 D + 4 Dv operations for every query and key in its window. Keys are dealt out in blocks, each of which looks at the
+/// queries whose windows begin in it or at most one window before it: O(Lq window) in all, wherever the centres lie.
+/// No allocation; the bits do not depend on the number of threads.
 void local_backward(const LocalBackward<float>& p);
 void local_backward(const LocalBackward<double>& p);
 

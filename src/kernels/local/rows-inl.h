@@ -247,9 +247,12 @@ class LocalKeyGradients {
     std::fill_n(q_.grad_value + (b_ * p_.keys + first_) * p_.value_width, (last_ - first_) * p_.value_width, T(0));
     std::int64_t found = 0, queries[kLocalTogether];
     KeySpan windows[kLocalTogether];
-    for (std::int64_t i = 0; i < p_.queries; ++i) {
+    const LocalOrder<T> order(q_, b_);
+    const std::int64_t farthest = std::max<std::int64_t>(0, first_ - span_ + 1);   // where a window that reaches first_ may begin
+    for (std::int64_t at = order.first[farthest / kLocalKeys]; at < order.first[first_ / kLocalKeys + 1]; ++at) {
+      const std::int64_t i = order.query[at];
       const KeySpan w = local_window(p_, b_, i);
-      if (w.count == 0 || w.begin >= last_ || w.end() <= first_) continue;
+      if (w.end() <= first_) continue;
       queries[found] = i, windows[found++] = w;
       if (found == kLocalTogether) add(queries, windows, found), found = 0;
     }

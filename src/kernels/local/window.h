@@ -27,6 +27,40 @@ KeySpan local_window(const LocalForward<T>& p, std::int64_t b, std::int64_t i) {
   return {begin, end - begin};
 }
 
+/// Blocks of keys in a row: one task of backward's second pass each.
+template <class T>
+std::int64_t local_key_blocks(const LocalForward<T>& p) {
+  return (p.keys + kLocalKeys - 1) / kLocalKeys;
+}
+
+/// Queries of a row by the block of keys in which their window begins, ascending in each block; a counting sort. Queries without
+/// keys are in none.
+template <class T>
+struct LocalOrder {
+  LocalOrder(const LocalBackward<T>& q, std::int64_t b)
+      : forward(q.forward), row(b), blocks(local_key_blocks(q.forward)), query(q.places + b * (q.forward.queries + blocks + 1)),
+        first(query + q.forward.queries) {}
+
+  void sort() const {
+    std::fill_n(first, blocks + 1, std::int64_t(0));
+    each([&](std::int64_t, std::int64_t block) { ++first[block]; });
+    for (std::int64_t block = 0; block < blocks; ++block) first[block + 1] += first[block];
+    each([&](std::int64_t i, std::int64_t block) { query[--first[block]] = i; });
+  }
+
+  const LocalForward<T>& forward;
+  std::int64_t row, blocks;
+  std::int64_t* query;   // [Lq]
+  std::int64_t* first;   // [blocks + 1]: those of block k are query[first[k]] … query[first[k + 1] − 1]
+
+ private:
+  template <class Act>
+  void each(const Act& act) const {   // from the last, so that placing from the end leaves them ascending
+    for (std::int64_t i = forward.queries - 1; i >= 0; --i)
+      if (const KeySpan w = local_window(forward, row, i); w.count > 0) act(i, w.begin / kLocalKeys);
+  }
+};
+
 /// The longest window there can be.
 template <class T>
 std::int64_t local_span(const LocalForward<T>& p) {
