@@ -27,10 +27,19 @@ struct Gemm {
   std::int64_t c_row = 0;
   const T* bias = nullptr;  // [columns], or null
   GemmFinish finish = GemmFinish::kNone;
+  const T* packed =
+      nullptr;  // gemm_pack of the same b, columns and depth, or null: b is packed here
   T* workspace = nullptr;
 };
 template <class T>
 void gemm(const Gemm<T>& p);
+
+/// Lays b out as the product reads it, for many products with the same b: `packed` holds gemm_packed_size(p) elements,
+/// 64-byte aligned. Only b, columns and depth of p are used. The layout is the running SIMD target's.
+template <class T>
+void gemm_pack(const Gemm<T>& p, T* packed);
+template <class T>
+std::int64_t gemm_packed_size(const Gemm<T>& p);
 
 /// Elements of workspace that gemm needs for these sizes.
 template <class T>

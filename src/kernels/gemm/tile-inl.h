@@ -105,36 +105,64 @@ HWY_INLINE void gemm_tile(const T* HWY_RESTRICT a, const T* HWY_RESTRICT b, std:
 
 /// Packs the panels first … last − 1 of b, whole depth: [stretch][panel][k][column].
 template <class T>
-void gemm_pack_b(const Gemm<T>& p, const GemmPlan& plan, std::int64_t first, std::int64_t last) {
+void gemm_pack_b(const Gemm<T>& p, const GemmPlan& plan, std::int64_t first, std::int64_t last,
+                 T* packed) {
   constexpr std::int64_t NR = kGemmColumns<T>;
   for (std::int64_t s = 0; s < plan.stretches; ++s) {
     const std::int64_t k = plan.start(s), depth = plan.start(s + 1) - k;
     for (std::int64_t panel = first; panel < last; ++panel)
       gemm_pack<static_cast<int>(NR)>(p.b + k * p.b_depth + panel * NR * p.b_column, p.b_column,
                                       p.b_depth, std::min(NR, p.columns - panel * NR), depth,
-                                      p.workspace + plan.b_panels * NR * k + panel * NR * depth);
+                                      packed + plan.b_panels * NR * k + panel * NR * depth);
   }
+}
+
+/// Packs the row panels first … last − 1 of a over stretch s: [panel][k][row].
+template <class T>
+void gemm_pack_a(const Gemm<T>& p, const GemmPlan& plan, std::int64_t s, std::int64_t first,
+                 std::int64_t last, T* packed) {
+  constexpr std::int64_t MR = kGemmRows;
+  const std::int64_t k = plan.start(s), depth = plan.start(s + 1) - k;
+  for (std::int64_t i = first; i < last; ++i)
+    gemm_pack<kGemmRows>(p.a + i * MR * p.a_row + k * p.a_depth, p.a_row, p.a_depth,
+                         std::min(MR, p.rows - i * MR), depth, packed + (i - first) * MR * depth);
+}
+
+/// Tile (i, j) of c over stretch s, from a's panel i and all of b, packed.
+template <class T>
+HWY_INLINE void gemm_place(const Gemm<T>& p, const GemmPlan& plan, std::int64_t s, std::int64_t i,
+                           std::int64_t j, const T* a) {
+  constexpr std::int64_t NR = kGemmColumns<T>, MR = kGemmRows;
+  const std::int64_t k = plan.start(s), depth = plan.start(s + 1) - k;
+  gemm_tile(a, p.packed + plan.b_panels * NR * k + j * NR * depth, depth,
+            GemmPlace<T>{p.c + i * MR * p.c_row + j * NR, p.c_row, std::min(MR, p.rows - i * MR),
+                         std::min(NR, p.columns - j * NR), s == 0, s + 1 == plan.stretches,
+                         p.bias ? p.bias + j * NR : nullptr, p.finish});
 }
 
 /// The row panels first … last − 1 of c; `scratch` holds as many panels of a over one stretch.
 template <class T>
 void gemm_rows(const Gemm<T>& p, const GemmPlan& plan, std::int64_t first, std::int64_t last,
                T* scratch) {
-  constexpr std::int64_t NR = kGemmColumns<T>, MR = kGemmRows;
   for (std::int64_t s = 0; s < plan.stretches; ++s) {
-    const std::int64_t k = plan.start(s), depth = plan.start(s + 1) - k;
-    for (std::int64_t i = first; i < last; ++i)
-      gemm_pack<kGemmRows>(p.a + i * MR * p.a_row + k * p.a_depth, p.a_row, p.a_depth,
-                           std::min(MR, p.rows - i * MR), depth,
-                           scratch + (i - first) * MR * depth);
+    const std::int64_t panel = kGemmRows * (plan.start(s + 1) - plan.start(s));
+    gemm_pack_a(p, plan, s, first, last, scratch);
     for (std::int64_t j = 0; j < plan.b_panels; ++j)
       for (std::int64_t i = first; i < last; ++i)
-        gemm_tile(
-            scratch + (i - first) * MR * depth,
-            p.workspace + plan.b_panels * NR * k + j * NR * depth, depth,
-            GemmPlace<T>{p.c + i * MR * p.c_row + j * NR, p.c_row, std::min(MR, p.rows - i * MR),
-                         std::min(NR, p.columns - j * NR), s == 0, s + 1 == plan.stretches,
-                         p.bias ? p.bias + j * NR : nullptr, p.finish});
+        gemm_place(p, plan, s, i, j, scratch + (i - first) * panel);
+  }
+}
+
+/// The column panels first … last − 1 of c; `a` holds all of a, packed stretch after stretch.
+template <class T>
+void gemm_columns(const Gemm<T>& p, const GemmPlan& plan, std::int64_t first, std::int64_t last,
+                  const T* a) {
+  for (std::int64_t s = 0; s < plan.stretches; ++s) {
+    const std::int64_t panel = kGemmRows * (plan.start(s + 1) - plan.start(s));
+    const T* const stretch = a + plan.start(s) * plan.a_panels * kGemmRows;
+    for (std::int64_t j = first; j < last; ++j)
+      for (std::int64_t i = 0; i < plan.a_panels; ++i)
+        gemm_place(p, plan, s, i, j, stretch + i * panel);
   }
 }
 
