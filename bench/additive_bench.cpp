@@ -23,15 +23,19 @@ struct Problem {
     keys = c.prepared ? prepare_additive_keys(key) : AdditiveKeys{key, {}};
   }
   at::Tensor ours() const { return std::get<0>(additive(query, keys, value, score_weight)); }
-  at::Tensor theirs() const { return std::get<0>(compose::additive(query, key, value, score_weight)); }
+  at::Tensor theirs() const {
+    return std::get<0>(compose::additive(query, key, value, score_weight));
+  }
   void backward(const at::Tensor& from) const {
-    torch::autograd::grad({from}, {query, key, value, score_weight}, {cotangent}, /*retain_graph=*/true);
+    torch::autograd::grad({from}, {query, key, value, score_weight}, {cotangent},
+                          /*retain_graph=*/true);
   }
   at::Tensor query, key, value, score_weight, cotangent;
   AdditiveKeys keys;
 };
 
-std::function<void()> one_side(const std::shared_ptr<Problem>& p, at::Tensor (Problem::*f)() const, Direction direction) {
+std::function<void()> one_side(const std::shared_ptr<Problem>& p, at::Tensor (Problem::*f)() const,
+                               Direction direction) {
   switch (direction) {
     case Direction::kForward:
       return [p, f] {
@@ -47,18 +51,23 @@ std::function<void()> one_side(const std::shared_ptr<Problem>& p, at::Tensor (Pr
 
 Case make_case(const AdditiveCase& c, Direction direction) {
   const double pairs = static_cast<double>(c.batch * c.queries * c.keys);
-  const bool forward = direction != Direction::kBackward, backward = direction != Direction::kForward;
+  const bool forward = direction != Direction::kBackward,
+             backward = direction != Direction::kForward;
   Case row;
   row.op = "additive";
   row.direction = direction;
-  row.shape = {{"B", c.batch}, {"Lq", c.queries}, {"Lk", c.keys}, {"A", c.width}, {"Dv", c.value_width}};
+  row.shape = {
+      {"B", c.batch}, {"Lq", c.queries}, {"Lk", c.keys}, {"A", c.width}, {"Dv", c.value_width}};
   if (c.prepared) row.shape.emplace_back("prepared", 1);
   row.peer = "composition";
   // Multiplications and additions of the separable form, a division counted as one operation: 4.5 for a tanh forward and
   // 8.5 backward; the products with the values beside them. So ms → G tanh/s is B Lq Lk A / ms / 1e6.
   const auto width = static_cast<double>(c.width), value = static_cast<double>(c.value_width);
-  row.flops = pairs * ((forward ? 4.5 * width + 2 * value : 0) + (backward ? 8.5 * width + 4 * value : 0));
-  const double inputs = static_cast<double>(c.batch) * static_cast<double>((c.queries + c.keys) * c.width + c.keys * c.value_width);
+  row.flops =
+      pairs * ((forward ? 4.5 * width + 2 * value : 0) + (backward ? 8.5 * width + 4 * value : 0));
+  const double inputs =
+      static_cast<double>(c.batch) *
+      static_cast<double>((c.queries + c.keys) * c.width + c.keys * c.value_width);
   row.bytes = 4 * inputs * ((forward ? 1 : 0) + (backward ? 2 : 0));
   row.prepare = [=] {
     const auto p = std::make_shared<Problem>(c);
@@ -70,7 +79,8 @@ Case make_case(const AdditiveCase& c, Direction direction) {
 const Registration kRegistration{[] {
   std::vector<Case> rows;
   for (const AdditiveCase& c : kAdditiveCases)
-    for (const Direction d : {Direction::kForward, Direction::kBackward, Direction::kForwardBackward})
+    for (const Direction d :
+         {Direction::kForward, Direction::kBackward, Direction::kForwardBackward})
       rows.push_back(make_case(c, d));
   return rows;
 }};

@@ -18,7 +18,9 @@ using Write = decltype(&filterbank_write);
 
 struct FilterbankProblem {
   explicit FilterbankProblem(const FilterbankCase& c) : sizes(c) {
-    const auto make = [](at::IntArrayRef shape, double scale) { return at::randn(shape).mul_(scale); };
+    const auto make = [](at::IntArrayRef shape, double scale) {
+      return at::randn(shape).mul_(scale);
+    };
     image = make({c.batch, 2 * c.channels, c.height, c.width}, 1).set_requires_grad(true);
     patch = make({c.batch, c.channels, c.filters, c.filters}, 1).set_requires_grad(true);
     window = make({c.batch, 5}, 0.3).set_requires_grad(true);
@@ -35,7 +37,8 @@ struct FilterbankProblem {
 };
 
 template <class Op>
-std::function<void()> one_side(const std::shared_ptr<FilterbankProblem>& p, Op f, Direction direction) {
+std::function<void()> one_side(const std::shared_ptr<FilterbankProblem>& p, Op f,
+                               Direction direction) {
   if (direction == Direction::kForward)
     return [p, f] {
       const at::NoGradGuard off;
@@ -45,11 +48,16 @@ std::function<void()> one_side(const std::shared_ptr<FilterbankProblem>& p, Op f
 }
 
 template <class Op>
-Case make_case(const char* name, Op ours, Op composed, const FilterbankCase& c, Direction direction) {
+Case make_case(const char* name, Op ours, Op composed, const FilterbankCase& c,
+               Direction direction) {
   Case row;
   row.op = name;
   row.direction = direction;
-  row.shape = {{"B", c.batch}, {"C", c.channels}, {"height", c.height}, {"width", c.width}, {"N", c.filters}};
+  row.shape = {{"B", c.batch},
+               {"C", c.channels},
+               {"height", c.height},
+               {"width", c.width},
+               {"N", c.filters}};
   row.peer = "composition";
   row.prepare = [=] {
     const auto p = std::make_shared<FilterbankProblem>(c);
@@ -62,8 +70,10 @@ const Registration kRegistration{[] {
   std::vector<Case> rows;
   for (const Direction d : {Direction::kForward, Direction::kForwardBackward})
     for (const FilterbankCase& c : kFilterbankCases) {
-      rows.push_back(make_case<Read>("filterbank_read", &filterbank_read, &compose::filterbank_read, c, d));
-      rows.push_back(make_case<Write>("filterbank_write", &filterbank_write, &compose::filterbank_write, c, d));
+      rows.push_back(
+          make_case<Read>("filterbank_read", &filterbank_read, &compose::filterbank_read, c, d));
+      rows.push_back(make_case<Write>("filterbank_write", &filterbank_write,
+                                      &compose::filterbank_write, c, d));
     }
   return rows;
 }};

@@ -38,18 +38,22 @@ struct GruProblem {
   at::Tensor output(GruSide side) const {
     const auto& p = inputs;
     if (side == GruSide::kTorch)
-      return std::get<0>(at::gru(p[0], state, {p[1], p[2], p[3], p[4]}, true, 1, 0.0, true, false, true));
+      return std::get<0>(
+          at::gru(p[0], state, {p[1], p[2], p[3], p[4]}, true, 1, 0.0, true, false, true));
     const auto f = side == GruSide::kOurs ? &gru : &compose::gru;
     return std::get<0>(f(p[0], p[1], p[2], p[3], p[4], with));
   }
-  void backward(const at::Tensor& from) const { torch::autograd::grad({from}, inputs, {cotangent}, /*retain_graph=*/true); }
+  void backward(const at::Tensor& from) const {
+    torch::autograd::grad({from}, inputs, {cotangent}, /*retain_graph=*/true);
+  }
 
   std::vector<at::Tensor> inputs;
   at::Tensor state, cotangent;
   GruOptions with;
 };
 
-std::function<void()> gru_side(const std::shared_ptr<GruProblem>& p, GruSide side, Direction direction) {
+std::function<void()> gru_side(const std::shared_ptr<GruProblem>& p, GruSide side,
+                               Direction direction) {
   if (direction == Direction::kForwardBackward) return [p, side] { p->backward(p->output(side)); };
   if (direction == Direction::kBackward) return [p, kept = p->output(side)] { p->backward(kept); };
   return [p, side] {
@@ -64,8 +68,11 @@ Case gru_case(const LstmCase& c, Direction direction, bool cho = false) {
   row.direction = direction;
   row.shape = {{"B", c.batch}, {"T", c.time}, {"I", c.input}, {"H", c.hidden}};
   row.peer = cho ? "composition" : "libtorch";
-  const double forward = 6.0 * static_cast<double>(c.batch * c.time * c.hidden * (c.input + c.hidden));
-  row.flops = forward * (direction == Direction::kForward ? 1 : direction == Direction::kBackward ? 2 : 3);
+  const double forward =
+      6.0 * static_cast<double>(c.batch * c.time * c.hidden * (c.input + c.hidden));
+  row.flops = forward * (direction == Direction::kForward    ? 1
+                         : direction == Direction::kBackward ? 2
+                                                             : 3);
   row.prepare = [=] {
     const auto p = std::make_shared<GruProblem>(c, cho);
     return Runs{gru_side(p, GruSide::kOurs, direction),
@@ -77,9 +84,11 @@ Case gru_case(const LstmCase& c, Direction direction, bool cho = false) {
 const Registration kRegistration{[] {
   std::vector<Case> rows;
   for (const LstmCase& c : kLstmCases)
-    for (const Direction d : {Direction::kForward, Direction::kBackward, Direction::kForwardBackward})
+    for (const Direction d :
+         {Direction::kForward, Direction::kBackward, Direction::kForwardBackward})
       rows.push_back(gru_case(c, d));
-  for (const std::size_t i : {0, 1}) rows.push_back(gru_case(kLstmCases[i], Direction::kForwardBackward, /*cho=*/true));
+  for (const std::size_t i : {0, 1})
+    rows.push_back(gru_case(kLstmCases[i], Direction::kForwardBackward, /*cho=*/true));
   return rows;
 }};
 

@@ -30,7 +30,7 @@ struct Problem {
     weight_ih = leaf(at::randn({4 * c.hidden, c.input}, options).mul_(scale));
     weight_hh = leaf(at::randn({4 * c.hidden, c.hidden}, options).mul_(scale));
     bias = leaf(at::randn({4 * c.hidden}, options));
-    second_bias = at::zeros({4 * c.hidden}, options);   // libtorch has two; only one learns here
+    second_bias = at::zeros({4 * c.hidden}, options);  // libtorch has two; only one learns here
     state = at::zeros({1, c.batch, c.hidden}, options);
     cotangent = at::randn({c.batch, c.time, c.hidden}, options);
     if (!masks) return;
@@ -40,8 +40,8 @@ struct Problem {
 
   at::Tensor output(Layer layer) const {
     if (layer == Layer::kTorch)
-      return std::get<0>(at::lstm(input, {state, state}, {weight_ih, weight_hh, bias, second_bias}, true, 1, 0.0, true,
-                                  false, true));
+      return std::get<0>(at::lstm(input, {state, state}, {weight_ih, weight_hh, bias, second_bias},
+                                  true, 1, 0.0, true, false, true));
     const auto f = layer == Layer::kOurs ? &lstm : &compose::lstm;
     return std::get<0>(f(input, weight_ih, weight_hh, bias, with));
   }
@@ -50,14 +50,16 @@ struct Problem {
     output(layer);
   }
   void backward(const at::Tensor& from) const {
-    torch::autograd::grad({from}, {input, weight_ih, weight_hh, bias}, {cotangent}, /*retain_graph=*/true);
+    torch::autograd::grad({from}, {input, weight_ih, weight_hh, bias}, {cotangent},
+                          /*retain_graph=*/true);
   }
 
   at::Tensor input, weight_ih, weight_hh, bias, second_bias, state, cotangent;
   LstmOptions with;
 };
 
-std::function<void()> one_side(const std::shared_ptr<Problem>& p, Layer layer, Direction direction) {
+std::function<void()> one_side(const std::shared_ptr<Problem>& p, Layer layer,
+                               Direction direction) {
   switch (direction) {
     case Direction::kForward:
       return [p, layer] { p->forward(layer); };
@@ -72,14 +74,22 @@ std::function<void()> one_side(const std::shared_ptr<Problem>& p, Layer layer, D
 class Kernels {
  public:
   explicit Kernels(const std::shared_ptr<Problem>& p)
-      : p_(p), plan_({p->input.size(0), p->input.size(1), p->input.size(2), p->weight_hh.size(1)}, nullptr, false, threads()),
-        output_(p->cotangent.size(0) * p->cotangent.size(1) * p->cotangent.size(2)), input_(p->input.numel()),
-        weight_ih_(p->weight_ih.numel()), weight_hh_(p->weight_hh.numel()), bias_(p->bias.numel()),
-        h_(p->state.numel()), c_(p->state.numel()), saved_(plan_.saved_size()),
+      : p_(p),
+        plan_({p->input.size(0), p->input.size(1), p->input.size(2), p->weight_hh.size(1)}, nullptr,
+              false, threads()),
+        output_(p->cotangent.size(0) * p->cotangent.size(1) * p->cotangent.size(2)),
+        input_(p->input.numel()),
+        weight_ih_(p->weight_ih.numel()),
+        weight_hh_(p->weight_hh.numel()),
+        bias_(p->bias.numel()),
+        h_(p->state.numel()),
+        c_(p->state.numel()),
+        saved_(plan_.saved_size()),
         workspace_(std::max(plan_.forward_workspace_size(true), plan_.backward_workspace_size())) {}
 
   void run() {
-    const std::int64_t steps = p_->input.size(1), input = p_->input.size(2), hidden = p_->weight_hh.size(1);
+    const std::int64_t steps = p_->input.size(1), input = p_->input.size(2),
+                       hidden = p_->weight_hh.size(1);
     kernels::LstmForward<float> f;
     f.weights.weight_ih = p_->weight_ih.const_data_ptr<float>();
     f.weights.weight_hh = p_->weight_hh.const_data_ptr<float>();
@@ -94,7 +104,8 @@ class Kernels {
     b.grad_output = {p_->cotangent.const_data_ptr<float>(), steps * hidden, hidden};
     b.saved = saved_.data(), b.workspace = workspace_.data();
     b.grad_input = {input_.data(), steps * input, input};
-    b.grad_weight_ih = weight_ih_.data(), b.grad_weight_hh = weight_hh_.data(), b.grad_bias = bias_.data();
+    b.grad_weight_ih = weight_ih_.data(), b.grad_weight_hh = weight_hh_.data(),
+    b.grad_bias = bias_.data();
     kernels::lstm_backward(plan_, b);
   }
 
@@ -104,22 +115,28 @@ class Kernels {
   std::vector<float> output_, input_, weight_ih_, weight_hh_, bias_, h_, c_, saved_, workspace_;
 };
 
-Case make_case(const LstmCase& c, Direction direction, Dtype dtype, const char* op, const char* peer) {
+Case make_case(const LstmCase& c, Direction direction, Dtype dtype, const char* op,
+               const char* peer) {
   Case row;
   row.op = op;
   row.direction = direction;
   row.shape = {{"B", c.batch}, {"T", c.time}, {"I", c.input}, {"H", c.hidden}};
   row.dtype = dtype;
   row.peer = peer;
-  const double forward = 8.0 * static_cast<double>(c.batch * c.time * c.hidden * (c.input + c.hidden));
-  row.flops = forward * (direction == Direction::kForward ? 1 : direction == Direction::kBackward ? 2 : 3);
+  const double forward =
+      8.0 * static_cast<double>(c.batch * c.time * c.hidden * (c.input + c.hidden));
+  row.flops = forward * (direction == Direction::kForward    ? 1
+                         : direction == Direction::kBackward ? 2
+                                                             : 3);
   return row;
 }
 
 Case layer_case(const LstmCase& c, Direction direction, Dtype dtype, bool masks = false) {
-  Case row = make_case(c, direction, dtype, masks ? "lstm_masks" : "lstm", masks ? "composition" : "libtorch");
+  Case row = make_case(c, direction, dtype, masks ? "lstm_masks" : "lstm",
+                       masks ? "composition" : "libtorch");
   row.prepare = [=] {
-    const auto p = std::make_shared<Problem>(c, dtype == Dtype::kFloat ? at::kFloat : at::kDouble, masks);
+    const auto p =
+        std::make_shared<Problem>(c, dtype == Dtype::kFloat ? at::kFloat : at::kDouble, masks);
     const Layer peer = masks ? Layer::kComposition : Layer::kTorch;
     return Runs{one_side(p, Layer::kOurs, direction), one_side(p, peer, direction)};
   };
@@ -127,11 +144,13 @@ Case layer_case(const LstmCase& c, Direction direction, Dtype dtype, bool masks 
 }
 
 Case kernel_case(const LstmCase& c) {
-  Case row = make_case(c, Direction::kForwardBackward, Dtype::kFloat, "lstm_kernels", "attend::lstm");
+  Case row =
+      make_case(c, Direction::kForwardBackward, Dtype::kFloat, "lstm_kernels", "attend::lstm");
   row.prepare = [c] {
     const auto p = std::make_shared<Problem>(c, at::kFloat, false);
     const auto kernels = std::make_shared<Kernels>(p);
-    return Runs{[kernels] { kernels->run(); }, one_side(p, Layer::kOurs, Direction::kForwardBackward)};
+    return Runs{[kernels] { kernels->run(); },
+                one_side(p, Layer::kOurs, Direction::kForwardBackward)};
   };
   return row;
 }
@@ -139,10 +158,12 @@ Case kernel_case(const LstmCase& c) {
 const Registration kRegistration{[] {
   std::vector<Case> rows;
   for (const LstmCase& c : kLstmCases)
-    for (const Direction d : {Direction::kForward, Direction::kBackward, Direction::kForwardBackward})
+    for (const Direction d :
+         {Direction::kForward, Direction::kBackward, Direction::kForwardBackward})
       rows.push_back(layer_case(c, d, Dtype::kFloat));
   rows.push_back(layer_case(kLstmCases[0], Direction::kForwardBackward, Dtype::kDouble));
-  rows.push_back(layer_case(kLstmCases[0], Direction::kForwardBackward, Dtype::kFloat, /*masks=*/true));
+  rows.push_back(
+      layer_case(kLstmCases[0], Direction::kForwardBackward, Dtype::kFloat, /*masks=*/true));
   rows.push_back(kernel_case(kLstmCases[0]));
   rows.push_back(kernel_case(kLstmCases[1]));
   return rows;

@@ -22,21 +22,32 @@ constexpr double kDropout = 0.1;
 /// Inputs of a case, and its options in both conventions.
 struct Problem {
   explicit Problem(const SdpaCase& c) {
-    const auto make = [&] { return at::randn({c.batch, c.heads, c.length, c.width}).set_requires_grad(true); };
+    const auto make = [&] {
+      return at::randn({c.batch, c.heads, c.length, c.width}).set_requires_grad(true);
+    };
     query = make(), key = make(), value = make();
     cotangent = at::randn({c.batch, c.heads, c.length, c.width});
     const at::Tensor place = at::arange(c.length, at::kLong);
-    const at::Tensor ahead = place.unsqueeze(0) - place.unsqueeze(1);   // key − query
+    const at::Tensor ahead = place.unsqueeze(0) - place.unsqueeze(1);  // key − query
     switch (c.variant) {
-      case SdpaVariant::kPlain: break;
-      case SdpaVariant::kCausal: options.causal = true; break;
-      case SdpaVariant::kDropout: options.dropout = kDropout; break;
-      case SdpaVariant::kWeights: options.need_weights = true; break;
+      case SdpaVariant::kPlain:
+        break;
+      case SdpaVariant::kCausal:
+        options.causal = true;
+        break;
+      case SdpaVariant::kDropout:
+        options.dropout = kDropout;
+        break;
+      case SdpaVariant::kWeights:
+        options.need_weights = true;
+        break;
       case SdpaVariant::kHalfLengths:
         options.key_lengths = at::full({c.batch}, c.length / 2, at::kLong);
         mask = place.lt(c.length / 2).expand({c.batch, 1, c.length, c.length});
         break;
-      case SdpaVariant::kMask: options.mask = mask = ahead.le(0); break;
+      case SdpaVariant::kMask:
+        options.mask = mask = ahead.le(0);
+        break;
       case SdpaVariant::kWindow:
         options.window_left = kSdpaWindow / 2, options.window_right = kSdpaWindow / 2 - 1;
         mask = ahead.ge(-options.window_left).logical_and(ahead.le(options.window_right));
@@ -45,9 +56,11 @@ struct Problem {
   }
   at::Tensor ours() const { return std::get<0>(sdpa(query, key, value, options)); }
   at::Tensor theirs() const {
-    if (options.need_weights) return std::get<0>(compose::sdpa(query, key, value, options));   // PyTorch's returns none
+    if (options.need_weights)
+      return std::get<0>(compose::sdpa(query, key, value, options));  // PyTorch's returns none
     const auto given = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
-    return at::scaled_dot_product_attention(query, key, value, given, options.dropout, options.causal);
+    return at::scaled_dot_product_attention(query, key, value, given, options.dropout,
+                                            options.causal);
   }
   void backward(const at::Tensor& from) const {
     torch::autograd::grad({from}, {query, key, value}, {cotangent}, /*retain_graph=*/true);
@@ -73,27 +86,40 @@ double keys_of(const SdpaCase& c) {
   switch (c.variant) {
     case SdpaVariant::kCausal:
     case SdpaVariant::kHalfLengths:
-    case SdpaVariant::kMask: return length / 2;
-    case SdpaVariant::kWindow: return kSdpaWindow;
-    default: return length;
+    case SdpaVariant::kMask:
+      return length / 2;
+    case SdpaVariant::kWindow:
+      return kSdpaWindow;
+    default:
+      return length;
   }
 }
 
 void name_variant(const SdpaCase& c, Case& row) {
-  const auto name = [&](const char* what, std::int64_t value) { row.shape.emplace_back(what, value); };
+  const auto name = [&](const char* what, std::int64_t value) {
+    row.shape.emplace_back(what, value);
+  };
   switch (c.variant) {
-    case SdpaVariant::kPlain: break;
-    case SdpaVariant::kCausal: return name("causal", 1);
-    case SdpaVariant::kDropout: return name("dropout", 1);
-    case SdpaVariant::kWeights: return name("weights", 1);
-    case SdpaVariant::kHalfLengths: return name("lengths", c.length / 2);
-    case SdpaVariant::kMask: return name("mask", 1);
-    case SdpaVariant::kWindow: return name("window", kSdpaWindow);
+    case SdpaVariant::kPlain:
+      break;
+    case SdpaVariant::kCausal:
+      return name("causal", 1);
+    case SdpaVariant::kDropout:
+      return name("dropout", 1);
+    case SdpaVariant::kWeights:
+      return name("weights", 1);
+    case SdpaVariant::kHalfLengths:
+      return name("lengths", c.length / 2);
+    case SdpaVariant::kMask:
+      return name("mask", 1);
+    case SdpaVariant::kWindow:
+      return name("window", kSdpaWindow);
   }
 }
 
 Case make_case(const SdpaCase& c, Direction direction) {
-  const auto queries = static_cast<double>(c.batch * c.heads * c.length), width = static_cast<double>(c.width);
+  const auto queries = static_cast<double>(c.batch * c.heads * c.length),
+             width = static_cast<double>(c.width);
   const bool forward = direction == Direction::kForward;
   Case row;
   row.op = "sdpa";
@@ -101,7 +127,8 @@ Case make_case(const SdpaCase& c, Direction direction) {
   row.shape = {{"B", c.batch}, {"H", c.heads}, {"L", c.length}, {"D", c.width}};
   name_variant(c, row);
   row.peer = c.variant == SdpaVariant::kWeights ? "composition" : "libtorch";
-  row.flops = queries * keys_of(c) * width * (forward ? 4 : 10);   // two products forward, five backward
+  row.flops =
+      queries * keys_of(c) * width * (forward ? 4 : 10);  // two products forward, five backward
   row.bytes = queries * width * 4 * (forward ? 4 : 8);
   row.prepare = [=] {
     const auto p = std::make_shared<Problem>(c);
@@ -114,7 +141,8 @@ const Registration kRegistration{[] {
   std::vector<Case> rows;
   for (const Direction d : {Direction::kForward, Direction::kBackward})
     for (const SdpaCase& c : kSdpaCases)
-      if (d == Direction::kForward || c.variant != SdpaVariant::kWeights) rows.push_back(make_case(c, d));   // same backward
+      if (d == Direction::kForward || c.variant != SdpaVariant::kWeights)
+        rows.push_back(make_case(c, d));  // same backward
   return rows;
 }};
 

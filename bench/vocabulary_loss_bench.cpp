@@ -22,19 +22,25 @@ constexpr double kSmoothing = 0.1;
 struct VocabularyProblem {
   explicit VocabularyProblem(const VocabularyCase& c) {
     input = at::randn({c.rows, c.channels}).set_requires_grad(true);
-    weight = at::randn({c.words, c.channels}).div_(std::sqrt(static_cast<double>(c.channels))).set_requires_grad(true);
+    weight = at::randn({c.words, c.channels})
+                 .div_(std::sqrt(static_cast<double>(c.channels)))
+                 .set_requires_grad(true);
     target = at::randint(c.words, {c.rows}, at::kLong);
   }
-  at::Tensor ours() const { return vocabulary_loss(input, weight, {}, target, {.label_smoothing = kSmoothing}); }
+  at::Tensor ours() const {
+    return vocabulary_loss(input, weight, {}, target, {.label_smoothing = kSmoothing});
+  }
   at::Tensor theirs() const {
-    return at::cross_entropy_loss(at::linear(input, weight), target, {}, at::Reduction::Mean, -100, kSmoothing);
+    return at::cross_entropy_loss(at::linear(input, weight), target, {}, at::Reduction::Mean, -100,
+                                  kSmoothing);
   }
   at::Tensor input, weight, target;
 };
 
 using VocabularySide = at::Tensor (VocabularyProblem::*)() const;
 
-std::function<void()> one_side(const std::shared_ptr<VocabularyProblem>& p, VocabularySide side, Direction direction) {
+std::function<void()> one_side(const std::shared_ptr<VocabularyProblem>& p, VocabularySide side,
+                               Direction direction) {
   if (direction == Direction::kForward)
     return [p, side] {
       const at::NoGradGuard off;
@@ -55,7 +61,8 @@ Case make_case(const VocabularyCase& c, Direction direction) {
   row.bytes = 4 * static_cast<double>((c.rows + c.words) * c.channels) * (forward ? 1 : 2);
   row.prepare = [=] {
     const auto p = std::make_shared<VocabularyProblem>(c);
-    return Runs{one_side(p, &VocabularyProblem::ours, direction), one_side(p, &VocabularyProblem::theirs, direction)};
+    return Runs{one_side(p, &VocabularyProblem::ours, direction),
+                one_side(p, &VocabularyProblem::theirs, direction)};
   };
   return row;
 }

@@ -12,10 +12,14 @@ int main() {
   loss.backward();
   std::cout.precision(5);
   std::cout << "loss " << loss.item<double>() << '\n';
-  std::cout << "smoothed " << attend::vocabulary_loss(input, weight, {}, target, {.label_smoothing = 0.3}).item<double>() << '\n';
+  std::cout
+      << "smoothed "
+      << attend::vocabulary_loss(input, weight, {}, target, {.label_smoothing = 0.3}).item<double>()
+      << '\n';
   std::cout << std::fixed;
   std::cout.precision(4);
   for (int c = 0; c < 2; ++c) std::cout << "gradient " << input.grad()[0][c].item<double>() << '\n';
-  const at::Tensor next = attend::vocabulary_log_probabilities(input, weight).exp();   // for decoding
+  const at::Tensor next =
+      attend::vocabulary_log_probabilities(input, weight).exp();  // for decoding
   for (int j = 0; j < 3; ++j) std::cout << "probability " << next[0][j].item<double>() << '\n';
 }

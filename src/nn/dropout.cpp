@@ -116,11 +116,14 @@ at::Tensor dropout_mask(std::int64_t rows, std::int64_t columns, double rate, co
   return mask;
 }
 
-at::Tensor dropout(const at::Tensor& x, double rate, const Pass& pass, const DropoutStream& stream) {
+at::Tensor dropout(const at::Tensor& x, double rate, const Pass& pass,
+                   const DropoutStream& stream) {
   if (!pass.training || rate == 0 || x.numel() == 0) return x;
   const std::int64_t columns = x.dim() == 0 ? 1 : x.size(-1);
   const at::ScalarType drawn = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return x * dropout_mask(x.numel() / columns, columns, rate, pass, stream, drawn).to(x.options()).view(x.sizes());
+  return x * dropout_mask(x.numel() / columns, columns, rate, pass, stream, drawn)
+                 .to(x.options())
+                 .view(x.sizes());
 }
 
 }  // namespace attend::nn

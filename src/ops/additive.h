@@ -8,9 +8,9 @@
 // What is bound to torch.ops.attend.additive, .additive_prepare and .additive_backward, one function per dispatch key.
 namespace attend {
 
-#define ATTEND_ADDITIVE_TENSORS                                                                                         \
-  const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const at::Tensor &score_weight,              \
-      [[maybe_unused]] const ::attend::OptionalTensor &prepared
+#define ATTEND_ADDITIVE_TENSORS                                            \
+  const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, \
+      const at::Tensor &score_weight, [[maybe_unused]] const ::attend::OptionalTensor &prepared
 
 AttentionResult additive_autograd(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS);
 AttentionResult additive_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS);
@@ -24,11 +24,13 @@ at::Tensor additive_prepare_meta(const at::Tensor& key);
 /// (dquery, dkey, dvalue, dscore_weight, dscores [B,Lq,Lk]); weights: what forward returned, or none: they are made again.
 /// dscores, the bias' gradient before it is summed to the bias' shape, is empty unless asked for.
 using AdditiveGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
-AdditiveGradients additive_backward_cpu(const OptionalTensor& grad_output, const OptionalTensor& grad_weights,
-                                        ATTEND_ADDITIVE_TENSORS, const OptionalTensor& weights, bool grad_scores,
+AdditiveGradients additive_backward_cpu(const OptionalTensor& grad_output,
+                                        const OptionalTensor& grad_weights, ATTEND_ADDITIVE_TENSORS,
+                                        const OptionalTensor& weights, bool grad_scores,
                                         ATTEND_ATTENTION_PARAMETERS);
-AdditiveGradients additive_backward_meta(const OptionalTensor& grad_output, const OptionalTensor& grad_weights,
-                                         ATTEND_ADDITIVE_TENSORS, const OptionalTensor& weights, bool grad_scores,
-                                         ATTEND_ATTENTION_PARAMETERS);
+AdditiveGradients additive_backward_meta(const OptionalTensor& grad_output,
+                                         const OptionalTensor& grad_weights,
+                                         ATTEND_ADDITIVE_TENSORS, const OptionalTensor& weights,
+                                         bool grad_scores, ATTEND_ATTENTION_PARAMETERS);
 
 }  // namespace attend

@@ -25,10 +25,12 @@ Block fresh_block(std::int64_t bytes) {
   const std::int64_t unit = bytes >= kHugePage ? kHugePage : kLine;
   Block block;
   block.bytes = (bytes + unit - 1) / unit * unit;
-  block.memory = std::aligned_alloc(static_cast<std::size_t>(unit), static_cast<std::size_t>(block.bytes));
+  block.memory =
+      std::aligned_alloc(static_cast<std::size_t>(unit), static_cast<std::size_t>(block.bytes));
   if (!block.memory) throw std::bad_alloc();
 #ifdef __linux__
-  if (unit == kHugePage) ::madvise(block.memory, static_cast<std::size_t>(block.bytes), MADV_HUGEPAGE);
+  if (unit == kHugePage)
+    ::madvise(block.memory, static_cast<std::size_t>(block.bytes), MADV_HUGEPAGE);
 #endif
   return block;
 }
@@ -40,7 +42,8 @@ class Arena {
       const std::lock_guard<std::mutex> lock(mutex_);
       std::size_t best = free_.size();
       for (std::size_t i = 0; i < free_.size(); ++i)
-        if (fits(free_[i], bytes) && (best == free_.size() || free_[i].bytes < free_[best].bytes)) best = i;
+        if (fits(free_[i], bytes) && (best == free_.size() || free_[i].bytes < free_[best].bytes))
+          best = i;
       if (best < free_.size()) {
         const Block block = free_[best];
         forget(best);
@@ -54,7 +57,7 @@ class Arena {
     const std::lock_guard<std::mutex> lock(mutex_);
     free_.push_back(block);
     held_ += block.bytes;
-    while (held_ > kArenaLimit) {   // the block that has waited longest goes first
+    while (held_ > kArenaLimit) {  // the block that has waited longest goes first
       std::free(free_.front().memory);
       forget(0);
     }
@@ -75,7 +78,7 @@ class Arena {
   }
 
   std::mutex mutex_;
-  std::vector<Block> free_;   // oldest first
+  std::vector<Block> free_;  // oldest first
   std::int64_t held_ = 0;
 };
 
@@ -89,8 +92,10 @@ Arena& arena() {
 
 at::Tensor pooled_empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
   const auto width = static_cast<std::int64_t>(options.dtype().itemsize());
-  const Block block = arena().take(std::max<std::int64_t>(c10::multiply_integers(sizes), 1) * width);
-  return at::from_blob(block.memory, sizes, [block](void*) { arena().give(block); }, options);
+  const Block block =
+      arena().take(std::max<std::int64_t>(c10::multiply_integers(sizes), 1) * width);
+  return at::from_blob(
+      block.memory, sizes, [block](void*) { arena().give(block); }, options);
 }
 
 std::int64_t pooled_bytes() { return arena().held(); }

@@ -8,17 +8,21 @@
 
 namespace attend {
 
-std::string_view alignment_name(Alignment alignment) { return alignment == Alignment::kLast ? "last" : "first"; }
+std::string_view alignment_name(Alignment alignment) {
+  return alignment == Alignment::kLast ? "last" : "first";
+}
 
 AttentionOptions attention_options(ATTEND_ATTENTION_PARAMETERS) {
   if (alignment != "last" && alignment != "first")
-    fail_usage("attend: alignment is '" + std::string(alignment) + "' but must be 'last' or 'first'");
+    fail_usage("attend: alignment is '" + std::string(alignment) +
+               "' but must be 'last' or 'first'");
   AttentionOptions o;
   o.mask = or_undefined(mask), o.bias = or_undefined(bias);
   o.query_lengths = or_undefined(query_lengths), o.key_lengths = or_undefined(key_lengths);
   o.causal = causal, o.alignment = alignment == "last" ? Alignment::kLast : Alignment::kFirst;
   o.window_left = window_left, o.window_right = window_right;
-  o.scale = scale, o.dropout = dropout, o.seed = static_cast<std::uint64_t>(seed), o.need_weights = need_weights;
+  o.scale = scale, o.dropout = dropout, o.seed = static_cast<std::uint64_t>(seed),
+  o.need_weights = need_weights;
   return o;
 }
 
@@ -42,18 +46,22 @@ void save_options(torch::autograd::AutogradContext* ctx, const AttentionOptions&
   d["causal"] = o.causal, d["align_last"] = o.alignment == Alignment::kLast;
   d["window_left"] = o.window_left, d["window_right"] = o.window_right;
   d["scale"] = o.scale ? c10::IValue(*o.scale) : c10::IValue();
-  d["dropout"] = o.dropout, d["seed"] = static_cast<std::int64_t>(o.seed), d["need_weights"] = o.need_weights;
+  d["dropout"] = o.dropout, d["seed"] = static_cast<std::int64_t>(o.seed),
+  d["need_weights"] = o.need_weights;
 }
 
-AttentionOptions load_options(torch::autograd::AutogradContext* ctx, const torch::autograd::variable_list& saved,
-                              std::size_t first) {
+AttentionOptions load_options(torch::autograd::AutogradContext* ctx,
+                              const torch::autograd::variable_list& saved, std::size_t first) {
   auto& d = ctx->saved_data;
   AttentionOptions o;
-  o.mask = saved[first], o.bias = saved[first + 1], o.query_lengths = saved[first + 2], o.key_lengths = saved[first + 3];
-  o.causal = d["causal"].toBool(), o.alignment = d["align_last"].toBool() ? Alignment::kLast : Alignment::kFirst;
+  o.mask = saved[first], o.bias = saved[first + 1], o.query_lengths = saved[first + 2],
+  o.key_lengths = saved[first + 3];
+  o.causal = d["causal"].toBool(),
+  o.alignment = d["align_last"].toBool() ? Alignment::kLast : Alignment::kFirst;
   o.window_left = d["window_left"].toInt(), o.window_right = d["window_right"].toInt();
   o.scale = d["scale"].toOptional<double>(), o.dropout = d["dropout"].toDouble();
-  o.seed = static_cast<std::uint64_t>(d["seed"].toInt()), o.need_weights = d["need_weights"].toBool();
+  o.seed = static_cast<std::uint64_t>(d["seed"].toInt()),
+  o.need_weights = d["need_weights"].toBool();
   return o;
 }
 

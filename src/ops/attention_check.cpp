@@ -13,11 +13,13 @@ void check_broadcast(const char* op, const char* name, const at::Tensor& t, at::
     fits = t.size(-i) == 1 || t.size(-i) == shape[shape.size() - static_cast<std::size_t>(i)];
   if (fits) return;
   std::ostringstream out;
-  out << op << ": " << name << " has shape " << t.sizes() << ", which does not broadcast to the scores' " << shape;
+  out << op << ": " << name << " has shape " << t.sizes()
+      << ", which does not broadcast to the scores' " << shape;
   fail_usage(out.str());
 }
 
-void check_attention_options(ShapeCheck& check, const char* op, const AttentionOptions& o, at::IntArrayRef scores) {
+void check_attention_options(ShapeCheck& check, const char* op, const AttentionOptions& o,
+                             at::IntArrayRef scores) {
   check_broadcast(op, "mask", o.mask, scores);
   if (o.mask.defined() && o.mask.scalar_type() != at::kBool)
     fail_usage(std::string(op) + ": mask has dtype " + c10::toString(o.mask.scalar_type()) +

@@ -12,7 +12,9 @@ namespace attend {
 /// A schema's `Tensor?`; inside the library an absent tensor is an undefined one.
 using OptionalTensor = std::optional<at::Tensor>;
 inline at::Tensor or_undefined(const OptionalTensor& t) { return t ? *t : at::Tensor(); }
-inline OptionalTensor or_none(const at::Tensor& t) { return t.defined() ? OptionalTensor(t) : std::nullopt; }
+inline OptionalTensor or_none(const at::Tensor& t) {
+  return t.defined() ? OptionalTensor(t) : std::nullopt;
+}
 
 /// An op of torch's registry, e.g. dispatched<decltype(pool_cpu)>("attend::pool"). Calls go through torch's dispatcher, so that
 /// tracing and FakeTensor see ops and not their insides.
@@ -34,7 +36,9 @@ inline bool must_differentiate(std::initializer_list<at::Tensor> tensors) {
 const char* why_not_fused(std::initializer_list<const at::Tensor*> tensors);
 
 /// bfloat16 on the CPU is computed in float: inputs converted, the fused path run, results converted back.
-inline bool computes_in_float(const at::Tensor& t) { return t.scalar_type() == at::kBFloat16 && t.device().is_cpu(); }
+inline bool computes_in_float(const at::Tensor& t) {
+  return t.scalar_type() == at::kBFloat16 && t.device().is_cpu();
+}
 inline at::Tensor in_float(const at::Tensor& t) { return t.defined() ? t.to(at::kFloat) : t; }
 inline constexpr const char* kComputedInFloat = "bfloat16 is computed in float";
 

@@ -10,17 +10,18 @@
 // What is bound to torch.ops.attend.lstm, .lstm_training and .lstm_backward, one function per dispatch key.
 namespace attend {
 
-using LstmResult = std::tuple<at::Tensor, at::Tensor, at::Tensor>;                 // output, h_n, c_n
-using LstmTrained = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;    // and what backward needs
+using LstmResult = std::tuple<at::Tensor, at::Tensor, at::Tensor>;  // output, h_n, c_n
+using LstmTrained =
+    std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;  // and what backward needs
 using LstmGradients =
     std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 // The signature of the schema: what one layer takes.
-#define ATTEND_LSTM_ARGUMENTS                                                                     \
-  const at::Tensor &input, const at::Tensor &weight_ih, const at::Tensor &weight_hh,              \
-      const at::Tensor &bias, [[maybe_unused]] const OptionalTensor &h0,                          \
-      [[maybe_unused]] const OptionalTensor &c0, [[maybe_unused]] const OptionalTensor &lengths,  \
-      [[maybe_unused]] const OptionalTensor &input_mask,                                          \
+#define ATTEND_LSTM_ARGUMENTS                                                                    \
+  const at::Tensor &input, const at::Tensor &weight_ih, const at::Tensor &weight_hh,             \
+      const at::Tensor &bias, [[maybe_unused]] const OptionalTensor &h0,                         \
+      [[maybe_unused]] const OptionalTensor &c0, [[maybe_unused]] const OptionalTensor &lengths, \
+      [[maybe_unused]] const OptionalTensor &input_mask,                                         \
       [[maybe_unused]] const OptionalTensor &recurrent_mask, [[maybe_unused]] bool reverse
 
 LstmResult lstm_autograd(ATTEND_LSTM_ARGUMENTS);
@@ -33,14 +34,14 @@ LstmTrained lstm_training_cpu(ATTEND_LSTM_ARGUMENTS, std::int64_t workers);
 LstmTrained lstm_training_meta(ATTEND_LSTM_ARGUMENTS, std::int64_t workers);
 
 // `wanted`: which of the gradients of input, weight_ih and weight_hh to compute (bits 0, 1, 2); the others are empty.
-#define ATTEND_LSTM_BACKWARD_ARGUMENTS                                                            \
-  [[maybe_unused]] const OptionalTensor &grad_output,                                             \
-      [[maybe_unused]] const OptionalTensor &grad_h_n,                                            \
-      [[maybe_unused]] const OptionalTensor &grad_c_n, [[maybe_unused]] const at::Tensor &saved,  \
-      const at::Tensor &input, const at::Tensor &weight_ih, const at::Tensor &weight_hh,          \
-      [[maybe_unused]] const OptionalTensor &lengths,                                             \
-      [[maybe_unused]] const OptionalTensor &input_mask,                                          \
-      [[maybe_unused]] const OptionalTensor &recurrent_mask, [[maybe_unused]] bool reverse,       \
+#define ATTEND_LSTM_BACKWARD_ARGUMENTS                                                           \
+  [[maybe_unused]] const OptionalTensor &grad_output,                                            \
+      [[maybe_unused]] const OptionalTensor &grad_h_n,                                           \
+      [[maybe_unused]] const OptionalTensor &grad_c_n, [[maybe_unused]] const at::Tensor &saved, \
+      const at::Tensor &input, const at::Tensor &weight_ih, const at::Tensor &weight_hh,         \
+      [[maybe_unused]] const OptionalTensor &lengths,                                            \
+      [[maybe_unused]] const OptionalTensor &input_mask,                                         \
+      [[maybe_unused]] const OptionalTensor &recurrent_mask, [[maybe_unused]] bool reverse,      \
       [[maybe_unused]] std::int64_t workers, std::int64_t wanted
 
 /// (dinput, dweight_ih, dweight_hh, dbias, dh0, dc0); an absent incoming gradient counts as zero.

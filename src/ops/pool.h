@@ -9,7 +9,6 @@
 // key.
 namespace attend {
 
-
 std::tuple<at::Tensor, at::Tensor> pool_autograd(const at::Tensor& value,
                                                  const at::Tensor& score_weight,
                                                  const OptionalTensor& bias,

@@ -6,7 +6,7 @@ namespace attend {
 
 TensorList gradients_by_recomposing(const TensorList& inputs, const TensorList& cotangents,
                                     const std::function<TensorList(const TensorList&)>& compose) {
-  const bool create_graph = at::GradMode::is_enabled();   // a second derivative is asked for
+  const bool create_graph = at::GradMode::is_enabled();  // a second derivative is asked for
   const at::AutoGradMode on(true);
   TensorList wanted;
   std::vector<std::size_t> place;

@@ -20,42 +20,50 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using SdpaPair = std::tuple<at::Tensor, at::Tensor>;
-using SdpaTrained = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;     // output, weights, largest, inverse
-using SdpaAllGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;   // query, key, value, bias
+using SdpaTrained = std::tuple<at::Tensor, at::Tensor, at::Tensor,
+                               at::Tensor>;  // output, weights, largest, inverse
+using SdpaAllGradients =
+    std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;  // query, key, value, bias
 
-#define ATTEND_SDPA_ARGUMENTS \
-  const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, ATTEND_ATTENTION_PARAMETERS
-#define ATTEND_SDPA_BACKWARD_ARGUMENTS                                                                             \
-  [[maybe_unused]] const OptionalTensor &grad_output, [[maybe_unused]] const OptionalTensor &grad_weights,         \
-      const at::Tensor &query, const at::Tensor &key, const at::Tensor &value,                                     \
-      [[maybe_unused]] const at::Tensor &output, [[maybe_unused]] const at::Tensor &largest,                       \
-      [[maybe_unused]] const at::Tensor &inverse, bool want_bias, ATTEND_ATTENTION_PARAMETERS
+#define ATTEND_SDPA_ARGUMENTS                                              \
+  const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, \
+      ATTEND_ATTENTION_PARAMETERS
+#define ATTEND_SDPA_BACKWARD_ARGUMENTS                                                           \
+  [[maybe_unused]] const OptionalTensor &grad_output,                                            \
+      [[maybe_unused]] const OptionalTensor &grad_weights, const at::Tensor &query,              \
+      const at::Tensor &key, const at::Tensor &value, [[maybe_unused]] const at::Tensor &output, \
+      [[maybe_unused]] const at::Tensor &largest, [[maybe_unused]] const at::Tensor &inverse,    \
+      bool want_bias, ATTEND_ATTENTION_PARAMETERS
 
 constexpr const char* kSdpa = "attend::sdpa";
 /// A block keeps its key range in the lanes' own type, where float counts exactly to here.
 constexpr std::int64_t kMostKeys = std::int64_t{1} << 24;
 
-void check_sdpa(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o) {
-  if (has_symbolic_sizes({&query, &key, &value})) return;   // tracing: checked when it runs
+void check_sdpa(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                const AttentionOptions& o) {
+  if (has_symbolic_sizes({&query, &key, &value})) return;  // tracing: checked when it runs
   ShapeCheck n(kSdpa);
-  n("query", query, {"B", "H", "Lq", "D"})("key", key, {"B", "Hkv", "Lk", "D"})("value", value, {"B", "Hkv", "Lk", "Dv"});
+  n("query", query, {"B", "H", "Lq", "D"})("key", key, {"B", "Hkv", "Lk", "D"})(
+      "value", value, {"B", "Hkv", "Lk", "Dv"});
   const std::int64_t heads = n.size("H"), key_heads = n.size("Hkv");
   if (key_heads == 0 ? heads != 0 : heads % key_heads != 0)
-    fail_usage(std::string(kSdpa) + ": query has H=" + std::to_string(heads) + " heads, which is not a multiple of key's Hkv=" +
-               std::to_string(key_heads));
+    fail_usage(std::string(kSdpa) + ": query has H=" + std::to_string(heads) +
+               " heads, which is not a multiple of key's Hkv=" + std::to_string(key_heads));
   check_attention_options(n, kSdpa, o, {n.size("B"), heads, n.size("Lq"), n.size("Lk")});
   n.countable("output", {"B", "H", "Lq", "Dv"});
   if (o.need_weights) n.countable("weights", {"B", "H", "Lq", "Lk"});
 }
 
 double scale_of(const at::Tensor& query, const AttentionOptions& o) {
-  return o.scale.value_or(1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, query.size(3)))));
+  return o.scale.value_or(1.0 /
+                          std::sqrt(static_cast<double>(std::max<std::int64_t>(1, query.size(3)))));
 }
 
-const char* why_sdpa_composed(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                         const AttentionOptions& o) {
+const char* why_sdpa_composed(const at::Tensor& query, const at::Tensor& key,
+                              const at::Tensor& value, const AttentionOptions& o) {
   if (const char* reason = why_not_fused({&query, &key, &value, &o.bias})) return reason;
-  const auto keys = key.dim() == 4 ? key.sym_size(2).maybe_as_int() : std::nullopt;   // unknown while tracing
+  const auto keys =
+      key.dim() == 4 ? key.sym_size(2).maybe_as_int() : std::nullopt;  // unknown while tracing
   if (keys && *keys >= kMostKeys) return "there are 2^24 keys or more";
   return nullptr;
 }
@@ -63,7 +71,9 @@ const char* why_sdpa_composed(const at::Tensor& query, const at::Tensor& key, co
 /// Stands for a result that was not asked for.
 at::Tensor sdpa_none(const at::Tensor& t) { return at::empty({0}, t.options()); }
 
-kernels::RowStrides row_strides(const at::Tensor& t) { return {t.stride(0), t.stride(1), t.stride(2)}; }
+kernels::RowStrides row_strides(const at::Tensor& t) {
+  return {t.stride(0), t.stride(1), t.stride(2)};
+}
 
 /// Strides of a tensor broadcast to the scores' [B,H,Lq,Lk].
 kernels::ScoreStrides score_strides(const at::Tensor& t, at::IntArrayRef scores) {
@@ -77,32 +87,47 @@ struct SdpaArguments {
   at::Tensor query, key, value, query_lengths, key_lengths;
   kernels::SdpaForward<T> p;
 
-  SdpaArguments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& o)
-      : query(with_unit_last_stride(q)), key(with_unit_last_stride(k)), value(with_unit_last_stride(v)),
-        query_lengths(contiguous_or_undefined(o.query_lengths)), key_lengths(contiguous_or_undefined(o.key_lengths)) {
+  SdpaArguments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                const AttentionOptions& o)
+      : query(with_unit_last_stride(q)),
+        key(with_unit_last_stride(k)),
+        value(with_unit_last_stride(v)),
+        query_lengths(contiguous_or_undefined(o.query_lengths)),
+        key_lengths(contiguous_or_undefined(o.key_lengths)) {
     p.batch = q.size(0), p.heads = q.size(1), p.key_heads = k.size(1);
     p.queries = q.size(2), p.keys = k.size(2), p.width = q.size(3), p.value_width = v.size(3);
-    p.query = query.const_data_ptr<T>(), p.key = key.const_data_ptr<T>(), p.value = value.const_data_ptr<T>();
-    p.query_strides = row_strides(query), p.key_strides = row_strides(key), p.value_strides = row_strides(value);
+    p.query = query.const_data_ptr<T>(), p.key = key.const_data_ptr<T>(),
+    p.value = value.const_data_ptr<T>();
+    p.query_strides = row_strides(query), p.key_strides = row_strides(key),
+    p.value_strides = row_strides(value);
     p.scale = static_cast<T>(scale_of(q, o)), p.dropout = o.dropout, p.seed = o.seed;
     const std::int64_t scores[] = {p.batch, p.heads, p.queries, p.keys};
     kernels::Visibility& see = p.visible;
-    see.query_lengths = query_lengths.defined() ? query_lengths.const_data_ptr<std::int64_t>() : nullptr;
+    see.query_lengths =
+        query_lengths.defined() ? query_lengths.const_data_ptr<std::int64_t>() : nullptr;
     see.key_lengths = key_lengths.defined() ? key_lengths.const_data_ptr<std::int64_t>() : nullptr;
     see.causal = o.causal, see.align_last = o.alignment == Alignment::kLast;
     see.window_left = o.window_left, see.window_right = o.window_right;
-    if (o.mask.defined()) see.mask = o.mask.const_data_ptr<bool>(), see.mask_strides = score_strides(o.mask, scores);
-    if (o.bias.defined()) p.bias = o.bias.const_data_ptr<T>(), p.bias_strides = score_strides(o.bias, scores);
+    if (o.mask.defined())
+      see.mask = o.mask.const_data_ptr<bool>(), see.mask_strides = score_strides(o.mask, scores);
+    if (o.bias.defined())
+      p.bias = o.bias.const_data_ptr<T>(), p.bias_strides = score_strides(o.bias, scores);
   }
 };
 
-SdpaTrained run_sdpa_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o,
-                    bool for_backward) {
+SdpaTrained run_sdpa_forward(const at::Tensor& query, const at::Tensor& key,
+                             const at::Tensor& value, const AttentionOptions& o,
+                             bool for_backward) {
   const std::int64_t batch = query.size(0), heads = query.size(1), queries = query.size(2);
-  const auto empty_if = [&](bool want, at::IntArrayRef size) { return at::empty(want ? size : at::IntArrayRef{0}, query.options()); };
+  const auto empty_if = [&](bool want, at::IntArrayRef size) {
+    return at::empty(want ? size : at::IntArrayRef{0}, query.options());
+  };
   at::Tensor output = at::empty({batch, heads, queries, value.size(3)}, query.options());
-  at::Tensor largest = empty_if(for_backward, {batch, heads, queries}), inverse = empty_if(for_backward, {batch, heads, queries});
-  at::Tensor weights = o.need_weights ? pooled_empty({batch, heads, queries, key.size(2)}, query.options()) : sdpa_none(query);
+  at::Tensor largest = empty_if(for_backward, {batch, heads, queries}),
+             inverse = empty_if(for_backward, {batch, heads, queries});
+  at::Tensor weights = o.need_weights
+                           ? pooled_empty({batch, heads, queries, key.size(2)}, query.options())
+                           : sdpa_none(query);
   with_scalar_type(query, [&](auto zero) {
     using T = decltype(zero);
     SdpaArguments<T> a(query, key, value, o);
@@ -123,18 +148,23 @@ struct SdpaSaved {
   at::Tensor output, largest, inverse;
 };
 
-SdpaAllGradients run_sdpa_backward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o,
-                       const SdpaSaved& saved, const at::Tensor& grad_output) {
-  const auto like = [](const at::Tensor& t) { return at::empty(t.sizes(), t.options(), at::MemoryFormat::Contiguous); };
+SdpaAllGradients run_sdpa_backward(const at::Tensor& query, const at::Tensor& key,
+                                   const at::Tensor& value, const AttentionOptions& o,
+                                   const SdpaSaved& saved, const at::Tensor& grad_output) {
+  const auto like = [](const at::Tensor& t) {
+    return at::empty(t.sizes(), t.options(), at::MemoryFormat::Contiguous);
+  };
   at::Tensor grad_query = like(query), grad_key = like(key), grad_value = like(value);
-  const at::Tensor grad = with_unit_last_stride(grad_output), output = with_unit_last_stride(saved.output);
+  const at::Tensor grad = with_unit_last_stride(grad_output),
+                   output = with_unit_last_stride(saved.output);
   const at::Tensor largest = saved.largest.contiguous(), inverse = saved.inverse.contiguous();
   with_scalar_type(query, [&](auto zero) {
     using T = decltype(zero);
     SdpaArguments<T> a(query, key, value, o);
     kernels::SdpaBackward<T> p;
     p.forward = a.p;
-    p.forward.output = const_cast<T*>(output.template const_data_ptr<T>()), p.forward.output_strides = row_strides(output);
+    p.forward.output = const_cast<T*>(output.template const_data_ptr<T>()),
+    p.forward.output_strides = row_strides(output);
     p.forward.largest = const_cast<T*>(largest.template const_data_ptr<T>());
     p.forward.inverse = const_cast<T*>(inverse.template const_data_ptr<T>());
     p.grad_output = grad.template const_data_ptr<T>(), p.grad_output_strides = row_strides(grad);
@@ -152,10 +182,12 @@ SdpaAllGradients run_sdpa_backward(const at::Tensor& query, const at::Tensor& ke
 SdpaPair sdpa_composed(ATTEND_SDPA_ARGUMENTS);
 
 template <class Call>
-SdpaPair sdpa_through_float(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, AttentionOptions o, Call call) {
+SdpaPair sdpa_through_float(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            AttentionOptions o, Call call) {
   check_sdpa(query, key, value, o);
   o.bias = in_float(o.bias);
-  const auto [output, weights] = call(in_float(query), in_float(key), in_float(value), ATTEND_ATTENTION_FROM(o));
+  const auto [output, weights] =
+      call(in_float(query), in_float(key), in_float(value), ATTEND_ATTENTION_FROM(o));
   note_reason(kComputedInFloat);
   return {output.to(at::kBFloat16), weights.to(at::kBFloat16)};
 }
@@ -164,15 +196,18 @@ SdpaPair sdpa_cpu(ATTEND_SDPA_ARGUMENTS) {
   const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
   if (computes_in_float(query)) return sdpa_through_float(query, key, value, o, &sdpa_cpu);
   check_sdpa(query, key, value, o);
-  if (why_sdpa_composed(query, key, value, o)) return sdpa_composed(query, key, value, ATTEND_ATTENTION_NAMES);
-  const auto [output, weights, largest, inverse] = run_sdpa_forward(query, key, value, o, /*for_backward=*/false);
+  if (why_sdpa_composed(query, key, value, o))
+    return sdpa_composed(query, key, value, ATTEND_ATTENTION_NAMES);
+  const auto [output, weights, largest, inverse] =
+      run_sdpa_forward(query, key, value, o, /*for_backward=*/false);
   return {output, weights};
 }
 
 SdpaTrained sdpa_training_cpu(ATTEND_SDPA_ARGUMENTS) {
   const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
   check_sdpa(query, key, value, o);
-  if (const char* reason = why_sdpa_composed(query, key, value, o)) ShapeCheck("attend::sdpa_training").unsupported(reason);
+  if (const char* reason = why_sdpa_composed(query, key, value, o))
+    ShapeCheck("attend::sdpa_training").unsupported(reason);
   return run_sdpa_forward(query, key, value, o, /*for_backward=*/true);
 }
 
@@ -180,14 +215,17 @@ SdpaAllGradients sdpa_backward_cpu(ATTEND_SDPA_BACKWARD_ARGUMENTS) {
   const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
   check_sdpa(query, key, value, o);
   ShapeCheck n("attend::sdpa_backward");
-  n("query", query, {"B", "H", "Lq", "D"})("output", output, {"B", "H", "Lq", "Dv"})("value", value, {"B", "Hkv", "Lk", "Dv"});
+  n("query", query, {"B", "H", "Lq", "D"})("output", output, {"B", "H", "Lq", "Dv"})(
+      "value", value, {"B", "Hkv", "Lk", "Dv"});
   n("largest", largest, {"B", "H", "Lq"})("inverse", inverse, {"B", "H", "Lq"});
   n.optional("grad_output", or_undefined(grad_output), {"B", "H", "Lq", "Dv"});
   n.optional("grad_weights", or_undefined(grad_weights), {"B", "H", "Lq", "Lk"});
   if (const char* reason = why_sdpa_composed(query, key, value, o)) n.unsupported(reason);
   if (want_bias || grad_weights || !grad_output) {
-    const SdpaGradients g = compose::sdpa_backward(query, key, value, o, or_undefined(grad_output), or_undefined(grad_weights));
-    note_composed("attend::sdpa_backward", grad_weights ? "the weights have a gradient" : "the bias asks for a gradient");
+    const SdpaGradients g = compose::sdpa_backward(query, key, value, o, or_undefined(grad_output),
+                                                   or_undefined(grad_weights));
+    note_composed("attend::sdpa_backward",
+                  grad_weights ? "the weights have a gradient" : "the bias asks for a gradient");
     return {g.query, g.key, g.value, want_bias ? g.bias : sdpa_none(query)};
   }
   return run_sdpa_backward(query, key, value, o, {output, largest, inverse}, *grad_output);
@@ -206,27 +244,35 @@ SdpaPair sdpa_meta(ATTEND_SDPA_ARGUMENTS) {
   check_sdpa(query, key, value, attention_options(ATTEND_ATTENTION_NAMES));
   const auto q = query.sym_sizes();
   const auto output = at::empty_symint({q[0], q[1], q[2], value.sym_size(3)}, query.options());
-  return {output, need_weights ? at::empty_symint({q[0], q[1], q[2], key.sym_size(2)}, query.options()) : sdpa_none(query)};
+  return {output, need_weights
+                      ? at::empty_symint({q[0], q[1], q[2], key.sym_size(2)}, query.options())
+                      : sdpa_none(query)};
 }
 
 SdpaTrained sdpa_training_meta(ATTEND_SDPA_ARGUMENTS) {
   const auto [output, weights] = sdpa_meta(query, key, value, ATTEND_ATTENTION_NAMES);
-  const auto a_row = [&] { return at::empty_symint(query.sym_sizes().slice(0, 3), query.options()); };
+  const auto a_row = [&] {
+    return at::empty_symint(query.sym_sizes().slice(0, 3), query.options());
+  };
   return {output, weights, a_row(), a_row()};
 }
 
 SdpaAllGradients sdpa_backward_meta(ATTEND_SDPA_BACKWARD_ARGUMENTS) {
-  const auto like = [&](const at::Tensor& t) { return at::empty_symint(t.sym_sizes(), query.options()); };
+  const auto like = [&](const at::Tensor& t) {
+    return at::empty_symint(t.sym_sizes(), query.options());
+  };
   return {like(query), like(key), like(value), want_bias && bias ? like(*bias) : sdpa_none(query)};
 }
 
 struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
   /// The bias stands beside the options that hold it because autograd sees tensors among the arguments alone.
-  static variable_list forward(AutogradContext* ctx, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                               const OptionalTensor& /*bias*/, const AttentionOptions& o) {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& query, const at::Tensor& key,
+                               const at::Tensor& value, const OptionalTensor& /*bias*/,
+                               const AttentionOptions& o) {
     const at::AutoDispatchBelowADInplaceOrView below;
     static const auto op = dispatched<decltype(sdpa_training_cpu)>("attend::sdpa_training");
-    const auto [output, weights, largest, inverse] = op.call(query, key, value, ATTEND_ATTENTION_FROM(o));
+    const auto [output, weights, largest, inverse] =
+        op.call(query, key, value, ATTEND_ATTENTION_FROM(o));
     ctx->set_materialize_grads(false);
     variable_list saved{query, key, value, output, largest, inverse};
     const variable_list options = tensors_of(o);
@@ -240,24 +286,25 @@ struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
     const auto saved = ctx->get_saved_variables();
     AttentionOptions o = load_options(ctx, saved, 6);
     if (!o.need_weights) grads[1] = at::Tensor();
-    variable_list found(5);   // query, key, value, bias, and the options, which have none
+    variable_list found(5);  // query, key, value, bias, and the options, which have none
     if (!grads[0].defined() && !grads[1].defined()) return found;
-    if (at::GradMode::is_enabled()) {   // a second derivative: through the definition
+    if (at::GradMode::is_enabled()) {  // a second derivative: through the definition
       o.need_weights = true;
-      found = gradients_by_recomposing({saved[0], saved[1], saved[2], o.bias}, grads, [&](const variable_list& in) {
-        AttentionOptions with = o;
-        with.bias = in[3];
-        const auto [output, weights] = compose::sdpa(in[0], in[1], in[2], with);
-        return variable_list{output, weights};
-      });
+      found = gradients_by_recomposing(
+          {saved[0], saved[1], saved[2], o.bias}, grads, [&](const variable_list& in) {
+            AttentionOptions with = o;
+            with.bias = in[3];
+            const auto [output, weights] = compose::sdpa(in[0], in[1], in[2], with);
+            return variable_list{output, weights};
+          });
       found.resize(5);
       return found;
     }
     const bool want_bias = o.bias.defined() && ctx->needs_input_grad(3);
     static const auto op = dispatched<decltype(sdpa_backward_cpu)>("attend::sdpa_backward");
     std::tie(found[0], found[1], found[2], found[3]) =
-        op.call(or_none(grads[0]), or_none(grads[1]), saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], want_bias,
-                ATTEND_ATTENTION_FROM(o));
+        op.call(or_none(grads[0]), or_none(grads[1]), saved[0], saved[1], saved[2], saved[3],
+                saved[4], saved[5], want_bias, ATTEND_ATTENTION_FROM(o));
     if (!want_bias) found[3] = at::Tensor();
     return found;
   }
@@ -266,7 +313,7 @@ struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
 SdpaPair sdpa_autograd(ATTEND_SDPA_ARGUMENTS) {
   const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
   if (computes_in_float(query)) return sdpa_through_float(query, key, value, o, &sdpa_autograd);
-  if (why_sdpa_composed(query, key, value, o))   // differentiates itself
+  if (why_sdpa_composed(query, key, value, o))  // differentiates itself
     return sdpa_composed(query, key, value, ATTEND_ATTENTION_NAMES);
   if (must_differentiate({query, key, value, o.bias})) {
     auto out = SdpaFunction::apply(query, key, value, bias, o);
@@ -279,19 +326,23 @@ SdpaPair sdpa_autograd(ATTEND_SDPA_ARGUMENTS) {
 
 }  // namespace
 
-AttentionResult sdpa(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o) {
+AttentionResult sdpa(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                     const AttentionOptions& o) {
   if (!query.defined() || !key.defined() || !value.defined()) check_sdpa(query, key, value, o);
   static const auto op = dispatched<decltype(sdpa_cpu)>("attend::sdpa");
   return attention_result(op.call(query, key, value, ATTEND_ATTENTION_FROM(o)), o);
 }
 
 TORCH_LIBRARY_FRAGMENT(attend, m) {
-  m.def("sdpa(Tensor query, Tensor key, Tensor value, " ATTEND_ATTENTION_SCHEMA ") -> (Tensor output, Tensor weights)");
+  m.def("sdpa(Tensor query, Tensor key, Tensor value, " ATTEND_ATTENTION_SCHEMA
+        ") -> (Tensor output, Tensor weights)");
   m.def("sdpa_training(Tensor query, Tensor key, Tensor value, " ATTEND_ATTENTION_PLAIN_SCHEMA
         ") -> (Tensor output, Tensor weights, Tensor largest, Tensor inverse)");
-  m.def("sdpa_backward(Tensor? grad_output, Tensor? grad_weights, Tensor query, Tensor key, Tensor value, Tensor output,"
-        " Tensor largest, Tensor inverse, bool want_bias, " ATTEND_ATTENTION_PLAIN_SCHEMA
-        ") -> (Tensor grad_query, Tensor grad_key, Tensor grad_value, Tensor grad_bias)");
+  m.def(
+      "sdpa_backward(Tensor? grad_output, Tensor? grad_weights, Tensor query, Tensor key, Tensor "
+      "value, Tensor output,"
+      " Tensor largest, Tensor inverse, bool want_bias, " ATTEND_ATTENTION_PLAIN_SCHEMA
+      ") -> (Tensor grad_query, Tensor grad_key, Tensor grad_value, Tensor grad_bias)");
 }
 
 TORCH_LIBRARY_IMPL(attend, CPU, m) {
@@ -300,9 +351,7 @@ TORCH_LIBRARY_IMPL(attend, CPU, m) {
   m.impl("sdpa_backward", &sdpa_backward_cpu);
 }
 
-TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) {
-  m.impl("sdpa", &sdpa_composed);
-}
+TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) { m.impl("sdpa", &sdpa_composed); }
 
 TORCH_LIBRARY_IMPL(attend, Meta, m) {
   m.impl("sdpa", &sdpa_meta);
@@ -310,8 +359,6 @@ TORCH_LIBRARY_IMPL(attend, Meta, m) {
   m.impl("sdpa_backward", &sdpa_backward_meta);
 }
 
-TORCH_LIBRARY_IMPL(attend, Autograd, m) {
-  m.impl("sdpa", &sdpa_autograd);
-}
+TORCH_LIBRARY_IMPL(attend, Autograd, m) { m.impl("sdpa", &sdpa_autograd); }
 
 }  // namespace attend

@@ -115,7 +115,8 @@ ShapeCheck& ShapeCheck::index(const char* name, const at::Tensor& t, Letters let
 ShapeCheck& ShapeCheck::lengths(const char* name, const at::Tensor& t, const char* limit) {
   if (!t.defined()) return *this;
   index(name, t, {"B"});
-  if (!t.device().is_cpu() || t.unsafeGetTensorImpl()->is_python_dispatch()) return *this;   // no values to read
+  if (!t.device().is_cpu() || t.unsafeGetTensorImpl()->is_python_dispatch())
+    return *this;  // no values to read
   const std::int64_t high = size(limit), stride = t.stride(0), n = t.size(0);
   const auto* values = t.const_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < n; ++i) {
@@ -153,15 +154,18 @@ ShapeCheck& ShapeCheck::at_least(const char* name, std::int64_t x, std::int64_t 
 }
 
 ShapeCheck& ShapeCheck::countable(const char* result, Letters letters) {
-  constexpr std::int64_t most = std::int64_t{1} << 59;   // times 8 bytes, and a factor for kernels to reckon with
+  constexpr std::int64_t most = std::int64_t{1}
+                                << 59;  // times 8 bytes, and a factor for kernels to reckon with
   std::int64_t product = 1;
   for (const char* letter : letters)
     if (size(letter) == 0) return *this;
   for (const char* letter : letters) {
     if (product > most / size(letter)) {
       std::string sizes;
-      for (const char* l : letters) sizes += (sizes.empty() ? "" : ", ") + std::string(l) + "=" + std::to_string(size(l));
-      fail(std::string(result) + " would be " + join(letters) + " with " + sizes + ", more elements than can be counted");
+      for (const char* l : letters)
+        sizes += (sizes.empty() ? "" : ", ") + std::string(l) + "=" + std::to_string(size(l));
+      fail(std::string(result) + " would be " + join(letters) + " with " + sizes +
+           ", more elements than can be counted");
     }
     product *= size(letter);
   }

@@ -23,11 +23,12 @@ using Real = long double;
 struct Case {
   const char* name;
   std::int64_t B, Lq, Lk, A, Dv;
-  int offset = 0;   // elements after a 64-byte boundary
+  int offset = 0;  // elements after a 64-byte boundary
   bool causal = false, align_last = true;
   std::int64_t left = -1, right = -1;
   bool lengths = false, mask = false, bias = false, kept = true, grad_weights = true;
-  double dropout = 0, size = 1;   // size of queries and keys: beyond 43 their exponentials leave float
+  double dropout = 0,
+         size = 1;  // size of queries and keys: beyond 43 their exponentials leave float
 };
 
 // All sizes 1; one off vectors of 4, 8, 16, the 32 of a prepared row, tiles of 4 and 2 queries and keys.
@@ -47,45 +48,68 @@ const Case kCases[] = {
     {"lengths", 5, 9, 13, 18, 7, 1, false, true, -1, -1, true},
     {"mask", 3, 7, 19, 18, 7, 1, false, true, -1, -1, false, true},
     {"everything", 4, 10, 13, 35, 9, 1, true, true, 6, -1, true, true, true, true, true, 0.3},
-    {"everything_again", 4, 10, 13, 35, 9, 1, true, true, 6, -1, true, true, true, false, true, 0.3},
+    {"everything_again", 4, 10, 13, 35, 9, 1, true, true, 6, -1, true, true, true, false, true,
+     0.3},
     {"large", 2, 6, 9, 40, 5, 0, false, true, -1, -1, false, false, false, true, true, 0, 60},
     {"large_step", 2, 1, 9, 40, 5, 1, false, true, -1, -1, true, false, false, true, true, 0, 60},
-    {"larger_than_double", 2, 6, 9, 40, 5, 0, false, true, -1, -1, false, true, false, true, true, 0, 500},
+    {"larger_than_double", 2, 6, 9, 40, 5, 0, false, true, -1, -1, false, true, false, true, true,
+     0, 500},
 };
 
 /// Every array of one call in guarded memory, rows of the inputs apart with NaN between, NaN in all that is hidden.
 template <class T>
 struct Problem {
   explicit Problem(const Case& sizes)
-      : c(sizes), query(c.B * c.Lq * (c.A + 3), c.offset), key(c.B * c.Lk * (c.A + 3), c.offset),
-        value(c.B * c.Lk * (c.Dv + 1), c.offset), weight(c.A, c.offset), bias(c.B * c.Lq * c.Lk, c.offset),
-        prepared(c.B * c.Lk * additive_padded<T>(c.A)), output(c.B * c.Lq * c.Dv, c.offset),
-        weights(c.B * c.Lq * c.Lk, c.offset), grad_output(c.B * c.Lq * (c.Dv + 2), c.offset),
-        grad_weights(c.B * c.Lq * c.Lk, c.offset), grad_query(c.B * c.Lq * c.A, c.offset),
-        grad_key(c.B * c.Lk * c.A, c.offset), grad_value(c.B * c.Lk * c.Dv, c.offset), grad_weight(c.A, c.offset),
+      : c(sizes),
+        query(c.B * c.Lq * (c.A + 3), c.offset),
+        key(c.B * c.Lk * (c.A + 3), c.offset),
+        value(c.B * c.Lk * (c.Dv + 1), c.offset),
+        weight(c.A, c.offset),
+        bias(c.B * c.Lq * c.Lk, c.offset),
+        prepared(c.B * c.Lk * additive_padded<T>(c.A)),
+        output(c.B * c.Lq * c.Dv, c.offset),
+        weights(c.B * c.Lq * c.Lk, c.offset),
+        grad_output(c.B * c.Lq * (c.Dv + 2), c.offset),
+        grad_weights(c.B * c.Lq * c.Lk, c.offset),
+        grad_query(c.B * c.Lq * c.A, c.offset),
+        grad_key(c.B * c.Lk * c.A, c.offset),
+        grad_value(c.B * c.Lk * c.Dv, c.offset),
+        grad_weight(c.A, c.offset),
         grad_bias(c.B * c.Lq * c.Lk, c.offset) {
-    for (std::int64_t b = 0; b < c.B; ++b) {   // full, nothing, in between
-      const auto some = [&](std::int64_t full) { return b % 3 == 0 ? full : b % 3 == 1 ? 0 : 1 + b * 7 % full; };
+    for (std::int64_t b = 0; b < c.B; ++b) {  // full, nothing, in between
+      const auto some = [&](std::int64_t full) {
+        return b % 3 == 0 ? full : b % 3 == 1 ? 0 : 1 + b * 7 % full;
+      };
       query_lengths.push_back(c.lengths && b == 3 ? 0 : c.Lq - (c.lengths && b == 2 && c.Lq > 1));
       key_lengths.push_back(c.lengths ? some(c.Lk) : c.Lk);
     }
     for (std::int64_t i = 0; i < c.B * c.Lq * c.Lk; ++i)
-      mask.push_back(random.uniform() < 0.7 && i / c.Lk % c.Lq != 1 && i % c.Lk != 4);   // query 1, key 4 see, are seen by none
+      mask.push_back(random.uniform() < 0.7 && i / c.Lk % c.Lq != 1 &&
+                     i % c.Lk != 4);  // query 1, key 4 see, are seen by none
     fill();
     connect();
   }
 
   bool sees(std::int64_t b, std::int64_t i, std::int64_t j) const {
-    const std::int64_t nq = query_lengths[b], nk = key_lengths[b], place = c.align_last ? i + nk - nq : i;
+    const std::int64_t nq = query_lengths[b], nk = key_lengths[b],
+                       place = c.align_last ? i + nk - nq : i;
     if (i >= nq || j >= nk || (c.causal && j > place)) return false;
     if (c.left >= 0 && j < place - c.left) return false;
     if (c.right >= 0 && j > place + c.right) return false;
     return !c.mask || mask[(b * c.Lq + i) * c.Lk + j];
   }
-  T q(std::int64_t b, std::int64_t i, std::int64_t a) const { return query[(b * c.Lq + i) * (c.A + 3) + a]; }
-  T k(std::int64_t b, std::int64_t j, std::int64_t a) const { return key[(b * c.Lk + j) * (c.A + 3) + a]; }
-  T v(std::int64_t b, std::int64_t j, std::int64_t d) const { return value[(b * c.Lk + j) * (c.Dv + 1) + d]; }
-  T g(std::int64_t b, std::int64_t i, std::int64_t d) const { return grad_output[(b * c.Lq + i) * (c.Dv + 2) + d]; }
+  T q(std::int64_t b, std::int64_t i, std::int64_t a) const {
+    return query[(b * c.Lq + i) * (c.A + 3) + a];
+  }
+  T k(std::int64_t b, std::int64_t j, std::int64_t a) const {
+    return key[(b * c.Lk + j) * (c.A + 3) + a];
+  }
+  T v(std::int64_t b, std::int64_t j, std::int64_t d) const {
+    return value[(b * c.Lk + j) * (c.Dv + 1) + d];
+  }
+  T g(std::int64_t b, std::int64_t i, std::int64_t d) const {
+    return grad_output[(b * c.Lq + i) * (c.Dv + 2) + d];
+  }
 
   void run() {
     additive_prepare(prepare);
@@ -94,7 +118,8 @@ struct Problem {
     additive_forward(p);
     backward.forward = p;
     if (!c.kept) backward.forward.weights = nullptr;
-    workspace.assign(additive_backward_workspace(backward) + 16, std::numeric_limits<T>::quiet_NaN());
+    workspace.assign(additive_backward_workspace(backward) + 16,
+                     std::numeric_limits<T>::quiet_NaN());
     backward.workspace = aligned();
     additive_backward(backward);
   }
@@ -110,8 +135,8 @@ struct Problem {
 
   const Case c;
   Random random{3, Purpose::kGenerate};
-  test::Guarded<T> query, key, value, weight, bias, prepared, output, weights, grad_output, grad_weights, grad_query,
-      grad_key, grad_value, grad_weight, grad_bias;
+  test::Guarded<T> query, key, value, weight, bias, prepared, output, weights, grad_output,
+      grad_weights, grad_query, grad_key, grad_value, grad_weight, grad_bias;
   std::vector<std::int64_t> query_lengths, key_lengths;
   std::vector<char> mask;
   std::vector<T> workspace;
@@ -136,23 +161,28 @@ struct Problem {
         if (!query_sees[i]) continue;
         // One row far and the next near: with size 60, e^{2q} and e^{2k} overflow while q + k is small.
         for (std::int64_t a = 0; a < c.A; ++a)
-          query[(b * c.Lq + i) * (c.A + 3) + a] = static_cast<T>((i % 2 ? 1 : c.size) + random.normal());
-        for (std::int64_t d = 0; d < c.Dv; ++d) grad_output[(b * c.Lq + i) * (c.Dv + 2) + d] = draw();
+          query[(b * c.Lq + i) * (c.A + 3) + a] =
+              static_cast<T>((i % 2 ? 1 : c.size) + random.normal());
+        for (std::int64_t d = 0; d < c.Dv; ++d)
+          grad_output[(b * c.Lq + i) * (c.Dv + 2) + d] = draw();
       }
       for (std::int64_t j = 0; j < c.Lk; ++j) {
         if (!seen[j]) continue;
         for (std::int64_t a = 0; a < c.A; ++a)
-          key[(b * c.Lk + j) * (c.A + 3) + a] = static_cast<T>(-(j % 3 ? 1 : c.size) + random.normal());
+          key[(b * c.Lk + j) * (c.A + 3) + a] =
+              static_cast<T>(-(j % 3 ? 1 : c.size) + random.normal());
         for (std::int64_t d = 0; d < c.Dv; ++d) value[(b * c.Lk + j) * (c.Dv + 1) + d] = draw();
       }
     }
-    for (std::int64_t a = 0; a < c.A; ++a) weight[a] = draw(1 / std::sqrt(static_cast<double>(c.A)));
+    for (std::int64_t a = 0; a < c.A; ++a)
+      weight[a] = draw(1 / std::sqrt(static_cast<double>(c.A)));
     for (std::int64_t i = 0; i < bias.size(); ++i) bias[i] = draw(), grad_weights[i] = draw();
   }
 
   void connect() {
     prepare.batch = c.B, prepare.keys = c.Lk, prepare.width = c.A;
-    prepare.key = key.data(), prepare.key_strides = {c.Lk * (c.A + 3), 0, c.A + 3}, prepare.prepared = prepared.data();
+    prepare.key = key.data(), prepare.key_strides = {c.Lk * (c.A + 3), 0, c.A + 3},
+    prepare.prepared = prepared.data();
     p.batch = c.B, p.queries = c.Lq, p.keys = c.Lk, p.width = c.A, p.value_width = c.Dv;
     p.query = query.data(), p.query_strides = {c.Lq * (c.A + 3), 0, c.A + 3};
     p.key = key.data(), p.key_strides = prepare.key_strides, p.prepared = prepared.data();
@@ -167,7 +197,8 @@ struct Problem {
       p.visible.mask = reinterpret_cast<const bool*>(mask.data());
       p.visible.mask_strides = {c.Lq * c.Lk, 0, c.Lk, 1};
     }
-    backward.grad_output = grad_output.data(), backward.grad_output_strides = {c.Lq * (c.Dv + 2), 0, c.Dv + 2};
+    backward.grad_output = grad_output.data(),
+    backward.grad_output_strides = {c.Lq * (c.Dv + 2), 0, c.Dv + 2};
     backward.grad_weights = c.grad_weights ? grad_weights.data() : nullptr;
     backward.grad_query = grad_query.data(), backward.grad_key = grad_key.data();
     backward.grad_value = grad_value.data(), backward.grad_score_weight = grad_weight.data();
@@ -176,7 +207,7 @@ struct Problem {
 };
 
 struct Truth {
-  std::vector<Real> of[7];   // in the order of Problem::results
+  std::vector<Real> of[7];  // in the order of Problem::results
 };
 
 /// The equations of attend/kernels/additive.h with tanh as it stands, one query after the other.
@@ -197,7 +228,8 @@ Truth by_the_equations(const Problem<T>& q) {
         if (q.sees(b, i, j)) js.push_back(j);
       Real largest = -INFINITY, total = 0, mean = 0;
       for (const auto j : js) {
-        for (std::int64_t a = 0; a < c.A; ++a) s[j] += Real(q.weight[a]) * std::tanh(Real(q.q(b, i, a)) + q.k(b, j, a));
+        for (std::int64_t a = 0; a < c.A; ++a)
+          s[j] += Real(q.weight[a]) * std::tanh(Real(q.q(b, i, a)) + q.k(b, j, a));
         s[j] = Real(q.p.scale) * s[j] + (c.bias ? Real(q.bias[row * c.Lk + j]) : Real(0));
         largest = std::max(largest, s[j]);
       }
@@ -216,7 +248,8 @@ Truth by_the_equations(const Problem<T>& q) {
       for (const auto j : js) {
         const Real ds = grad_bias[row * c.Lk + j] = weights[row * c.Lk + j] * (P[j] - mean);
         for (std::int64_t a = 0; a < c.A; ++a) {
-          const Real t = std::tanh(Real(q.q(b, i, a)) + q.k(b, j, a)), x = ds * q.p.scale * q.weight[a] * (1 - t * t);
+          const Real t = std::tanh(Real(q.q(b, i, a)) + q.k(b, j, a)),
+                     x = ds * q.p.scale * q.weight[a] * (1 - t * t);
           grad_query[row * c.A + a] += x;
           grad_key[(b * c.Lk + j) * c.A + a] += x;
           grad_weight[a] += ds * q.p.scale * t;
@@ -227,13 +260,15 @@ Truth by_the_equations(const Problem<T>& q) {
 }
 
 template <class T>
-void expect_close(const char* what, const test::Guarded<T>& ours, const std::vector<Real>& truth, double limit) {
+void expect_close(const char* what, const test::Guarded<T>& ours, const std::vector<Real>& truth,
+                  double limit) {
   Real off = 0, norm = 0;
   for (std::int64_t i = 0; i < ours.size(); ++i) {
     off += (ours[i] - truth[i]) * (ours[i] - truth[i]);
     norm += truth[i] * truth[i];
   }
-  EXPECT_LE(std::sqrt(off), limit * std::sqrt(norm) + std::numeric_limits<T>::epsilon() * 1e-3) << what;
+  EXPECT_LE(std::sqrt(off), limit * std::sqrt(norm) + std::numeric_limits<T>::epsilon() * 1e-3)
+      << what;
 }
 
 template <class T>
@@ -247,7 +282,8 @@ void check_all_cases() {
       Problem<T> q(c);
       const Truth truth = by_the_equations(q);
       q.run();
-      for (int n = 0; n < 7; ++n) expect_close(kNames[n], *q.results()[n], truth.of[n], (n < 2 ? 8 : 24) * kEps);
+      for (int n = 0; n < 7; ++n)
+        expect_close(kNames[n], *q.results()[n], truth.of[n], (n < 2 ? 8 : 24) * kEps);
       EXPECT_TRUE(q.intact()) << "wrote outside an array";
     }
   });
@@ -257,7 +293,8 @@ TEST(AdditiveKernel, FloatFollowsTheEquationsOnEveryTarget) { check_all_cases<fl
 TEST(AdditiveKernel, DoubleFollowsTheEquationsOnEveryTarget) { check_all_cases<double>(); }
 
 TEST(AdditiveKernel, TheSameBitsOnAnyNumberOfThreads) {
-  const Case c{"threads", 13, 10, 13, 70, 40, 1, true, true, 6, -1, true, true, true, true, true, 0.3};
+  const Case c{"threads", 13, 10,   13,   70,   40,   1,    true, true,
+               6,         -1, true, true, true, true, true, 0.3};
   std::vector<std::vector<float>> first;
   for (const int n : {1, 2, 3, 2}) {
     const test::WithThreads with(n);
@@ -293,8 +330,9 @@ TEST(AdditiveKernel, PreparedRowsAreExponentialsAndSayWhenTheyAreNot) {
 }
 
 TEST(AdditiveKernel, NothingToDo) {
-  for (const Case& c : {Case{"no batch", 0, 2, 3, 4, 5}, Case{"no query", 2, 0, 3, 4, 5}, Case{"no key", 2, 3, 0, 4, 5},
-                        Case{"no width", 2, 3, 4, 0, 5}, Case{"no value", 2, 3, 4, 5, 0}}) {
+  for (const Case& c : {Case{"no batch", 0, 2, 3, 4, 5}, Case{"no query", 2, 0, 3, 4, 5},
+                        Case{"no key", 2, 3, 0, 4, 5}, Case{"no width", 2, 3, 4, 0, 5},
+                        Case{"no value", 2, 3, 4, 5, 0}}) {
     SCOPED_TRACE(c.name);
     Problem<double> q(c);
     const Truth truth = by_the_equations(q);

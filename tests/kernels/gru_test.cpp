@@ -26,9 +26,9 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << "B" << c.batch << " T" << c.steps << " I" << c.input << " H" << c.hidden << (c.lengths ? " lengths" : "")
-             << (c.reverse ? " reverse" : "") << (c.masks ? " masks" : "") << (c.state ? " h0" : "")
-             << (c.biases ? " biases" : "");
+  return out << "B" << c.batch << " T" << c.steps << " I" << c.input << " H" << c.hidden
+             << (c.lengths ? " lengths" : "") << (c.reverse ? " reverse" : "")
+             << (c.masks ? " masks" : "") << (c.state ? " h0" : "") << (c.biases ? " biases" : "");
 }
 
 // One of everything; then sizes one off a vector (4, 8, 16), a tile (5, 6, 8 rows), a panel (80 columns) and a block
@@ -51,7 +51,8 @@ const std::vector<Case> kCases = {
 std::vector<double> random_values(std::int64_t n, double scale, std::uint64_t seed) {
   Random random(seed, Purpose::kGenerate);
   std::vector<double> v(n);
-  for (double& x : v) x = static_cast<float>(scale * (2 * random.uniform() - 1));   // exact in float too
+  for (double& x : v)
+    x = static_cast<float>(scale * (2 * random.uniform() - 1));  // exact in float too
   return v;
 }
 
@@ -70,13 +71,16 @@ test::GruEquations equations(const Case& c, bool reset_before) {
   e.x = random_values(c.batch * c.steps * c.input, 1.5, 1);
   e.weight_ih = random_values(3 * c.hidden * c.input, scale, 2);
   e.weight_hh = random_values(3 * c.hidden * c.hidden, scale, 3);
-  if (c.biases) e.bias_ih = random_values(3 * c.hidden, 0.5, 4), e.bias_hh = random_values(3 * c.hidden, 0.5, 5);
+  if (c.biases)
+    e.bias_ih = random_values(3 * c.hidden, 0.5, 4),
+    e.bias_hh = random_values(3 * c.hidden, 0.5, 5);
   e.grad_output = random_values(c.batch * c.steps * c.hidden, 1, 6);
   e.grad_h_n = random_values(c.batch * c.hidden, 1, 7);
   if (c.state) e.h0 = random_values(c.batch * c.hidden, 1, 8);
   if (c.masks) e.input_mask = random_mask(c.batch * c.input, 0.3, 9);
   if (c.masks) e.recurrent_mask = random_mask(c.batch * c.hidden, 0.2, 10);
-  for (std::int64_t b = 0; c.lengths && b < c.batch; ++b) e.lengths.push_back((b * 7 + 3) % (c.steps + 1));
+  for (std::int64_t b = 0; c.lengths && b < c.batch; ++b)
+    e.lengths.push_back((b * 7 + 3) % (c.steps + 1));
   return e;
 }
 
@@ -86,28 +90,47 @@ struct Layer {
   std::int64_t batch, steps, input, hidden;
   GruForm form;
   LstmPlan plan;
-  Guarded<T> x, weight_ih, weight_hh, bias_ih, bias_hh, h0, input_mask, recurrent_mask, grad_output, grad_h_n;
-  Guarded<T> output, h_n, grad_x, grad_weight_ih, grad_weight_hh, grad_bias_ih, grad_bias_hh, grad_h0;
+  Guarded<T> x, weight_ih, weight_hh, bias_ih, bias_hh, h0, input_mask, recurrent_mask, grad_output,
+      grad_h_n;
+  Guarded<T> output, h_n, grad_x, grad_weight_ih, grad_weight_hh, grad_bias_ih, grad_bias_hh,
+      grad_h0;
   Guarded<T> saved, forward_workspace, inference_workspace, backward_workspace;
 
   static Guarded<T> copy(const std::vector<double>& v, int offset) {
     Guarded<T> g(static_cast<std::int64_t>(v.size()), offset);
-    for (std::size_t i = 0; i < v.size(); ++i) g[static_cast<std::int64_t>(i)] = static_cast<T>(v[i]);
+    for (std::size_t i = 0; i < v.size(); ++i)
+      g[static_cast<std::int64_t>(i)] = static_cast<T>(v[i]);
     return g;
   }
 
   Layer(const test::GruEquations& e, int workers, int offset = 0)
-      : batch(e.batch), steps(e.steps), input(e.input), hidden(e.hidden),
+      : batch(e.batch),
+        steps(e.steps),
+        input(e.input),
+        hidden(e.hidden),
         form(e.reset_before ? GruForm::kResetBefore : GruForm::kResetAfter),
-        plan({e.batch, e.steps, e.input, e.hidden}, e.lengths.empty() ? nullptr : e.lengths.data(), e.reverse, workers),
-        x(copy(e.x, offset)), weight_ih(copy(e.weight_ih, offset)), weight_hh(copy(e.weight_hh, offset)),
-        bias_ih(copy(e.bias_ih, offset)), bias_hh(copy(e.bias_hh, offset)), h0(copy(e.h0, offset)),
-        input_mask(copy(e.input_mask, offset)), recurrent_mask(copy(e.recurrent_mask, offset)),
-        grad_output(copy(e.grad_output, offset)), grad_h_n(copy(e.grad_h_n, offset)),
-        output(batch * steps * hidden, offset), h_n(batch * hidden, offset), grad_x(batch * steps * input, offset),
-        grad_weight_ih(3 * hidden * input, offset), grad_weight_hh(3 * hidden * hidden, offset),
-        grad_bias_ih(3 * hidden, offset), grad_bias_hh(3 * hidden, offset), grad_h0(batch * hidden, offset),
-        saved(gru_saved_size(plan), offset), forward_workspace(gru_forward_workspace(plan, true), offset),
+        plan({e.batch, e.steps, e.input, e.hidden}, e.lengths.empty() ? nullptr : e.lengths.data(),
+             e.reverse, workers),
+        x(copy(e.x, offset)),
+        weight_ih(copy(e.weight_ih, offset)),
+        weight_hh(copy(e.weight_hh, offset)),
+        bias_ih(copy(e.bias_ih, offset)),
+        bias_hh(copy(e.bias_hh, offset)),
+        h0(copy(e.h0, offset)),
+        input_mask(copy(e.input_mask, offset)),
+        recurrent_mask(copy(e.recurrent_mask, offset)),
+        grad_output(copy(e.grad_output, offset)),
+        grad_h_n(copy(e.grad_h_n, offset)),
+        output(batch * steps * hidden, offset),
+        h_n(batch * hidden, offset),
+        grad_x(batch * steps * input, offset),
+        grad_weight_ih(3 * hidden * input, offset),
+        grad_weight_hh(3 * hidden * hidden, offset),
+        grad_bias_ih(3 * hidden, offset),
+        grad_bias_hh(3 * hidden, offset),
+        grad_h0(batch * hidden, offset),
+        saved(gru_saved_size(plan), offset),
+        forward_workspace(gru_forward_workspace(plan, true), offset),
         inference_workspace(gru_forward_workspace(plan, false), offset),
         backward_workspace(gru_backward_workspace(plan), offset) {}
 
@@ -144,19 +167,22 @@ struct Layer {
   void both() { forward(), backward(); }
 
   std::vector<const Guarded<T>*> results() const {
-    return {&output, &h_n, &grad_x, &grad_weight_ih, &grad_weight_hh, &grad_bias_ih, &grad_bias_hh, &grad_h0};
+    return {&output,         &h_n,          &grad_x,       &grad_weight_ih,
+            &grad_weight_hh, &grad_bias_ih, &grad_bias_hh, &grad_h0};
   }
   std::vector<const Guarded<T>*> everything() const {
     auto all = results();
-    for (const auto* g : {&x, &weight_ih, &weight_hh, &bias_ih, &bias_hh, &h0, &input_mask, &recurrent_mask,
-                          &grad_output, &grad_h_n, &saved, &forward_workspace, &inference_workspace, &backward_workspace})
+    for (const auto* g : {&x, &weight_ih, &weight_hh, &bias_ih, &bias_hh, &h0, &input_mask,
+                          &recurrent_mask, &grad_output, &grad_h_n, &saved, &forward_workspace,
+                          &inference_workspace, &backward_workspace})
       all.push_back(g);
     return all;
   }
 };
 
-constexpr const char* kResultNames[] = {"output",         "h_n",         "grad_x",       "grad_weight_ih",
-                                        "grad_weight_hh", "grad_bias_ih", "grad_bias_hh", "grad_h0"};
+constexpr const char* kResultNames[] = {
+    "output",         "h_n",          "grad_x",       "grad_weight_ih",
+    "grad_weight_hh", "grad_bias_ih", "grad_bias_hh", "grad_h0"};
 
 template <class T>
 double relative_error(const Guarded<T>& ours, const std::vector<double>& truth) {
@@ -170,12 +196,13 @@ double relative_error(const Guarded<T>& ours, const std::vector<double>& truth) 
 
 template <class T>
 void expect_close(const Layer<T>& layer, const test::GruEquations& e) {
-  const std::vector<double>* truth[] = {&e.output,         &e.h_n,          &e.grad_x,       &e.grad_weight_ih,
-                                        &e.grad_weight_hh, &e.grad_bias_ih, &e.grad_bias_hh, &e.grad_h0};
+  const std::vector<double>* truth[] = {
+      &e.output,         &e.h_n,          &e.grad_x,       &e.grad_weight_ih,
+      &e.grad_weight_hh, &e.grad_bias_ih, &e.grad_bias_hh, &e.grad_h0};
   const double limit = 24 * std::numeric_limits<T>::epsilon();
   const auto results = layer.results();
   for (std::size_t i = 0; i < results.size(); ++i)
-    EXPECT_LE(relative_error(*results[i], *truth[i]), limit) << kResultNames[i];   // NaN fails
+    EXPECT_LE(relative_error(*results[i], *truth[i]), limit) << kResultNames[i];  // NaN fails
   for (const auto* g : layer.everything()) EXPECT_TRUE(g->intact());
 }
 
@@ -228,8 +255,8 @@ TYPED_TEST(GruKernel, SameBitsOnEveryRunAndWithAnyNumberOfThreads) {
     Layer<TypeParam> first(e, 3), again(e, 3, 1), serial(e, 3);
     ASSERT_EQ(first.plan.slices().size(), 3u);
     first.both();
-    again.both();   // other alignment
-    again.backward();   // saved is only read
+    again.both();      // other alignment
+    again.backward();  // saved is only read
     const test::WithThreads threads(1);
     serial.both();
     expect_same_results(first, again);
@@ -247,8 +274,12 @@ TYPED_TEST(GruKernel, InferenceIsTraining) {
       auto run = inference.forward_call();
       run.saved = nullptr, run.workspace = inference.inference_workspace.data();
       gru_forward(inference.plan, run);
-      EXPECT_EQ(std::memcmp(training.output.data(), inference.output.data(), training.output.size() * sizeof(TypeParam)), 0);
-      EXPECT_EQ(std::memcmp(training.h_n.data(), inference.h_n.data(), training.h_n.size() * sizeof(TypeParam)), 0);
+      EXPECT_EQ(std::memcmp(training.output.data(), inference.output.data(),
+                            training.output.size() * sizeof(TypeParam)),
+                0);
+      EXPECT_EQ(std::memcmp(training.h_n.data(), inference.h_n.data(),
+                            training.h_n.size() * sizeof(TypeParam)),
+                0);
       EXPECT_TRUE(inference.inference_workspace.intact());
     }
 }
@@ -263,15 +294,18 @@ TYPED_TEST(GruKernel, PaddingIsNeitherReadNorLeft) {
       for (std::int64_t b = 0; b < c.batch; ++b)
         for (std::int64_t t = e.lengths[b]; t < c.steps; ++t) {
           for (std::int64_t k = 0; k < c.input; ++k) dirty.x[(b * c.steps + t) * c.input + k] = nan;
-          for (std::int64_t k = 0; k < c.hidden; ++k) dirty.grad_output[(b * c.steps + t) * c.hidden + k] = nan;
+          for (std::int64_t k = 0; k < c.hidden; ++k)
+            dirty.grad_output[(b * c.steps + t) * c.hidden + k] = nan;
         }
       clean.both();
       dirty.both();
       expect_same_results(clean, dirty);
       for (std::int64_t b = 0; b < c.batch; ++b)
         for (std::int64_t t = e.lengths[b]; t < c.steps; ++t) {
-          for (std::int64_t k = 0; k < c.hidden; ++k) ASSERT_EQ(dirty.output[(b * c.steps + t) * c.hidden + k], 0);
-          for (std::int64_t k = 0; k < c.input; ++k) ASSERT_EQ(dirty.grad_x[(b * c.steps + t) * c.input + k], 0);
+          for (std::int64_t k = 0; k < c.hidden; ++k)
+            ASSERT_EQ(dirty.output[(b * c.steps + t) * c.hidden + k], 0);
+          for (std::int64_t k = 0; k < c.input; ++k)
+            ASSERT_EQ(dirty.grad_x[(b * c.steps + t) * c.input + k], 0);
         }
     }
 }
@@ -285,8 +319,8 @@ TYPED_TEST(GruKernel, LengthZeroPassesTheStateThrough) {
     ASSERT_EQ(layer.h_n[i], layer.h0[i]);
     ASSERT_EQ(layer.grad_h0[i], layer.grad_h_n[i]);
   }
-  for (const auto* g : {&layer.output, &layer.grad_x, &layer.grad_weight_ih, &layer.grad_weight_hh, &layer.grad_bias_ih,
-                        &layer.grad_bias_hh})
+  for (const auto* g : {&layer.output, &layer.grad_x, &layer.grad_weight_ih, &layer.grad_weight_hh,
+                        &layer.grad_bias_ih, &layer.grad_bias_hh})
     for (const TypeParam v : g->values()) ASSERT_EQ(v, 0);
 }
 

@@ -29,9 +29,10 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << "B" << c.batch << " T" << c.steps << " I" << c.input << " H" << c.hidden << (c.lengths ? " lengths" : "")
-             << (c.reverse ? " reverse" : "") << (c.input_mask ? " input_mask" : "")
-             << (c.recurrent_mask ? " recurrent_mask" : "") << (c.states ? " states" : "");
+  return out << "B" << c.batch << " T" << c.steps << " I" << c.input << " H" << c.hidden
+             << (c.lengths ? " lengths" : "") << (c.reverse ? " reverse" : "")
+             << (c.input_mask ? " input_mask" : "") << (c.recurrent_mask ? " recurrent_mask" : "")
+             << (c.states ? " states" : "");
 }
 
 // One of everything; then sizes one off a vector (4, 8, 16), a tile (5, 6, 8 rows) and a block (200 rows), and enough
@@ -55,7 +56,8 @@ const std::vector<Case> kCases = {
 std::vector<double> random_values(std::size_t n, double scale, std::uint64_t seed) {
   Random random(seed, Purpose::kGenerate);
   std::vector<double> v(n);
-  for (double& x : v) x = static_cast<float>(scale * (2 * random.uniform() - 1));   // exact in float too
+  for (double& x : v)
+    x = static_cast<float>(scale * (2 * random.uniform() - 1));  // exact in float too
   return v;
 }
 
@@ -68,7 +70,8 @@ std::vector<double> random_mask(std::size_t n, double rate, std::uint64_t seed) 
 
 test::LstmEquations equations(const Case& c) {
   test::LstmEquations e;
-  e.batch = c.batch, e.steps = c.steps, e.input = c.input, e.hidden = c.hidden, e.reverse = c.reverse;
+  e.batch = c.batch, e.steps = c.steps, e.input = c.input, e.hidden = c.hidden,
+  e.reverse = c.reverse;
   const double scale = 1.5 / std::sqrt(static_cast<double>(c.hidden));
   e.x = random_values(c.batch * c.steps * c.input, 1.5, 1);
   e.weight_ih = random_values(4 * c.hidden * c.input, scale, 2);
@@ -83,14 +86,16 @@ test::LstmEquations equations(const Case& c) {
   }
   if (c.input_mask) e.input_mask = random_mask(c.batch * c.input, 0.3, 10);
   if (c.recurrent_mask) e.recurrent_mask = random_mask(c.batch * c.hidden, 0.2, 11);
-  for (std::int64_t b = 0; c.lengths && b < c.batch; ++b) e.lengths.push_back((b * 7 + 3) % (c.steps + 1));
+  for (std::int64_t b = 0; c.lengths && b < c.batch; ++b)
+    e.lengths.push_back((b * 7 + 3) % (c.steps + 1));
   return e;
 }
 
 /// The kernels on copies of one case's arrays, each between NaN bands and `offset` elements off alignment.
 template <class T>
 struct Layer {
-  Guarded<T> x, weight_ih, weight_hh, bias, h0, c0, input_mask, recurrent_mask, grad_output, grad_h_n, grad_c_n;
+  Guarded<T> x, weight_ih, weight_hh, bias, h0, c0, input_mask, recurrent_mask, grad_output,
+      grad_h_n, grad_c_n;
   Guarded<T> output, h_n, c_n, grad_x, grad_weight_ih, grad_weight_hh, grad_bias, grad_h0, grad_c0;
   std::int64_t batch, steps, input, hidden;
   LstmPlan plan;
@@ -98,22 +103,40 @@ struct Layer {
 
   static Guarded<T> copy(const std::vector<double>& v, int offset) {
     Guarded<T> g(static_cast<std::int64_t>(v.size()), offset);
-    for (std::size_t i = 0; i < v.size(); ++i) g[static_cast<std::int64_t>(i)] = static_cast<T>(v[i]);
+    for (std::size_t i = 0; i < v.size(); ++i)
+      g[static_cast<std::int64_t>(i)] = static_cast<T>(v[i]);
     return g;
   }
 
   Layer(const test::LstmEquations& e, int workers, int offset = 0)
-      : x(copy(e.x, offset)), weight_ih(copy(e.weight_ih, offset)), weight_hh(copy(e.weight_hh, offset)),
-        bias(copy(e.bias, offset)), h0(copy(e.h0, offset)), c0(copy(e.c0, offset)),
-        input_mask(copy(e.input_mask, offset)), recurrent_mask(copy(e.recurrent_mask, offset)),
-        grad_output(copy(e.grad_output, offset)), grad_h_n(copy(e.grad_h_n, offset)),
-        grad_c_n(copy(e.grad_c_n, offset)), output(e.batch * e.steps * e.hidden, offset),
-        h_n(e.batch * e.hidden, offset), c_n(e.batch * e.hidden, offset), grad_x(e.batch * e.steps * e.input, offset),
-        grad_weight_ih(4 * e.hidden * e.input, offset), grad_weight_hh(4 * e.hidden * e.hidden, offset),
-        grad_bias(4 * e.hidden, offset), grad_h0(e.batch * e.hidden, offset), grad_c0(e.batch * e.hidden, offset),
-        batch(e.batch), steps(e.steps), input(e.input), hidden(e.hidden),
-        plan({e.batch, e.steps, e.input, e.hidden}, e.lengths.empty() ? nullptr : e.lengths.data(), e.reverse, workers),
-        saved(plan.saved_size(), offset), forward_workspace(plan.forward_workspace_size(true), offset),
+      : x(copy(e.x, offset)),
+        weight_ih(copy(e.weight_ih, offset)),
+        weight_hh(copy(e.weight_hh, offset)),
+        bias(copy(e.bias, offset)),
+        h0(copy(e.h0, offset)),
+        c0(copy(e.c0, offset)),
+        input_mask(copy(e.input_mask, offset)),
+        recurrent_mask(copy(e.recurrent_mask, offset)),
+        grad_output(copy(e.grad_output, offset)),
+        grad_h_n(copy(e.grad_h_n, offset)),
+        grad_c_n(copy(e.grad_c_n, offset)),
+        output(e.batch * e.steps * e.hidden, offset),
+        h_n(e.batch * e.hidden, offset),
+        c_n(e.batch * e.hidden, offset),
+        grad_x(e.batch * e.steps * e.input, offset),
+        grad_weight_ih(4 * e.hidden * e.input, offset),
+        grad_weight_hh(4 * e.hidden * e.hidden, offset),
+        grad_bias(4 * e.hidden, offset),
+        grad_h0(e.batch * e.hidden, offset),
+        grad_c0(e.batch * e.hidden, offset),
+        batch(e.batch),
+        steps(e.steps),
+        input(e.input),
+        hidden(e.hidden),
+        plan({e.batch, e.steps, e.input, e.hidden}, e.lengths.empty() ? nullptr : e.lengths.data(),
+             e.reverse, workers),
+        saved(plan.saved_size(), offset),
+        forward_workspace(plan.forward_workspace_size(true), offset),
         inference_workspace(plan.forward_workspace_size(false), offset),
         backward_workspace(plan.backward_workspace_size(), offset) {}
 
@@ -121,7 +144,8 @@ struct Layer {
 
   LstmForward<T> forward_call() {
     LstmForward<T> run;
-    run.weights = {weight_ih.data(), weight_hh.data(), or_null(input_mask), or_null(recurrent_mask)};
+    run.weights = {weight_ih.data(), weight_hh.data(), or_null(input_mask),
+                   or_null(recurrent_mask)};
     run.bias = bias.data();
     run.input = {x.data(), steps * input, input};
     run.h0 = or_null(h0), run.c0 = or_null(c0);
@@ -133,7 +157,8 @@ struct Layer {
 
   LstmBackward<T> backward_call() {
     LstmBackward<T> run;
-    run.weights = {weight_ih.data(), weight_hh.data(), or_null(input_mask), or_null(recurrent_mask)};
+    run.weights = {weight_ih.data(), weight_hh.data(), or_null(input_mask),
+                   or_null(recurrent_mask)};
     run.grad_output = {grad_output.data(), steps * hidden, hidden};
     run.grad_h_n = grad_h_n.data(), run.grad_c_n = grad_c_n.data();
     run.saved = saved.data(), run.workspace = backward_workspace.data();
@@ -149,19 +174,22 @@ struct Layer {
   void both() { forward(), backward(); }
 
   std::vector<const Guarded<T>*> results() const {
-    return {&output, &h_n, &c_n, &grad_x, &grad_weight_ih, &grad_weight_hh, &grad_bias, &grad_h0, &grad_c0};
+    return {&output,         &h_n,       &c_n,     &grad_x, &grad_weight_ih,
+            &grad_weight_hh, &grad_bias, &grad_h0, &grad_c0};
   }
   std::vector<const Guarded<T>*> everything() const {
     auto all = results();
-    for (const auto* g : {&x, &weight_ih, &weight_hh, &bias, &h0, &c0, &input_mask, &recurrent_mask, &grad_output,
-                          &grad_h_n, &grad_c_n, &saved, &forward_workspace, &inference_workspace, &backward_workspace})
+    for (const auto* g : {&x, &weight_ih, &weight_hh, &bias, &h0, &c0, &input_mask, &recurrent_mask,
+                          &grad_output, &grad_h_n, &grad_c_n, &saved, &forward_workspace,
+                          &inference_workspace, &backward_workspace})
       all.push_back(g);
     return all;
   }
 };
 
-constexpr const char* kResultNames[] = {"output", "h_n", "c_n", "grad_x", "grad_weight_ih", "grad_weight_hh",
-                                        "grad_bias", "grad_h0", "grad_c0"};
+constexpr const char* kResultNames[] = {
+    "output",         "h_n",       "c_n",     "grad_x", "grad_weight_ih",
+    "grad_weight_hh", "grad_bias", "grad_h0", "grad_c0"};
 
 template <class T>
 double relative_error(const Guarded<T>& ours, const std::vector<double>& truth) {
@@ -175,12 +203,13 @@ double relative_error(const Guarded<T>& ours, const std::vector<double>& truth) 
 
 template <class T>
 void expect_close(const Layer<T>& layer, const test::LstmEquations& e) {
-  const std::vector<double>* truth[] = {&e.output, &e.h_n, &e.c_n, &e.grad_x, &e.grad_weight_ih, &e.grad_weight_hh,
-                                        &e.grad_bias, &e.grad_h0, &e.grad_c0};
+  const std::vector<double>* truth[] = {
+      &e.output,         &e.h_n,       &e.c_n,     &e.grad_x, &e.grad_weight_ih,
+      &e.grad_weight_hh, &e.grad_bias, &e.grad_h0, &e.grad_c0};
   const double limit = 24 * std::numeric_limits<T>::epsilon();
   const auto results = layer.results();
   for (std::size_t i = 0; i < results.size(); ++i)
-    EXPECT_LE(relative_error(*results[i], *truth[i]), limit) << kResultNames[i];   // NaN fails
+    EXPECT_LE(relative_error(*results[i], *truth[i]), limit) << kResultNames[i];  // NaN fails
   for (const auto* g : layer.everything()) EXPECT_TRUE(g->intact());
 }
 
@@ -233,7 +262,7 @@ TYPED_TEST(LstmKernel, SameBitsOnEveryRunAndWithAnyNumberOfThreads) {
   Layer<TypeParam> first(e, 3), again(e, 3, 1), serial(e, 3);
   ASSERT_EQ(first.plan.slices().size(), 3u);
   first.both();
-  again.both();   // other alignment
+  again.both();  // other alignment
   const test::WithThreads threads(1);
   serial.both();
   expect_same_results(first, again);
@@ -274,15 +303,18 @@ TYPED_TEST(LstmKernel, PaddingIsNeitherReadNorLeft) {
     for (std::int64_t b = 0; b < c.batch; ++b)
       for (std::int64_t t = e.lengths[b]; t < c.steps; ++t) {
         for (std::int64_t k = 0; k < c.input; ++k) dirty.x[(b * c.steps + t) * c.input + k] = nan;
-        for (std::int64_t k = 0; k < c.hidden; ++k) dirty.grad_output[(b * c.steps + t) * c.hidden + k] = nan;
+        for (std::int64_t k = 0; k < c.hidden; ++k)
+          dirty.grad_output[(b * c.steps + t) * c.hidden + k] = nan;
       }
     clean.both();
     dirty.both();
     expect_same_results(clean, dirty);
     for (std::int64_t b = 0; b < c.batch; ++b)
       for (std::int64_t t = e.lengths[b]; t < c.steps; ++t) {
-        for (std::int64_t k = 0; k < c.hidden; ++k) ASSERT_EQ(dirty.output[(b * c.steps + t) * c.hidden + k], 0);
-        for (std::int64_t k = 0; k < c.input; ++k) ASSERT_EQ(dirty.grad_x[(b * c.steps + t) * c.input + k], 0);
+        for (std::int64_t k = 0; k < c.hidden; ++k)
+          ASSERT_EQ(dirty.output[(b * c.steps + t) * c.hidden + k], 0);
+        for (std::int64_t k = 0; k < c.input; ++k)
+          ASSERT_EQ(dirty.grad_x[(b * c.steps + t) * c.input + k], 0);
       }
   }
 }
@@ -296,7 +328,8 @@ TYPED_TEST(LstmKernel, LengthZeroPassesTheStateThrough) {
   expect_same_bits(layer.c_n, layer.c0, "c_n");
   expect_same_bits(layer.grad_h0, layer.grad_h_n, "grad_h0");
   expect_same_bits(layer.grad_c0, layer.grad_c_n, "grad_c0");
-  for (const auto* g : {&layer.output, &layer.grad_x, &layer.grad_weight_ih, &layer.grad_weight_hh, &layer.grad_bias})
+  for (const auto* g : {&layer.output, &layer.grad_x, &layer.grad_weight_ih, &layer.grad_weight_hh,
+                        &layer.grad_bias})
     for (const TypeParam v : g->values()) ASSERT_EQ(v, 0);
 }
 
@@ -313,8 +346,8 @@ TYPED_TEST(LstmKernel, ARowDoesNotDependOnItsBatch) {
         v = std::vector<double>(v.begin() + b * n, v.begin() + (b + 1) * n);
       };
       one.batch = 1;
-      for (auto* v : {&one.x, &one.h0, &one.c0, &one.input_mask, &one.recurrent_mask, &one.grad_output, &one.grad_h_n,
-                      &one.grad_c_n})
+      for (auto* v : {&one.x, &one.h0, &one.c0, &one.input_mask, &one.recurrent_mask,
+                      &one.grad_output, &one.grad_h_n, &one.grad_c_n})
         cut(*v);
       if (c.lengths) one.lengths = {e.lengths[b]};
       Layer<TypeParam> alone(one, 1);
@@ -323,7 +356,8 @@ TYPED_TEST(LstmKernel, ARowDoesNotDependOnItsBatch) {
         ASSERT_EQ(alone.output[i], all.output[b * c.steps * c.hidden + i]);
       for (std::int64_t i = 0; i < c.steps * c.input; ++i)
         ASSERT_EQ(alone.grad_x[i], all.grad_x[b * c.steps * c.input + i]);
-      for (std::int64_t i = 0; i < c.hidden; ++i) ASSERT_EQ(alone.grad_h0[i], all.grad_h0[b * c.hidden + i]);
+      for (std::int64_t i = 0; i < c.hidden; ++i)
+        ASSERT_EQ(alone.grad_h0[i], all.grad_h0[b * c.hidden + i]);
     }
   }
 }
@@ -349,11 +383,13 @@ TYPED_TEST(LstmKernel, StridedIsContiguous) {
     Guarded<TypeParam> to(c.batch * c.steps * (n + 3));
     for (std::int64_t b = 0; b < c.batch; ++b)
       for (std::int64_t t = 0; t < c.steps; ++t)
-        for (std::int64_t i = 0; i < n; ++i) to[(t * c.batch + b) * (n + 3) + i] = from[(b * c.steps + t) * n + i];
+        for (std::int64_t i = 0; i < n; ++i)
+          to[(t * c.batch + b) * (n + 3) + i] = from[(b * c.steps + t) * n + i];
     return to;
   };
   auto x = spread(strided.x, c.input), output = spread(strided.output, c.hidden);
-  auto grad_output = spread(strided.grad_output, c.hidden), grad_x = spread(strided.grad_x, c.input);
+  auto grad_output = spread(strided.grad_output, c.hidden),
+       grad_x = spread(strided.grad_x, c.input);
   auto forward = strided.forward_call();
   forward.input = {x.data(), c.input + 3, c.batch * (c.input + 3)};
   forward.output = {output.data(), c.hidden + 3, c.batch * (c.hidden + 3)};
@@ -362,7 +398,7 @@ TYPED_TEST(LstmKernel, StridedIsContiguous) {
   backward.grad_output = {grad_output.data(), c.hidden + 3, c.batch * (c.hidden + 3)};
   backward.grad_input = {grad_x.data(), c.input + 3, c.batch * (c.input + 3)};
   lstm_backward(strided.plan, backward);
-  expect_same_bits(output, spread(dense.output, c.hidden), "output");   // the gaps stay NaN
+  expect_same_bits(output, spread(dense.output, c.hidden), "output");  // the gaps stay NaN
   expect_same_bits(grad_x, spread(dense.grad_x, c.input), "grad_x");
   expect_same_bits(strided.grad_weight_ih, dense.grad_weight_ih, "grad_weight_ih");
   expect_same_bits(strided.h_n, dense.h_n, "h_n");
@@ -446,7 +482,7 @@ TEST(LstmPlan, DealsEveryRowOnceAndCountsActiveOnes) {
       fewest = std::min(fewest, slice.pairs()), most = std::max(most, slice.pairs());
     }
     for (const int n : seen) EXPECT_EQ(n, 1);
-    EXPECT_LE(most - fewest, 20);   // at most one longest row apart
+    EXPECT_LE(most - fewest, 20);  // at most one longest row apart
   }
 }
 

@@ -34,7 +34,7 @@ struct Case {
   Alignment alignment = Alignment::kLast;
   std::int64_t left = -1, right = -1;
   bool query_lengths = false, key_lengths = false, mask = false, bias = false;
-  double size = 2;   // of queries and keys
+  double size = 2;  // of queries and keys
 };
 
 // Sizes of one; Lq ≠ Lk; A ≠ Dv; one off vectors and tiles; Lq Lk > (Lq + Lk) A, where backward makes the weights again.
@@ -64,36 +64,45 @@ struct Inputs {
 };
 
 Inputs inputs_of(const Case& c, at::ScalarType dtype = at::kDouble) {
-  Inputs in{random_tensor({c.B, c.Lq, c.A}, 1, c.size, dtype), random_tensor({c.B, c.Lk, c.A}, 2, c.size, dtype),
-            random_tensor({c.B, c.Lk, c.Dv}, 3, 1, dtype), random_tensor({c.A}, 4, 1, dtype), {}};
+  Inputs in{random_tensor({c.B, c.Lq, c.A}, 1, c.size, dtype),
+            random_tensor({c.B, c.Lk, c.A}, 2, c.size, dtype),
+            random_tensor({c.B, c.Lk, c.Dv}, 3, 1, dtype),
+            random_tensor({c.A}, 4, 1, dtype),
+            {}};
   AttentionOptions& o = in.options;
   o.causal = c.causal, o.alignment = c.alignment, o.window_left = c.left, o.window_right = c.right;
   o.need_weights = true;
   // Every row of the batch its own length, the first one zero: a row that sees nothing.
   const std::int64_t rows = std::max<std::int64_t>(1, c.B - 1);
   std::vector<std::int64_t> queries, keys;
-  for (std::int64_t b = 0; b < c.B; ++b) queries.push_back(b * (c.Lq - 1) / rows), keys.push_back((c.B - 1 - b) * (c.Lk - 1) / rows);
+  for (std::int64_t b = 0; b < c.B; ++b)
+    queries.push_back(b * (c.Lq - 1) / rows), keys.push_back((c.B - 1 - b) * (c.Lk - 1) / rows);
   if (c.query_lengths) o.query_lengths = at::tensor(queries, at::kLong);
   if (c.key_lengths) o.key_lengths = at::tensor(keys, at::kLong);
   if (c.mask) {
     o.mask = random_tensor({c.Lq, c.Lk}, 5).gt(-0.3);
-    o.mask.select(0, 0).fill_(false);          // a query that sees no key
-    o.mask.select(1, c.Lk / 2).fill_(false);   // a key that no query sees
+    o.mask.select(0, 0).fill_(false);         // a query that sees no key
+    o.mask.select(1, c.Lk / 2).fill_(false);  // a key that no query sees
   }
   if (c.bias) o.bias = random_tensor({c.Lq, c.Lk}, 6, 2, dtype);
   return in;
 }
 
 /// Output, weights and the gradients of query, key, value, score_weight and, where there is one, bias.
-Tensors everything(const Inputs& in, bool fused, at::ScalarType dtype, bool loss_on_weights = false) {
-  const auto leaf = [&](const at::Tensor& t) { return t.detach().to(dtype).clone().set_requires_grad(true); };
+Tensors everything(const Inputs& in, bool fused, at::ScalarType dtype,
+                   bool loss_on_weights = false) {
+  const auto leaf = [&](const at::Tensor& t) {
+    return t.detach().to(dtype).clone().set_requires_grad(true);
+  };
   Tensors leaves{leaf(in.query), leaf(in.key), leaf(in.value), leaf(in.score_weight)};
   AttentionOptions o = in.options;
   if (o.bias.defined()) leaves.push_back(o.bias = leaf(o.bias));
-  const auto [output, weights] = fused ? additive(leaves[0], leaves[1], leaves[2], leaves[3], o)
-                                       : compose::additive(leaves[0], leaves[1], leaves[2], leaves[3], o);
+  const auto [output, weights] =
+      fused ? additive(leaves[0], leaves[1], leaves[2], leaves[3], o)
+            : compose::additive(leaves[0], leaves[1], leaves[2], leaves[3], o);
   Tensors from{output}, cotangents{random_tensor(output.sizes(), 9, 1, dtype)};
-  if (loss_on_weights) from.push_back(weights), cotangents.push_back(random_tensor(weights.sizes(), 10, 1, dtype));
+  if (loss_on_weights)
+    from.push_back(weights), cotangents.push_back(random_tensor(weights.sizes(), 10, 1, dtype));
   const auto grads = torch::autograd::grad(from, leaves, cotangents);
   Tensors all{output.detach(), weights.detach()};
   all.insert(all.end(), grads.begin(), grads.end());
@@ -105,10 +114,13 @@ TEST(Additive, FollowsTheEquation) {
     SCOPED_TRACE(c.name);
     const Inputs in = inputs_of(c);
     const double *q = in.query.const_data_ptr<double>(), *k = in.key.const_data_ptr<double>();
-    const double *v = in.value.const_data_ptr<double>(), *w = in.score_weight.const_data_ptr<double>();
+    const double *v = in.value.const_data_ptr<double>(),
+                 *w = in.score_weight.const_data_ptr<double>();
     const auto truth = test::attention_by_loops(
         c.B, 1, c.Lq, c.Lk, c.Dv,
-        [&](int b, int h, int i, int j) { return test::may_attend(in.options, b, h, i, j, c.Lq, c.Lk); },
+        [&](int b, int h, int i, int j) {
+          return test::may_attend(in.options, b, h, i, j, c.Lq, c.Lk);
+        },
         [&](int b, int, int i, int j) {
           double score = 0;
           for (std::int64_t a = 0; a < c.A; ++a)
@@ -118,8 +130,10 @@ TEST(Additive, FollowsTheEquation) {
         [&](int b, int, int j, int d) { return v[(b * c.Lk + j) * c.Dv + d]; });
     for (const bool fused : {true, false}) {
       const auto all = everything(in, fused, at::kDouble);
-      EXPECT_LT(test::relative_error(all[0].flatten(), at::tensor(truth.output, at::kDouble)), 1e-13);
-      EXPECT_LT(test::relative_error(all[1].flatten(), at::tensor(truth.weights, at::kDouble)), 1e-13);
+      EXPECT_LT(test::relative_error(all[0].flatten(), at::tensor(truth.output, at::kDouble)),
+                1e-13);
+      EXPECT_LT(test::relative_error(all[1].flatten(), at::tensor(truth.weights, at::kDouble)),
+                1e-13);
     }
   }
 }
@@ -128,10 +142,12 @@ TEST(Additive, FloatIsAsGoodAsTheComposition) {
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.name);
     const Inputs in = inputs_of(c, at::kFloat);
-    const auto composed = everything(in, false, at::kFloat), truth = everything(in, false, at::kDouble);
+    const auto composed = everything(in, false, at::kFloat),
+               truth = everything(in, false, at::kDouble);
     const auto ours = everything(in, true, at::kFloat);
     EXPECT_EQ(last_dispatch().path, Path::kFused);
-    for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
+    for (std::size_t i = 0; i < ours.size(); ++i)
+      EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
   }
 }
 
@@ -142,7 +158,8 @@ TEST(Additive, DoubleAgreesWithTheComposition) {
     for (const bool loss_on_weights : {false, true}) {
       const auto ours = everything(in, true, at::kDouble, loss_on_weights);
       const auto composed = everything(in, false, at::kDouble, loss_on_weights);
-      for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_LT(test::relative_error(ours[i], composed[i]), 2e-13) << i;
+      for (std::size_t i = 0; i < ours.size(); ++i)
+        EXPECT_LT(test::relative_error(ours[i], composed[i]), 2e-13) << i;
     }
   }
 }
@@ -150,8 +167,10 @@ TEST(Additive, DoubleAgreesWithTheComposition) {
 TEST(Additive, GradientsAgreeWithFiniteDifferences) {
   for (const char* name : {"small", "causal", "everything"}) {
     SCOPED_TRACE(name);
-    Case c = *std::find_if(kCases.begin(), kCases.end(), [&](const Case& x) { return x.name == std::string(name); });
-    c.B = std::min<std::int64_t>(c.B, 2), c.Lq = std::min<std::int64_t>(c.Lq, 5), c.Lk = std::min<std::int64_t>(c.Lk, 6);
+    Case c = *std::find_if(kCases.begin(), kCases.end(),
+                           [&](const Case& x) { return x.name == std::string(name); });
+    c.B = std::min<std::int64_t>(c.B, 2), c.Lq = std::min<std::int64_t>(c.Lq, 5),
+    c.Lk = std::min<std::int64_t>(c.Lk, 6);
     const Inputs in = inputs_of(c);
     test::expect_gradients(
         [&](const Tensors& x) {
@@ -160,15 +179,20 @@ TEST(Additive, GradientsAgreeWithFiniteDifferences) {
           const auto [output, weights] = additive(x[0], x[1], x[2], x[3], o);
           return Tensors{output, weights};
         },
-        {{"query", in.query}, {"key", in.key}, {"value", in.value}, {"score_weight", in.score_weight},
+        {{"query", in.query},
+         {"key", in.key},
+         {"value", in.value},
+         {"score_weight", in.score_weight},
          {"bias", random_tensor({c.B, 1, c.Lk}, 6)}});
   }
 }
 
 TEST(Additive, PreparedKeysGiveTheSameBitsAtEveryStep) {
-  const Inputs in = inputs_of({"prepared", 3, 6, 19, 40, 24, false, Alignment::kLast, -1, -1, false, true}, at::kFloat);
+  const Inputs in = inputs_of(
+      {"prepared", 3, 6, 19, 40, 24, false, Alignment::kLast, -1, -1, false, true}, at::kFloat);
   const auto leaf = [](const at::Tensor& t) { return t.detach().clone().set_requires_grad(true); };
-  const at::Tensor q = leaf(in.query), k = leaf(in.key), v = leaf(in.value), w = leaf(in.score_weight);
+  const at::Tensor q = leaf(in.query), k = leaf(in.key), v = leaf(in.value),
+                   w = leaf(in.score_weight);
   const AdditiveKeys keys = prepare_additive_keys(k);
   EXPECT_FALSE(keys.prepared.requires_grad());
   Tensors steps;
@@ -181,45 +205,60 @@ TEST(Additive, PreparedKeysGiveTheSameBitsAtEveryStep) {
   const at::Tensor cotangent = random_tensor(together.sizes(), 9, 1, at::kFloat);
   const auto by_step = torch::autograd::grad({at::cat(steps, 1)}, {q, k, v, w}, {cotangent});
   const auto at_once = torch::autograd::grad({together}, {q, k, v, w}, {cotangent});
-  for (std::size_t i = 0; i < 4; ++i) EXPECT_LT(test::relative_error(by_step[i], at_once[i]), 2e-6) << i;
+  for (std::size_t i = 0; i < 4; ++i)
+    EXPECT_LT(test::relative_error(by_step[i], at_once[i]), 2e-6) << i;
 }
 
 TEST(Additive, EveryTargetAndThreadCountAgrees) {
   const Case c = {"all", 3, 15, 19, 35, 7, true, Alignment::kLast, 12, -1, true, true, true, true};
   for (const auto dtype : {at::kFloat, at::kDouble}) {
     const Inputs in = inputs_of(c, dtype);
-    const auto truth = everything(in, false, at::kDouble), composed = everything(in, false, at::kFloat);
+    const auto truth = everything(in, false, at::kDouble),
+               composed = everything(in, false, at::kFloat);
     test::for_each_target([&] {
       const auto ours = everything(in, true, dtype);
       EXPECT_EQ(last_dispatch().op, std::string("attend::additive_backward"));
-      for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
+      for (std::size_t i = 0; i < ours.size(); ++i)
+        EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
     });
     const auto once = everything(in, true, dtype);
     for (const int threads : {1, 2, 3}) {
       const test::WithThreads with(threads);
       const auto again = everything(in, true, dtype);
-      for (std::size_t i = 0; i < once.size(); ++i) EXPECT_TRUE(same_bits(once[i], again[i])) << threads << " threads, " << i;
+      for (std::size_t i = 0; i < once.size(); ++i)
+        EXPECT_TRUE(same_bits(once[i], again[i])) << threads << " threads, " << i;
     }
   }
 }
 
 TEST(Additive, StridedIsContiguousBitForBit) {
   const Inputs in = inputs_of({"strided", 2, 9, 10, 16, 12}, at::kFloat);
-  const auto by_time = [](const at::Tensor& t) { return t.transpose(0, 1).contiguous().transpose(0, 1); };
-  const auto by_column = [](const at::Tensor& t) { return t.transpose(1, 2).contiguous().transpose(1, 2); };
+  const auto by_time = [](const at::Tensor& t) {
+    return t.transpose(0, 1).contiguous().transpose(0, 1);
+  };
+  const auto by_column = [](const at::Tensor& t) {
+    return t.transpose(1, 2).contiguous().transpose(1, 2);
+  };
   const at::Tensor plain = std::get<0>(additive(in.query, in.key, in.value, in.score_weight));
-  EXPECT_TRUE(same_bits(plain, std::get<0>(additive(by_time(in.query), by_time(in.key), by_time(in.value), in.score_weight))));
-  EXPECT_TRUE(same_bits(plain, std::get<0>(additive(by_column(in.query), by_column(in.key), by_column(in.value), in.score_weight))));
+  EXPECT_TRUE(same_bits(plain, std::get<0>(additive(by_time(in.query), by_time(in.key),
+                                                    by_time(in.value), in.score_weight))));
+  EXPECT_TRUE(same_bits(plain, std::get<0>(additive(by_column(in.query), by_column(in.key),
+                                                    by_column(in.value), in.score_weight))));
 }
 
 TEST(Additive, AConstantValueComesBackAndTheOrderOfKeysDoesNotMatter) {
   for (const double size : {1.0, 100.0}) {
-    const Inputs in = inputs_of({"constant", 1, 9, 21, 8, 8, true, Alignment::kLast, -1, -1, false, false, false, false, size});
-    const at::Tensor out = std::get<0>(additive(in.query, in.key, at::full_like(in.value, 3.5), in.score_weight, in.options));
+    const Inputs in = inputs_of({"constant", 1, 9, 21, 8, 8, true, Alignment::kLast, -1, -1, false,
+                                 false, false, false, size});
+    const at::Tensor out = std::get<0>(
+        additive(in.query, in.key, at::full_like(in.value, 3.5), in.score_weight, in.options));
     EXPECT_LT(test::relative_error(out, at::full_like(out, 3.5)), 1e-15);
     const at::Tensor back = at::arange(20, -1, -1, at::kLong);
-    EXPECT_LT(test::relative_error(std::get<0>(additive(in.query, in.key.index_select(1, back), in.value.index_select(1, back), in.score_weight)),
-                                   std::get<0>(additive(in.query, in.key, in.value, in.score_weight))), 1e-14);
+    EXPECT_LT(
+        test::relative_error(std::get<0>(additive(in.query, in.key.index_select(1, back),
+                                                  in.value.index_select(1, back), in.score_weight)),
+                             std::get<0>(additive(in.query, in.key, in.value, in.score_weight))),
+        1e-14);
   }
 }
 
@@ -236,7 +275,8 @@ TEST(Additive, WhatNobodySeesIsNeverTouched) {
       o.key_lengths = at::full({2}, 20, at::kLong), o.query_lengths = at::full({2}, 11, at::kLong);
     }
     const auto clean = everything(in, true, at::kFloat);
-    in.key.narrow(1, 20, 10).fill_(nan), in.value.narrow(1, 20, 10).fill_(nan), in.query.narrow(1, 11, 4).fill_(nan);
+    in.key.narrow(1, 20, 10).fill_(nan), in.value.narrow(1, 20, 10).fill_(nan),
+        in.query.narrow(1, 11, 4).fill_(nan);
     for (const bool fused : {true, false}) {
       const auto dirty = everything(in, fused, at::kFloat);
       for (std::size_t i = 0; i < clean.size(); ++i) {
@@ -265,16 +305,20 @@ TEST(Additive, AQueryWithoutKeysIsZeroWithZeroGradient) {
   in.options.key_lengths = at::tensor({0, 3}, at::kLong);
   for (const bool fused : {true, false}) {
     const auto all = everything(in, fused, at::kFloat);
-    for (const std::size_t i : {0, 1, 2, 3, 4}) EXPECT_EQ(all[i][0].abs().sum().item<double>(), 0) << i;
-    for (const std::size_t i : {0, 1, 2, 3, 4}) EXPECT_GT(all[i][1].abs().sum().item<double>(), 0) << i;
+    for (const std::size_t i : {0, 1, 2, 3, 4})
+      EXPECT_EQ(all[i][0].abs().sum().item<double>(), 0) << i;
+    for (const std::size_t i : {0, 1, 2, 3, 4})
+      EXPECT_GT(all[i][1].abs().sum().item<double>(), 0) << i;
   }
 }
 
 TEST(Additive, CausalHidesTheFuture) {
   const Inputs in = inputs_of({"future", 1, 20, 20, 8, 8, true}, at::kFloat);
-  const at::Tensor before = std::get<0>(additive(in.query, in.key, in.value, in.score_weight, in.options));
+  const at::Tensor before =
+      std::get<0>(additive(in.query, in.key, in.value, in.score_weight, in.options));
   in.key.select(1, 11).add_(1), in.value.select(1, 11).add_(1);
-  const at::Tensor after = std::get<0>(additive(in.query, in.key, in.value, in.score_weight, in.options));
+  const at::Tensor after =
+      std::get<0>(additive(in.query, in.key, in.value, in.score_weight, in.options));
   EXPECT_TRUE(same_bits(before.narrow(1, 0, 11), after.narrow(1, 0, 11)));
   EXPECT_FALSE(at::equal(before.select(1, 11), after.select(1, 11)));
 }
@@ -282,20 +326,25 @@ TEST(Additive, CausalHidesTheFuture) {
 TEST(Additive, DropoutIsTheSameOnEveryPath) {
   Inputs in = inputs_of({"dropout", 2, 20, 25, 8, 8});
   in.options.dropout = 0.3, in.options.seed = 12345678901234;
-  const auto fused = everything(in, true, at::kDouble, true), composed = everything(in, false, at::kDouble, true);
-  for (std::size_t i = 0; i < fused.size(); ++i) EXPECT_LT(test::relative_error(fused[i], composed[i]), 2e-13) << i;
+  const auto fused = everything(in, true, at::kDouble, true),
+             composed = everything(in, false, at::kDouble, true);
+  for (std::size_t i = 0; i < fused.size(); ++i)
+    EXPECT_LT(test::relative_error(fused[i], composed[i]), 2e-13) << i;
 }
 
 TEST(Additive, EmptySizes) {
-  const auto of = [](std::int64_t B, std::int64_t Lq, std::int64_t Lk, std::int64_t A, std::int64_t Dv) {
+  const auto of = [](std::int64_t B, std::int64_t Lq, std::int64_t Lk, std::int64_t A,
+                     std::int64_t Dv) {
     AttentionOptions o;
     o.need_weights = true;
-    return additive(at::ones({B, Lq, A}), at::ones({B, Lk, A}), at::ones({B, Lk, Dv}), at::ones({A}), o);
+    return additive(at::ones({B, Lq, A}), at::ones({B, Lk, A}), at::ones({B, Lk, Dv}),
+                    at::ones({A}), o);
   };
   EXPECT_EQ(std::get<0>(of(0, 3, 4, 5, 6)).sizes(), at::IntArrayRef({0, 3, 6}));
   EXPECT_EQ(std::get<0>(of(2, 0, 4, 5, 6)).sizes(), at::IntArrayRef({2, 0, 6}));
   EXPECT_EQ(std::get<0>(of(2, 3, 0, 5, 6)).abs().sum().item<double>(), 0);
-  EXPECT_FLOAT_EQ(std::get<1>(of(2, 3, 4, 0, 6))[0][0][0].item<float>(), 0.25f);   // no width: all scores 0
+  EXPECT_FLOAT_EQ(std::get<1>(of(2, 3, 4, 0, 6))[0][0][0].item<float>(),
+                  0.25f);  // no width: all scores 0
   EXPECT_EQ(std::get<0>(of(2, 3, 4, 5, 0)).sizes(), at::IntArrayRef({2, 3, 0}));
 }
 
@@ -311,7 +360,8 @@ void expect_refused(const std::string& message, F call) {
 }
 
 TEST(Additive, EveryCheckSaysWhatIsWrong) {
-  const at::Tensor q = at::ones({2, 3, 8}), k = at::ones({2, 5, 8}), v = at::ones({2, 5, 6}), w = at::ones({8});
+  const at::Tensor q = at::ones({2, 3, 8}), k = at::ones({2, 5, 8}), v = at::ones({2, 5, 6}),
+                   w = at::ones({8});
   const auto refused = [&](const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                            const at::Tensor& weight, const std::string& message) {
     expect_refused("attend::additive: " + message, [&] { additive(query, key, value, weight); });
@@ -321,8 +371,10 @@ TEST(Additive, EveryCheckSaysWhatIsWrong) {
   refused(q, at::ones({3, 5, 8}), v, w, "key has B=3 (shape [3, 5, 8]) but query set B=2");
   refused(q, k, v, at::ones({9}), "score_weight has A=9 (shape [9]) but query set A=8");
   const auto wants_gradient = [](at::Tensor t) { return t.set_requires_grad(true); };
-  refused(wants_gradient(at::ones({2, 8})), k, v, w, "query must be [B, Lq, A] but has shape [2, 8]");
-  refused(wants_gradient(q.clone()), at::ones({2, 8}), v, w, "key must be [B, Lk, A] but has shape [2, 8]");
+  refused(wants_gradient(at::ones({2, 8})), k, v, w,
+          "query must be [B, Lq, A] but has shape [2, 8]");
+  refused(wants_gradient(q.clone()), at::ones({2, 8}), v, w,
+          "key must be [B, Lk, A] but has shape [2, 8]");
   refused(q.to(at::kLong), k, v, w, "query has dtype Long but must be floating point");
   refused(q, k.to(at::kDouble), v, w, "key has dtype Double but query has Float");
   refused(at::Tensor(), k, v, w, "query is undefined but must be [B, Lq, A]");
@@ -332,17 +384,26 @@ TEST(Additive, EveryCheckSaysWhatIsWrong) {
     expect_refused("attend::additive: " + message, [&] { additive(q, k, v, w, o); });
   };
   with("mask has dtype Float but must be bool, true = may attend; give scores to add as bias",
-       [](auto& o) { o.mask = at::ones({3, 5}); });
-  with("mask has shape [3, 4], which does not broadcast to the scores' [2, 3, 5]",
-       [](auto& o) { o.mask = at::ones({3, 4}, at::kBool); });
-  with("bias has dtype Bool but must be floating point; give a boolean mask as mask",
-       [](auto& o) { o.bias = at::ones({3, 5}, at::kBool); });
-  with("key_lengths[0] is 6 but must be in [0, Lk=5]", [](auto& o) { o.key_lengths = at::full({2}, 6, at::kLong); });
+       [](auto& o) {
+         o.mask = at::ones({3, 5});
+       });
+  with("mask has shape [3, 4], which does not broadcast to the scores' [2, 3, 5]", [](auto& o) {
+    o.mask = at::ones({3, 4}, at::kBool);
+  });
+  with("bias has dtype Bool but must be floating point; give a boolean mask as mask", [](auto& o) {
+    o.bias = at::ones({3, 5}, at::kBool);
+  });
+  with("key_lengths[0] is 6 but must be in [0, Lk=5]",
+       [](auto& o) { o.key_lengths = at::full({2}, 6, at::kLong); });
   with("window_left is -2 but must be at least -1", [](auto& o) { o.window_left = -2; });
   with("scale is nan but must be finite", [](auto& o) { o.scale = std::nan(""); });
   with("dropout is 1.000000 but must be in [0, 1)", [](auto& o) { o.dropout = 1; });
-  expect_refused("attend::additive: prepared must be what additive_prepare makes of key, contiguous rows of 32, not of 8",
-                 [&] { additive(q, AdditiveKeys{k, k}, v, w); });
+  expect_refused(
+      "attend::additive: prepared must be what additive_prepare makes of key, contiguous rows of "
+      "32, not of 8",
+      [&] {
+        additive(q, AdditiveKeys{k, k}, v, w);
+      });
   expect_refused("attend::prepare_additive_keys: key is undefined but must be [B, Lk, A]",
                  [&] { prepare_additive_keys(at::Tensor()); });
 }

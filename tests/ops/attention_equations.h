@@ -11,12 +11,12 @@
 namespace attend::test {
 
 struct Loops {
-  std::vector<double> output, weights;   // [B,H,Lq,Dv], [B,H,Lq,Lk]
+  std::vector<double> output, weights;  // [B,H,Lq,Dv], [B,H,Lq,Lk]
 };
 
 /// May query i of row b, head h see key j? From the words of AttentionOptions, one clause a sentence.
-inline bool may_attend(const AttentionOptions& o, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j,
-                       std::int64_t lq, std::int64_t lk) {
+inline bool may_attend(const AttentionOptions& o, std::int64_t b, std::int64_t h, std::int64_t i,
+                       std::int64_t j, std::int64_t lq, std::int64_t lk) {
   const std::int64_t nq = o.query_lengths.defined() ? o.query_lengths[b].item<std::int64_t>() : lq;
   const std::int64_t nk = o.key_lengths.defined() ? o.key_lengths[b].item<std::int64_t>() : lk;
   if (i >= nq || j >= nk) return false;
@@ -25,7 +25,8 @@ inline bool may_attend(const AttentionOptions& o, std::int64_t b, std::int64_t h
   if (o.window_left >= 0 && j < place - o.window_left) return false;
   if (o.window_right >= 0 && j > place + o.window_right) return false;
   if (o.mask.defined()) {
-    const at::Tensor m = o.mask.dim() == 4 ? o.mask : o.mask.view({1, 1, o.mask.size(-2), o.mask.size(-1)});
+    const at::Tensor m =
+        o.mask.dim() == 4 ? o.mask : o.mask.view({1, 1, o.mask.size(-2), o.mask.size(-1)});
     const auto at0 = [&](std::int64_t d, std::int64_t x) { return m.size(d) == 1 ? 0 : x; };
     return m[at0(0, b)][at0(1, h)][at0(2, i)][at0(3, j)].item<bool>();
   }
@@ -33,7 +34,8 @@ inline bool may_attend(const AttentionOptions& o, std::int64_t b, std::int64_t h
 }
 
 /// softmax over the keys that `sees` admits of score(b,h,i,j), times `after` (1 for a plain softmax), applied to value.
-inline Loops attention_by_loops(std::int64_t B, std::int64_t H, std::int64_t Lq, std::int64_t Lk, std::int64_t Dv,
+inline Loops attention_by_loops(std::int64_t B, std::int64_t H, std::int64_t Lq, std::int64_t Lk,
+                                std::int64_t Dv,
                                 const std::function<bool(int, int, int, int)>& sees,
                                 const std::function<double(int, int, int, int)>& score,
                                 const std::function<double(int, int, int, int)>& value,

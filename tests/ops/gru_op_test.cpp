@@ -44,8 +44,9 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << "B" << c.batch << " T" << c.steps << " I" << c.input << " H" << c.hidden << (c.lengths ? " lengths" : "")
-             << (c.reverse ? " reverse" : "") << (c.masks ? " masks" : "");
+  return out << "B" << c.batch << " T" << c.steps << " I" << c.input << " H" << c.hidden
+             << (c.lengths ? " lengths" : "") << (c.reverse ? " reverse" : "")
+             << (c.masks ? " masks" : "");
 }
 
 const std::vector<Case> kCases = {
@@ -67,9 +68,12 @@ struct Problem {
 
   explicit Problem(const Case& c, GruForm form = GruForm::kResetAfter) {
     const double scale = 1.5 / std::sqrt(static_cast<double>(c.hidden));
-    tensors = {random_tensor({c.batch, c.steps, c.input}, 1),  random_tensor({3 * c.hidden, c.input}, 2, scale),
-               random_tensor({3 * c.hidden, c.hidden}, 3, scale), random_tensor({3 * c.hidden}, 4, 0.5),
-               random_tensor({3 * c.hidden}, 5, 0.5),          random_tensor({c.batch, c.hidden}, 6)};
+    tensors = {random_tensor({c.batch, c.steps, c.input}, 1),
+               random_tensor({3 * c.hidden, c.input}, 2, scale),
+               random_tensor({3 * c.hidden, c.hidden}, 3, scale),
+               random_tensor({3 * c.hidden}, 4, 0.5),
+               random_tensor({3 * c.hidden}, 5, 0.5),
+               random_tensor({c.batch, c.hidden}, 6)};
     if (c.masks) {
       options.input_mask = random_mask({c.batch, c.input}, 0.3, 7);
       options.recurrent_mask = random_mask({c.batch, c.hidden}, 0.2, 8);
@@ -109,12 +113,14 @@ Tensors values_and_gradients(Op op, const Problem& p) {
   Tensors all = call(op, leaves, p.options);
   at::Tensor loss = at::zeros({}, leaves[0].options());
   std::uint64_t seed = 20;
-  for (const auto& out : all) loss = loss + (out * random_tensor(out.sizes(), ++seed, 1, out.scalar_type())).sum();
+  for (const auto& out : all)
+    loss = loss + (out * random_tensor(out.sizes(), ++seed, 1, out.scalar_type())).sum();
   for (auto& gradient : torch::autograd::grad({loss}, leaves)) all.push_back(gradient);
   return all;
 }
 
-const char* const kNames[] = {"output", "h_n", "dinput", "dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh", "dh0"};
+const char* const kNames[] = {"output",     "h_n",      "dinput",   "dweight_ih",
+                              "dweight_hh", "dbias_ih", "dbias_hh", "dh0"};
 
 TEST(Gru, AsGoodAsItsComposition) {
   for (const GruForm form : kForms)
@@ -125,14 +131,16 @@ TEST(Gru, AsGoodAsItsComposition) {
       const Tensors truth = values_and_gradients(compose::gru, rounded.to(at::kDouble));
       for (const auto dtype : {at::kFloat, at::kDouble}) {
         const Problem p = rounded.to(dtype);
-        const Tensors ours = values_and_gradients(gru, p), theirs = values_and_gradients(compose::gru, p);
+        const Tensors ours = values_and_gradients(gru, p),
+                      theirs = values_and_gradients(compose::gru, p);
         EXPECT_STREQ(last_dispatch().op, "attend::gru_backward");
         EXPECT_EQ(last_dispatch().path, Path::kFused);
         for (std::size_t i = 0; i < truth.size(); ++i) {
           if (dtype == at::kFloat) {
             EXPECT_TRUE(as_good_as(ours[i], theirs[i], truth[i])) << kNames[i];
-          } else {   // the composition is its own truth: what is left is the order of sums over 3,200 rows
-            EXPECT_LE(test::relative_error(ours[i], truth[i]), 32 * test::epsilon_of(dtype)) << kNames[i];
+          } else {  // the composition is its own truth: what is left is the order of sums over 3,200 rows
+            EXPECT_LE(test::relative_error(ours[i], truth[i]), 32 * test::epsilon_of(dtype))
+                << kNames[i];
           }
         }
       }
@@ -147,7 +155,8 @@ TEST(Gru, EveryTargetRuns) {
     test::for_each_target([&] {
       const Tensors ours = values_and_gradients(gru, p);
       EXPECT_STREQ(last_dispatch().target, kernels::last_simd_target_name());
-      for (std::size_t i = 0; i < truth.size(); ++i) EXPECT_TRUE(as_good_as(ours[i], theirs[i], truth[i])) << kNames[i];
+      for (std::size_t i = 0; i < truth.size(); ++i)
+        EXPECT_TRUE(as_good_as(ours[i], theirs[i], truth[i])) << kNames[i];
     });
   }
 }
@@ -158,8 +167,12 @@ TEST(Gru, GradientsAreCentralDifferences) {
       SCOPED_TRACE(c);
       const Problem p(c, form);
       test::expect_gradients([&](const Tensors& t) { return call(gru, t, p.options); },
-                             {{"input", p.tensors[0]}, {"weight_ih", p.tensors[1]}, {"weight_hh", p.tensors[2]},
-                              {"bias_ih", p.tensors[3]}, {"bias_hh", p.tensors[4]}, {"h0", p.tensors[5]}});
+                             {{"input", p.tensors[0]},
+                              {"weight_ih", p.tensors[1]},
+                              {"weight_hh", p.tensors[2]},
+                              {"bias_ih", p.tensors[3]},
+                              {"bias_hh", p.tensors[4]},
+                              {"h0", p.tensors[5]}});
     }
 }
 
@@ -179,7 +192,7 @@ TEST(Gru, SecondDerivatives) {
   }
 }
 
-TEST(Gru, IsTorchsGru) {   // which takes neither masks nor lengths
+TEST(Gru, IsTorchsGru) {  // which takes neither masks nor lengths
   const Problem p(Case{6, 9, 7, 11}), other(Case{6, 9, 7, 11});
   const Tensors& t = p.tensors;
   const Tensors ours = call(gru, t, {});
@@ -188,8 +201,8 @@ TEST(Gru, IsTorchsGru) {   // which takes neither masks nor lengths
   const at::Tensor w = t[1] * 0.7, u = t[2] * -0.6;
   const Tensors back = call(gru, {t[0], w, u, t[4], t[3], t[5]}, reverse);
   const at::Tensor h0 = at::cat({t[5].unsqueeze(0), t[5].unsqueeze(0)});
-  const auto [output, h_n] =
-      at::gru(t[0], h0, {t[1], t[2], t[3], t[4], w, u, t[4], t[3]}, true, 1, 0.0, false, /*bidirectional=*/true, true);
+  const auto [output, h_n] = at::gru(t[0], h0, {t[1], t[2], t[3], t[4], w, u, t[4], t[3]}, true, 1,
+                                     0.0, false, /*bidirectional=*/true, true);
   EXPECT_LE(test::relative_error(at::cat({ours[0], back[0]}, 2), output), 1e-14);
   EXPECT_LE(test::relative_error(ours[1], h_n[0]), 1e-14);
   EXPECT_LE(test::relative_error(back[1], h_n[1]), 1e-14);
@@ -200,7 +213,8 @@ TEST(Gru, WithoutBiasesAndStateIsWithZeros) {
     const Problem p(kCases[3], form);
     const at::Tensor b = at::zeros_like(p.tensors[3]), h0 = at::zeros_like(p.tensors[5]);
     const auto [output, h_n] = gru(p.tensors[0], p.tensors[1], p.tensors[2], {}, {}, p.options);
-    const Tensors zeros = call(gru, {p.tensors[0], p.tensors[1], p.tensors[2], b, b, h0}, p.options);
+    const Tensors zeros =
+        call(gru, {p.tensors[0], p.tensors[1], p.tensors[2], b, b, h0}, p.options);
     EXPECT_TRUE(same_bits(output, zeros[0]));
     EXPECT_TRUE(same_bits(h_n, zeros[1]));
   }
@@ -222,7 +236,9 @@ TEST(Gru, LengthsAreShorterSequences) {
         const Tensors alone = call(gru, one, o);
         EXPECT_TRUE(same_bits(all[0].narrow(0, b, 1).narrow(1, 0, lengths[b]), alone[0]));
         EXPECT_TRUE(same_bits(all[1][b], alone[1][0]));
-        EXPECT_EQ(all[0].narrow(0, b, 1).narrow(1, lengths[b], 8 - lengths[b]).abs().sum().item<double>(), 0);
+        EXPECT_EQ(
+            all[0].narrow(0, b, 1).narrow(1, lengths[b], 8 - lengths[b]).abs().sum().item<double>(),
+            0);
       }
     }
 }
@@ -230,20 +246,22 @@ TEST(Gru, LengthsAreShorterSequences) {
 TEST(Gru, StridedIsContiguousBitForBit) {
   const Problem p = Problem(kCases[3]).to(at::kFloat);
   Problem q = p;
-  q.tensors[0] = p.tensors[0].transpose(0, 1).contiguous().transpose(0, 1);   // time first
+  q.tensors[0] = p.tensors[0].transpose(0, 1).contiguous().transpose(0, 1);  // time first
   for (const std::size_t i : {1, 2}) q.tensors[i] = p.tensors[i].t().contiguous().t();
   const Tensors dense = values_and_gradients(gru, p);
   Tensors leaves = q.tensors;
   const Tensors other = call(gru, leaves, q.options);
   EXPECT_TRUE(same_bits(dense[0], other[0]));
   EXPECT_TRUE(same_bits(dense[1], other[1]));
-  const auto summed = [&](const at::Tensor& x) {   // last dimension strided, and an expanded cotangent
-    const at::Tensor leaf = x.detach().set_requires_grad(true);
-    Tensors t = p.tensors;
-    t[0] = leaf;
-    return torch::autograd::grad({call(gru, t, p.options)[0].sum()}, {leaf})[0];
-  };
-  EXPECT_TRUE(same_bits(summed(p.tensors[0]), summed(p.tensors[0].transpose(1, 2).contiguous().transpose(1, 2))));
+  const auto summed =
+      [&](const at::Tensor& x) {  // last dimension strided, and an expanded cotangent
+        const at::Tensor leaf = x.detach().set_requires_grad(true);
+        Tensors t = p.tensors;
+        t[0] = leaf;
+        return torch::autograd::grad({call(gru, t, p.options)[0].sum()}, {leaf})[0];
+      };
+  EXPECT_TRUE(same_bits(summed(p.tensors[0]),
+                        summed(p.tensors[0].transpose(1, 2).contiguous().transpose(1, 2))));
 }
 
 TEST(Gru, NanInPaddingIsHarmless) {
@@ -264,7 +282,8 @@ TEST(Gru, SameBitsOnEveryRunAndInference) {
   for (const int n : {1, 2, 3}) {
     const test::WithThreads threads(n);
     const Tensors a = values_and_gradients(gru, p), b = values_and_gradients(gru, p);
-    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(same_bits(a[i], b[i])) << kNames[i] << ", " << n << " threads";
+    for (std::size_t i = 0; i < a.size(); ++i)
+      EXPECT_TRUE(same_bits(a[i], b[i])) << kNames[i] << ", " << n << " threads";
     const at::NoGradGuard no_grad;
     EXPECT_TRUE(same_bits(call(gru, p.tensors, p.options)[0], a[0]));
   }
@@ -316,9 +335,12 @@ std::string message_of(const std::function<void()>& f) {
 
 TEST(Gru, EveryCheckNamesWhatIsWrong) {
   const auto f = at::TensorOptions(at::kFloat);
-  const at::Tensor x = at::zeros({2, 4, 3}, f), w = at::zeros({15, 3}, f), u = at::zeros({15, 5}, f), b = at::zeros({15}, f);
-  const auto said = [&](const at::Tensor& x_, const at::Tensor& w_, const at::Tensor& u_, const at::Tensor& b_,
-                        const at::Tensor& c_) { return message_of([&] { gru(x_, w_, u_, b_, c_); }); };
+  const at::Tensor x = at::zeros({2, 4, 3}, f), w = at::zeros({15, 3}, f),
+                   u = at::zeros({15, 5}, f), b = at::zeros({15}, f);
+  const auto said = [&](const at::Tensor& x_, const at::Tensor& w_, const at::Tensor& u_,
+                        const at::Tensor& b_, const at::Tensor& c_) {
+    return message_of([&] { gru(x_, w_, u_, b_, c_); });
+  };
   const auto with = [&](auto change) {
     GruOptions o;
     change(o);
@@ -330,20 +352,34 @@ TEST(Gru, EveryCheckNamesWhatIsWrong) {
   EXPECT_THAT(said({}, w, u, b, b), AllOf(HasSubstr("attend::gru: input"), HasSubstr("undefined")));
   EXPECT_THAT(said(x, w, {}, b, b), HasSubstr("weight_hh"));
   EXPECT_THAT(said(x[0], w, u, b, b), AllOf(HasSubstr("input"), HasSubstr("[4, 3]")));
-  EXPECT_THAT(said(x, at::zeros({15, 2}, f), u, b, b), AllOf(HasSubstr("weight_ih has I=2"), HasSubstr("input set I=3")));
-  EXPECT_THAT(said(x, w, at::zeros({15, 4}, f), b, b), AllOf(HasSubstr("weight_hh"), HasSubstr("[15, 4]")));
+  EXPECT_THAT(said(x, at::zeros({15, 2}, f), u, b, b),
+              AllOf(HasSubstr("weight_ih has I=2"), HasSubstr("input set I=3")));
+  EXPECT_THAT(said(x, w, at::zeros({15, 4}, f), b, b),
+              AllOf(HasSubstr("weight_hh"), HasSubstr("[15, 4]")));
   EXPECT_THAT(said(x, w, u, at::zeros({5}, f), b), AllOf(HasSubstr("bias_ih"), HasSubstr("15")));
   EXPECT_THAT(said(x, w, u, b, {}), HasSubstr("give both bias_ih and bias_hh, or neither"));
-  EXPECT_THAT(said(x, w, u.to(at::kDouble), b, b), AllOf(HasSubstr("weight_hh"), HasSubstr("Double")));
+  EXPECT_THAT(said(x, w, u.to(at::kDouble), b, b),
+              AllOf(HasSubstr("weight_hh"), HasSubstr("Double")));
   EXPECT_THAT(said(at::zeros({2, 4, 0}, f), at::zeros({15, 0}, f), u, b, b), HasSubstr("I"));
-  EXPECT_THAT(with([&](auto& o) { o.h0 = at::zeros({3, 5}, f); }), AllOf(HasSubstr("h0"), HasSubstr("B=3")));
+  EXPECT_THAT(with([&](auto& o) {
+                o.h0 = at::zeros({3, 5}, f);
+              }),
+              AllOf(HasSubstr("h0"), HasSubstr("B=3")));
   EXPECT_THAT(with([&](auto& o) { o.input_mask = at::zeros({2, 5}, f); }), HasSubstr("input_mask"));
-  EXPECT_THAT(with([&](auto& o) { o.recurrent_mask = at::zeros({2, 3}, f); }), HasSubstr("recurrent_mask"));
-  EXPECT_THAT(with([&](auto& o) { o.input_mask = at::ones({2, 3}, f).set_requires_grad(true); }),
+  EXPECT_THAT(with([&](auto& o) {
+                o.recurrent_mask = at::zeros({2, 3}, f);
+              }),
+              HasSubstr("recurrent_mask"));
+  EXPECT_THAT(with([&](auto& o) {
+                o.input_mask = at::ones({2, 3}, f).set_requires_grad(true);
+              }),
               HasSubstr("input_mask requires grad, but masks are constants here; detach it"));
-  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({2}, 5, at::kLong); }), AllOf(HasSubstr("lengths"), HasSubstr("5")));
-  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({2}, -1, at::kLong); }), HasSubstr("lengths"));
-  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({3}, 1, at::kLong); }), HasSubstr("lengths"));
+  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({2}, 5, at::kLong); }),
+              AllOf(HasSubstr("lengths"), HasSubstr("5")));
+  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({2}, -1, at::kLong); }),
+              HasSubstr("lengths"));
+  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({3}, 1, at::kLong); }),
+              HasSubstr("lengths"));
 }
 
 }  // namespace

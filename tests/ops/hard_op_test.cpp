@@ -4,8 +4,8 @@
 #include <ATen/ops/log.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
@@ -214,7 +214,8 @@ TEST(Hard, LogProbabilityAndEntropyHaveTheirGradients) {
 TEST(Hard, PenaltyAndGateAreTheirFormulas) {
   const at::Tensor w = random_tensor({2, 3, 4}, 1).abs(), h = random_tensor({2, 3, 5}, 2),
                    beta = random_tensor({5}, 3);
-  const at::Tensor lengths = at::tensor({4, 2}, at::kLong), bias = at::scalar_tensor(0.3, at::kDouble);
+  const at::Tensor lengths = at::tensor({4, 2}, at::kLong),
+                   bias = at::scalar_tensor(0.3, at::kDouble);
   const at::Tensor penalty = doubly_stochastic_penalty(w, lengths),
                    gate = context_gate(h, beta, bias);
   for (int b = 0; b < 2; ++b) {

@@ -45,7 +45,8 @@ const std::vector<Case> kCases = {
     {"additive", 2, 35, 70, 19, 6, 5, true, true, true},
     {"additive_plain", 1, 5, 6, 3, 2, 2, false, true},
     {"scaled", 2, 9, 12, 8, 8, 3, true, false, false, false, 1, 0.35},
-    {"extreme", 1, 33, 65, 8, 8, 6, true, false, false, true, 10},  // 300: gradients below the last digit of the definition itself
+    {"extreme", 1, 33, 65, 8, 8, 6, true, false, false, true,
+     10},  // 300: gradients below the last digit of the definition itself
 };
 
 struct Inputs {

@@ -1,7 +1,7 @@
 // The LSTM op: fused path against its composition and against PyTorch's, gradients, checks, dispatch.
 // The mutations of the kernels are listed in tests/kernels/lstm_test.cpp.
-#include <ATen/core/Tensor.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
@@ -43,8 +43,9 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << "B" << c.batch << " T" << c.steps << " I" << c.input << " H" << c.hidden << (c.lengths ? " lengths" : "")
-             << (c.reverse ? " reverse" : "") << (c.masks ? " masks" : "") << (c.states ? " states" : "");
+  return out << "B" << c.batch << " T" << c.steps << " I" << c.input << " H" << c.hidden
+             << (c.lengths ? " lengths" : "") << (c.reverse ? " reverse" : "")
+             << (c.masks ? " masks" : "") << (c.states ? " states" : "");
 }
 
 const std::vector<Case> kCases = {
@@ -67,8 +68,10 @@ struct Problem {
 
   explicit Problem(const Case& c) {
     const double scale = 1.5 / std::sqrt(static_cast<double>(c.hidden));
-    tensors = {random_tensor({c.batch, c.steps, c.input}, 1), random_tensor({4 * c.hidden, c.input}, 2, scale),
-               random_tensor({4 * c.hidden, c.hidden}, 3, scale), random_tensor({4 * c.hidden}, 4, 0.5)};
+    tensors = {random_tensor({c.batch, c.steps, c.input}, 1),
+               random_tensor({4 * c.hidden, c.input}, 2, scale),
+               random_tensor({4 * c.hidden, c.hidden}, 3, scale),
+               random_tensor({4 * c.hidden}, 4, 0.5)};
     if (c.states) {
       tensors.push_back(random_tensor({c.batch, c.hidden}, 5));
       tensors.push_back(random_tensor({c.batch, c.hidden}, 6));
@@ -96,7 +99,8 @@ struct Problem {
   }
 };
 
-using Op = Result (*)(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const LstmOptions&);
+using Op = Result (*)(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                      const LstmOptions&);
 
 Tensors call(Op op, const Tensors& t, LstmOptions o) {
   if (t.size() > 4) o.h0 = t[4], o.c0 = t[5];
@@ -111,12 +115,14 @@ Tensors values_and_gradients(Op op, const Problem& p) {
   Tensors all = call(op, leaves, p.options);
   at::Tensor loss = at::zeros({}, leaves[0].options());
   std::uint64_t seed = 20;
-  for (const auto& out : all) loss = loss + (out * random_tensor(out.sizes(), ++seed, 1, out.scalar_type())).sum();
+  for (const auto& out : all)
+    loss = loss + (out * random_tensor(out.sizes(), ++seed, 1, out.scalar_type())).sum();
   for (auto& gradient : torch::autograd::grad({loss}, leaves)) all.push_back(gradient);
   return all;
 }
 
-const char* const kNames[] = {"output", "h_n", "c_n", "dinput", "dweight_ih", "dweight_hh", "dbias", "dh0", "dc0"};
+const char* const kNames[] = {"output",     "h_n",   "c_n", "dinput", "dweight_ih",
+                              "dweight_hh", "dbias", "dh0", "dc0"};
 
 std::string message_of(const std::function<void()>& f) {
   try {
@@ -137,13 +143,15 @@ TEST(Lstm, AsGoodAsItsComposition) {
     for (const auto dtype : {at::kFloat, at::kDouble}) {
       SCOPED_TRACE(c10::toString(dtype));
       const Problem p = rounded.to(dtype);
-      const Tensors ours = values_and_gradients(lstm, p), theirs = values_and_gradients(compose::lstm, p);
+      const Tensors ours = values_and_gradients(lstm, p),
+                    theirs = values_and_gradients(compose::lstm, p);
       EXPECT_EQ(std::string(last_dispatch().op), "attend::lstm_backward");
       for (std::size_t i = 0; i < truth.size(); ++i) {
         if (dtype == at::kFloat) {
           EXPECT_TRUE(as_good_as(ours[i], theirs[i], truth[i])) << kNames[i];
-        } else {   // the composition is its own truth: what is left is the order of sums over 3,200 rows
-          EXPECT_LE(test::relative_error(ours[i], truth[i]), 32 * test::epsilon_of(dtype)) << kNames[i];
+        } else {  // the composition is its own truth: what is left is the order of sums over 3,200 rows
+          EXPECT_LE(test::relative_error(ours[i], truth[i]), 32 * test::epsilon_of(dtype))
+              << kNames[i];
         }
       }
     }
@@ -158,17 +166,23 @@ TEST(Lstm, EveryTargetRuns) {
     const Tensors ours = values_and_gradients(lstm, p);
     EXPECT_EQ(last_dispatch().path, Path::kFused);
     EXPECT_STREQ(last_dispatch().target, kernels::last_simd_target_name());
-    for (std::size_t i = 0; i < truth.size(); ++i) EXPECT_TRUE(as_good_as(ours[i], theirs[i], truth[i])) << kNames[i];
+    for (std::size_t i = 0; i < truth.size(); ++i)
+      EXPECT_TRUE(as_good_as(ours[i], theirs[i], truth[i])) << kNames[i];
   });
 }
 
 TEST(Lstm, GradientsAreCentralDifferences) {
-  for (const Case& c : {Case{3, 4, 2, 3, true, true, true, true}, Case{2, 3, 3, 5, false, false, false, true}}) {
+  for (const Case& c :
+       {Case{3, 4, 2, 3, true, true, true, true}, Case{2, 3, 3, 5, false, false, false, true}}) {
     SCOPED_TRACE(c);
     const Problem p(c);
     test::expect_gradients([&](const Tensors& t) { return call(lstm, t, p.options); },
-                           {{"input", p.tensors[0]}, {"weight_ih", p.tensors[1]}, {"weight_hh", p.tensors[2]},
-                            {"bias", p.tensors[3]}, {"h0", p.tensors[4]}, {"c0", p.tensors[5]}});
+                           {{"input", p.tensors[0]},
+                            {"weight_ih", p.tensors[1]},
+                            {"weight_hh", p.tensors[2]},
+                            {"bias", p.tensors[3]},
+                            {"h0", p.tensors[4]},
+                            {"c0", p.tensors[5]}});
   }
 }
 
@@ -183,17 +197,20 @@ TEST(Lstm, SecondDerivatives) {
   };
   const auto ours = twice(lstm), theirs = twice(compose::lstm);
   EXPECT_EQ(last_dispatch().path, Path::kComposed);
-  for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_LE(test::relative_error(ours[i], theirs[i]), 1e-12) << kNames[i + 3];
+  for (std::size_t i = 0; i < ours.size(); ++i)
+    EXPECT_LE(test::relative_error(ours[i], theirs[i]), 1e-12) << kNames[i + 3];
 }
 
 /// PyTorch's own layer, which takes neither masks nor lengths.
 Tensors torch_lstm(const Tensors& t, bool bidirectional, const Tensors& backward_weights = {}) {
-  const std::int64_t directions = bidirectional ? 2 : 1, batch = t[0].size(0), hidden = t[2].size(1);
+  const std::int64_t directions = bidirectional ? 2 : 1, batch = t[0].size(0),
+                     hidden = t[2].size(1);
   const at::Tensor zeros = at::zeros({directions, batch, hidden}, t[0].options());
   Tensors parameters = {t[1], t[2], t[3], at::zeros_like(t[3])};
   for (const auto& w : backward_weights) parameters.push_back(w);
   if (bidirectional) parameters.push_back(at::zeros_like(t[3]));
-  const auto [output, h_n, c_n] = at::lstm(t[0], {zeros, zeros}, parameters, true, 1, 0.0, false, bidirectional, true);
+  const auto [output, h_n, c_n] =
+      at::lstm(t[0], {zeros, zeros}, parameters, true, 1, 0.0, false, bidirectional, true);
   return {output, h_n, c_n};
 }
 
@@ -205,8 +222,10 @@ TEST(Lstm, IsTorchsLstm) {
   EXPECT_LE(test::relative_error(ours[2], theirs[2].squeeze(0)), 1e-14);
   LstmOptions reverse;
   reverse.reverse = true;
-  const Tensors back = call(lstm, {p.tensors[0], p.tensors[1] * 0.7, p.tensors[2] * -0.6, p.tensors[3]}, reverse);
-  const Tensors both = torch_lstm(p.tensors, true, {p.tensors[1] * 0.7, p.tensors[2] * -0.6, p.tensors[3]});
+  const Tensors back =
+      call(lstm, {p.tensors[0], p.tensors[1] * 0.7, p.tensors[2] * -0.6, p.tensors[3]}, reverse);
+  const Tensors both =
+      torch_lstm(p.tensors, true, {p.tensors[1] * 0.7, p.tensors[2] * -0.6, p.tensors[3]});
   EXPECT_LE(test::relative_error(at::cat({ours[0], back[0]}, 2), both[0]), 1e-14);
   EXPECT_LE(test::relative_error(back[1], both[1].select(0, 1)), 1e-14);
 }
@@ -227,7 +246,9 @@ TEST(Lstm, LengthsAreShorterSequences) {
       EXPECT_TRUE(same_bits(all[0].narrow(0, b, 1).narrow(1, 0, lengths[b]), one[0]));
       EXPECT_TRUE(same_bits(all[1][b], one[1][0]));
       EXPECT_TRUE(same_bits(all[2][b], one[2][0]));
-      EXPECT_EQ(all[0].narrow(0, b, 1).narrow(1, lengths[b], 8 - lengths[b]).abs().sum().item<double>(), 0);
+      EXPECT_EQ(
+          all[0].narrow(0, b, 1).narrow(1, lengths[b], 8 - lengths[b]).abs().sum().item<double>(),
+          0);
     }
   }
 }
@@ -235,21 +256,23 @@ TEST(Lstm, LengthsAreShorterSequences) {
 TEST(Lstm, StridedIsContiguousBitForBit) {
   const Problem p = Problem(kCases[3]).to(at::kFloat);
   Tensors strided = p.tensors;
-  strided[0] = p.tensors[0].transpose(0, 1).contiguous().transpose(0, 1);   // time first
-  strided[1] = p.tensors[1].t().contiguous().t();                           // Keras' kernel, transposed
+  strided[0] = p.tensors[0].transpose(0, 1).contiguous().transpose(0, 1);  // time first
+  strided[1] = p.tensors[1].t().contiguous().t();  // Keras' kernel, transposed
   strided[2] = p.tensors[2].t().contiguous().t();
   Problem q = p;
   const Tensors dense = call(lstm, p.tensors, p.options);
   q.options.recurrent_mask = p.options.recurrent_mask.t().contiguous().t();
   const Tensors other = call(lstm, strided, q.options);
-  for (std::size_t i = 0; i < dense.size(); ++i) EXPECT_TRUE(same_bits(dense[i], other[i])) << kNames[i];
+  for (std::size_t i = 0; i < dense.size(); ++i)
+    EXPECT_TRUE(same_bits(dense[i], other[i])) << kNames[i];
   // Last dimension strided, and an expanded cotangent.
   const auto summed = [&](const at::Tensor& x) {
     const at::Tensor leaf = x.detach().set_requires_grad(true);
     const auto out = call(lstm, {leaf, p.tensors[1], p.tensors[2], p.tensors[3]}, p.options);
     return torch::autograd::grad({out[0].sum()}, {leaf})[0];
   };
-  EXPECT_TRUE(same_bits(summed(p.tensors[0]), summed(p.tensors[0].transpose(1, 2).contiguous().transpose(1, 2))));
+  EXPECT_TRUE(same_bits(summed(p.tensors[0]),
+                        summed(p.tensors[0].transpose(1, 2).contiguous().transpose(1, 2))));
 }
 
 TEST(Lstm, NanInPaddingIsHarmless) {
@@ -263,7 +286,8 @@ TEST(Lstm, NanInPaddingIsHarmless) {
   const Tensors a = values_and_gradients(lstm, p), b = values_and_gradients(lstm, dirty);
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(same_bits(a[i], b[i])) << kNames[i];
   const Tensors composed = values_and_gradients(compose::lstm, dirty);
-  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_LE(test::relative_error(a[i], composed[i]), 1e-5) << kNames[i];
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_LE(test::relative_error(a[i], composed[i]), 1e-5) << kNames[i];
 }
 
 TEST(Lstm, SameBitsOnEveryRun) {
@@ -271,7 +295,8 @@ TEST(Lstm, SameBitsOnEveryRun) {
   for (const int n : {1, 2, 3}) {
     const test::WithThreads threads(n);
     const Tensors a = values_and_gradients(lstm, p), b = values_and_gradients(lstm, p);
-    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(same_bits(a[i], b[i])) << kNames[i] << ", " << n << " threads";
+    for (std::size_t i = 0; i < a.size(); ++i)
+      EXPECT_TRUE(same_bits(a[i], b[i])) << kNames[i] << ", " << n << " threads";
   }
 }
 
@@ -294,7 +319,7 @@ TEST(Lstm, BackwardTwiceAndForwardBetween) {
   const auto out = call(lstm, {p.tensors[0], p.tensors[1], w, p.tensors[3]}, p.options);
   const at::Tensor loss = out[0].sum();
   const auto first = torch::autograd::grad({loss}, {w}, {}, true)[0].clone();
-  values_and_gradients(lstm, p);   // takes and gives back pooled memory in between
+  values_and_gradients(lstm, p);  // takes and gives back pooled memory in between
   EXPECT_TRUE(same_bits(first, torch::autograd::grad({loss}, {w})[0]));
 }
 
@@ -307,7 +332,8 @@ TEST(Lstm, WithoutGradientTheSameBits) {
   const Tensors inference = call(lstm, leaves, p.options);
   EXPECT_TRUE(training[0].requires_grad());
   EXPECT_FALSE(inference[0].requires_grad());
-  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(same_bits(training[i], inference[i])) << kNames[i];
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(same_bits(training[i], inference[i])) << kNames[i];
 }
 
 TEST(Lstm, OnlyWantedGradients) {
@@ -319,7 +345,8 @@ TEST(Lstm, OnlyWantedGradients) {
     const Tensors out = call(lstm, t, p.options);
     at::Tensor loss = at::zeros({}, t[0].options());
     std::uint64_t seed = 20;
-    for (const auto& o : out) loss = loss + (o * random_tensor(o.sizes(), ++seed, 1, at::kFloat)).sum();
+    for (const auto& o : out)
+      loss = loss + (o * random_tensor(o.sizes(), ++seed, 1, at::kFloat)).sum();
     loss.backward();
     EXPECT_TRUE(same_bits(t[only].grad(), all[only + 3])) << kNames[only + 3];
   }
@@ -330,7 +357,8 @@ TEST(Lstm, GradientOfOneOutputOnly) {
   for (std::size_t k = 0; k < 3; ++k) {
     const auto gradient = [&](Op op) {
       const at::Tensor x = p.tensors[0].clone().set_requires_grad(true);
-      const auto out = call(op, {x, p.tensors[1], p.tensors[2], p.tensors[3], p.tensors[4], p.tensors[5]}, p.options);
+      const auto out = call(
+          op, {x, p.tensors[1], p.tensors[2], p.tensors[3], p.tensors[4], p.tensors[5]}, p.options);
       return torch::autograd::grad({out[k].sum()}, {x})[0];
     };
     EXPECT_LE(test::relative_error(gradient(lstm), gradient(compose::lstm)), 1e-14) << kNames[k];
@@ -340,7 +368,8 @@ TEST(Lstm, GradientOfOneOutputOnly) {
 TEST(Lstm, EmptyBatch) {
   const auto o = at::TensorOptions(at::kFloat);
   const at::Tensor w = at::ones({12, 2}, o).set_requires_grad(true);
-  const auto [output, h_n, c_n] = lstm(at::zeros({0, 4, 2}, o), w, at::ones({12, 3}, o), at::ones({12}, o));
+  const auto [output, h_n, c_n] =
+      lstm(at::zeros({0, 4, 2}, o), w, at::ones({12, 3}, o), at::ones({12}, o));
   EXPECT_EQ(output.sizes(), (std::vector<std::int64_t>{0, 4, 3}));
   output.sum().backward();
   EXPECT_EQ(w.grad().abs().sum().item<double>(), 0);
@@ -360,9 +389,12 @@ TEST(Lstm, OtherDtypesRunTheDefinition) {
 
 TEST(Lstm, EveryCheckNamesWhatIsWrong) {
   const auto f = at::TensorOptions(at::kFloat);
-  const at::Tensor x = at::zeros({2, 4, 3}, f), w = at::zeros({20, 3}, f), u = at::zeros({20, 5}, f), b = at::zeros({20}, f);
-  const auto said = [&](const at::Tensor& x_, const at::Tensor& w_, const at::Tensor& u_, const at::Tensor& b_,
-                        const LstmOptions& o = {}) { return message_of([&] { lstm(x_, w_, u_, b_, o); }); };
+  const at::Tensor x = at::zeros({2, 4, 3}, f), w = at::zeros({20, 3}, f),
+                   u = at::zeros({20, 5}, f), b = at::zeros({20}, f);
+  const auto said = [&](const at::Tensor& x_, const at::Tensor& w_, const at::Tensor& u_,
+                        const at::Tensor& b_, const LstmOptions& o = {}) {
+    return message_of([&] { lstm(x_, w_, u_, b_, o); });
+  };
   const auto with = [&](auto change) {
     LstmOptions o;
     change(o);
@@ -375,22 +407,40 @@ TEST(Lstm, EveryCheckNamesWhatIsWrong) {
   EXPECT_THAT(said(x, w, {}, b), HasSubstr("weight_hh"));
   EXPECT_THAT(said(x, w, u, {}), HasSubstr("bias"));
   EXPECT_THAT(said(x[0], w, u, b), AllOf(HasSubstr("input"), HasSubstr("[4, 3]")));
-  EXPECT_THAT(said(x, w, at::zeros({20, 4}, f), b), AllOf(HasSubstr("weight_hh"), HasSubstr("[20, 4]")));
-  EXPECT_THAT(said(x, at::zeros({20, 2}, f), u, b), AllOf(HasSubstr("weight_ih has I=2"), HasSubstr("input set I=3")));
+  EXPECT_THAT(said(x, w, at::zeros({20, 4}, f), b),
+              AllOf(HasSubstr("weight_hh"), HasSubstr("[20, 4]")));
+  EXPECT_THAT(said(x, at::zeros({20, 2}, f), u, b),
+              AllOf(HasSubstr("weight_ih has I=2"), HasSubstr("input set I=3")));
   EXPECT_THAT(said(x, w, u, at::zeros({5}, f)), AllOf(HasSubstr("bias"), HasSubstr("20")));
   EXPECT_THAT(said(x, w, u.to(at::kDouble), b), AllOf(HasSubstr("weight_hh"), HasSubstr("Double")));
   EXPECT_THAT(said(at::zeros({2, 4, 0}, f), at::zeros({20, 0}, f), u, b), HasSubstr("I"));
-  EXPECT_THAT(with([&](auto& o) { o.h0 = at::zeros({3, 5}, f); }), AllOf(HasSubstr("h0"), HasSubstr("B=3")));
-  EXPECT_THAT(with([&](auto& o) { o.c0 = at::zeros({2, 4}, f); }), AllOf(HasSubstr("c0"), HasSubstr("H=4")));
+  EXPECT_THAT(with([&](auto& o) {
+                o.h0 = at::zeros({3, 5}, f);
+              }),
+              AllOf(HasSubstr("h0"), HasSubstr("B=3")));
+  EXPECT_THAT(with([&](auto& o) {
+                o.c0 = at::zeros({2, 4}, f);
+              }),
+              AllOf(HasSubstr("c0"), HasSubstr("H=4")));
   EXPECT_THAT(with([&](auto& o) { o.input_mask = at::zeros({2, 5}, f); }), HasSubstr("input_mask"));
-  EXPECT_THAT(with([&](auto& o) { o.recurrent_mask = at::zeros({2, 3}, f); }), HasSubstr("recurrent_mask"));
-  EXPECT_THAT(with([&](auto& o) { o.input_mask = at::ones({2, 3}, f).set_requires_grad(true); }),
+  EXPECT_THAT(with([&](auto& o) {
+                o.recurrent_mask = at::zeros({2, 3}, f);
+              }),
+              HasSubstr("recurrent_mask"));
+  EXPECT_THAT(with([&](auto& o) {
+                o.input_mask = at::ones({2, 3}, f).set_requires_grad(true);
+              }),
               HasSubstr("input_mask requires grad, but masks are constants here; detach it"));
-  EXPECT_THAT(with([&](auto& o) { o.recurrent_mask = at::ones({2, 5}, f).set_requires_grad(true); }),
+  EXPECT_THAT(with([&](auto& o) {
+                o.recurrent_mask = at::ones({2, 5}, f).set_requires_grad(true);
+              }),
               HasSubstr("recurrent_mask requires grad"));
-  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({2}, 5, at::kLong); }), AllOf(HasSubstr("lengths"), HasSubstr("5")));
-  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({2}, -1, at::kLong); }), HasSubstr("lengths"));
-  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({3}, 1, at::kLong); }), HasSubstr("lengths"));
+  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({2}, 5, at::kLong); }),
+              AllOf(HasSubstr("lengths"), HasSubstr("5")));
+  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({2}, -1, at::kLong); }),
+              HasSubstr("lengths"));
+  EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({3}, 1, at::kLong); }),
+              HasSubstr("lengths"));
   EXPECT_THAT(with([&](auto& o) { o.lengths = at::full({2}, 1, f); }), HasSubstr("lengths"));
 }
 
@@ -406,7 +456,7 @@ TEST(Arena, MemoryComesBackAndIsBounded) {
   }
   EXPECT_GE(pooled_bytes(), before + 12'000'000);
   EXPECT_EQ(pooled_empty(2'900'000, options).const_data_ptr(), memory);
-  EXPECT_NE(pooled_empty(1'000'000, options).const_data_ptr(), memory);   // far too large for it
+  EXPECT_NE(pooled_empty(1'000'000, options).const_data_ptr(), memory);  // far too large for it
   std::vector<at::Tensor> many;
   for (int i = 0; i < 30; ++i) many.push_back(pooled_empty(4'000'000, options));
   many.clear();

@@ -38,7 +38,7 @@ struct Case {
   Alignment alignment = Alignment::kLast;
   std::int64_t left = -1, right = -1;
   bool query_lengths = false, key_lengths = false, mask = false, bias = false;
-  double logits = 1;   // multiplies the queries: extreme scores
+  double logits = 1;  // multiplies the queries: extreme scores
 };
 
 // Sizes of one; Lq ≠ Lk; groups with Hkv ≥ 2; D ≠ Dv; lengths one off a block of 32, 64 and 128 queries or 64 keys.
@@ -61,11 +61,14 @@ const std::vector<Case> kCases = {
     {"lengths", 3, 2, 2, 37, 66, 8, 5, false, Alignment::kLast, -1, -1, true, true},
     {"lengths_causal", 3, 2, 1, 66, 66, 8, 8, true, Alignment::kLast, -1, -1, true, true},
     {"mask", 2, 2, 2, 34, 67, 8, 8, false, Alignment::kLast, -1, -1, false, false, true},
-    {"mask_lengths_window", 3, 2, 1, 34, 67, 8, 8, false, Alignment::kLast, 20, 5, true, true, true},
+    {"mask_lengths_window", 3, 2, 1, 34, 67, 8, 8, false, Alignment::kLast, 20, 5, true, true,
+     true},
     {"bias", 2, 2, 2, 9, 66, 8, 8, false, Alignment::kLast, -1, -1, false, false, false, true},
     {"everything", 3, 4, 2, 35, 69, 9, 7, true, Alignment::kLast, 30, -1, true, true, true, true},
-    {"extreme", 1, 2, 2, 33, 65, 8, 8, false, Alignment::kLast, -1, -1, false, false, false, false, 1e3},
-    {"extreme_causal", 1, 2, 2, 33, 33, 8, 8, true, Alignment::kLast, -1, -1, false, false, false, false, 1e3},
+    {"extreme", 1, 2, 2, 33, 65, 8, 8, false, Alignment::kLast, -1, -1, false, false, false, false,
+     1e3},
+    {"extreme_causal", 1, 2, 2, 33, 33, 8, 8, true, Alignment::kLast, -1, -1, false, false, false,
+     false, 1e3},
 };
 
 struct Inputs {
@@ -75,41 +78,53 @@ struct Inputs {
 
 Inputs inputs_of(const Case& c, at::ScalarType dtype = at::kDouble) {
   Inputs in{random_tensor({c.B, c.H, c.Lq, c.D}, 1, 2 * c.logits, dtype),
-            random_tensor({c.B, c.Hkv, c.Lk, c.D}, 2, 2, dtype), random_tensor({c.B, c.Hkv, c.Lk, c.Dv}, 3, 1, dtype), {}};
+            random_tensor({c.B, c.Hkv, c.Lk, c.D}, 2, 2, dtype),
+            random_tensor({c.B, c.Hkv, c.Lk, c.Dv}, 3, 1, dtype),
+            {}};
   AttentionOptions& o = in.options;
   o.causal = c.causal, o.alignment = c.alignment, o.window_left = c.left, o.window_right = c.right;
   o.need_weights = true;
   // Every row of the batch its own length, the first one zero: a row that sees nothing.
   const std::int64_t rows = std::max<std::int64_t>(1, c.B - 1);
   std::vector<std::int64_t> queries, keys;
-  for (std::int64_t b = 0; b < c.B; ++b) queries.push_back(b * (c.Lq - 1) / rows), keys.push_back((c.B - 1 - b) * (c.Lk - 1) / rows);
+  for (std::int64_t b = 0; b < c.B; ++b)
+    queries.push_back(b * (c.Lq - 1) / rows), keys.push_back((c.B - 1 - b) * (c.Lk - 1) / rows);
   if (c.query_lengths) o.query_lengths = at::tensor(queries, at::kLong);
   if (c.key_lengths) o.key_lengths = at::tensor(keys, at::kLong);
   if (c.mask) {
     o.mask = random_tensor({c.B, 1, c.Lq, c.Lk}, 4).gt(-0.3);
-    o.mask.select(2, 0).fill_(false);          // a query that sees no key
-    o.mask.select(3, c.Lk / 2).fill_(false);   // a key that no query sees
+    o.mask.select(2, 0).fill_(false);         // a query that sees no key
+    o.mask.select(3, c.Lk / 2).fill_(false);  // a key that no query sees
   }
   if (c.bias) o.bias = random_tensor({c.H, c.Lq, c.Lk}, 5, 2, dtype);
   return in;
 }
 
 test::Loops truth_of(const Case& c, const Inputs& in) {
-  const at::Tensor q = in.query.to(at::kDouble).contiguous(), k = in.key.to(at::kDouble).contiguous();
+  const at::Tensor q = in.query.to(at::kDouble).contiguous(),
+                   k = in.key.to(at::kDouble).contiguous();
   const at::Tensor v = in.value.to(at::kDouble).contiguous();
-  const double *qp = q.const_data_ptr<double>(), *kp = k.const_data_ptr<double>(), *vp = v.const_data_ptr<double>();
-  const at::Tensor bias = in.options.bias.defined() ? in.options.bias.to(at::kDouble) : at::Tensor();
+  const double *qp = q.const_data_ptr<double>(), *kp = k.const_data_ptr<double>(),
+               *vp = v.const_data_ptr<double>();
+  const at::Tensor bias =
+      in.options.bias.defined() ? in.options.bias.to(at::kDouble) : at::Tensor();
   const std::int64_t group = c.H / c.Hkv;
   return test::attention_by_loops(
       c.B, c.H, c.Lq, c.Lk, c.Dv,
-      [&](int b, int h, int i, int j) { return test::may_attend(in.options, b, h, i, j, c.Lq, c.Lk); },
+      [&](int b, int h, int i, int j) {
+        return test::may_attend(in.options, b, h, i, j, c.Lq, c.Lk);
+      },
       [&](int b, int h, int i, int j) {
         double dot = 0;
         for (std::int64_t d = 0; d < c.D; ++d)
-          dot += qp[((b * c.H + h) * c.Lq + i) * c.D + d] * kp[((b * c.Hkv + h / group) * c.Lk + j) * c.D + d];
-        return dot / std::sqrt(static_cast<double>(c.D)) + (bias.defined() ? bias[h][i][j].item<double>() : 0.0);
+          dot += qp[((b * c.H + h) * c.Lq + i) * c.D + d] *
+                 kp[((b * c.Hkv + h / group) * c.Lk + j) * c.D + d];
+        return dot / std::sqrt(static_cast<double>(c.D)) +
+               (bias.defined() ? bias[h][i][j].item<double>() : 0.0);
       },
-      [&](int b, int h, int j, int d) { return vp[((b * c.Hkv + h / group) * c.Lk + j) * c.Dv + d]; });
+      [&](int b, int h, int j, int d) {
+        return vp[((b * c.Hkv + h / group) * c.Lk + j) * c.Dv + d];
+      });
 }
 
 at::Tensor tensor_of(const std::vector<double>& values, at::IntArrayRef shape) {
@@ -118,22 +133,26 @@ at::Tensor tensor_of(const std::vector<double>& values, at::IntArrayRef shape) {
 
 TEST(Sdpa, FollowsTheEquations) {
   for (const Case& c : kCases) {
-    if (c.Lq * c.Lk > 40000) continue;   // the loops read tensors element by element
+    if (c.Lq * c.Lk > 40000) continue;  // the loops read tensors element by element
     SCOPED_TRACE(c.name);
     const Inputs in = inputs_of(c);
     const auto truth = truth_of(c, in);
     for (const bool fused : {true, false}) {
       const auto [output, weights] = fused ? sdpa(in.query, in.key, in.value, in.options)
                                            : compose::sdpa(in.query, in.key, in.value, in.options);
-      EXPECT_LT(test::relative_error(output, tensor_of(truth.output, {c.B, c.H, c.Lq, c.Dv})), 1e-13);
-      EXPECT_LT(test::relative_error(weights, tensor_of(truth.weights, {c.B, c.H, c.Lq, c.Lk})), 1e-13);
+      EXPECT_LT(test::relative_error(output, tensor_of(truth.output, {c.B, c.H, c.Lq, c.Dv})),
+                1e-13);
+      EXPECT_LT(test::relative_error(weights, tensor_of(truth.weights, {c.B, c.H, c.Lq, c.Lk})),
+                1e-13);
     }
   }
 }
 
 /// Output, weights and the three gradients of one call.
 std::vector<at::Tensor> everything(const Inputs& in, bool fused, at::ScalarType dtype) {
-  const auto leaf = [&](const at::Tensor& t) { return t.detach().to(dtype).clone().set_requires_grad(true); };
+  const auto leaf = [&](const at::Tensor& t) {
+    return t.detach().to(dtype).clone().set_requires_grad(true);
+  };
   const at::Tensor q = leaf(in.query), k = leaf(in.key), v = leaf(in.value);
   AttentionOptions o = in.options;
   if (o.bias.defined()) o.bias = o.bias.to(dtype);
@@ -150,7 +169,8 @@ std::vector<at::Tensor> pytorch_gradients(const Inputs& in, bool causal) {
   const auto leaf = [](const at::Tensor& t) { return t.detach().clone().set_requires_grad(true); };
   const at::Tensor q = leaf(in.query), k = leaf(in.key), v = leaf(in.value);
   const at::Tensor output = at::scaled_dot_product_attention(q, k, v, {}, 0.0, causal);
-  return torch::autograd::grad({output}, {q, k, v}, {random_tensor(output.sizes(), 9, 1, at::kFloat)});
+  return torch::autograd::grad({output}, {q, k, v},
+                               {random_tensor(output.sizes(), 9, 1, at::kFloat)});
 }
 
 TEST(Sdpa, FloatIsAsGoodAsTheComposition) {
@@ -158,14 +178,19 @@ TEST(Sdpa, FloatIsAsGoodAsTheComposition) {
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.name);
     const Inputs in = inputs_of(c, at::kFloat);
-    const auto composed = everything(in, false, at::kFloat), truth = everything(in, false, at::kDouble);
+    const auto composed = everything(in, false, at::kFloat),
+               truth = everything(in, false, at::kDouble);
     const auto ours = everything(in, true, at::kFloat);
     EXPECT_EQ(last_dispatch().path, Path::kFused);
     // With one-hot weights the gradients are differences of nearly equal numbers, <dO, v> − <dO, O>. A kernel that doesn't keep
     // the weights has only the rounded output for the second; there PyTorch's fused kernel is the measure.
-    const auto measure = c.logits > 1 ? pytorch_gradients(in, c.causal) : std::vector<at::Tensor>{composed.begin() + 2, composed.end()};
-    for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << names[i];
-    for (std::size_t i = 2; i < 5; ++i) EXPECT_TRUE(test::as_good_as(ours[i], measure[i - 2], truth[i])) << names[i];
+    const auto measure = c.logits > 1
+                             ? pytorch_gradients(in, c.causal)
+                             : std::vector<at::Tensor>{composed.begin() + 2, composed.end()};
+    for (std::size_t i = 0; i < 2; ++i)
+      EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << names[i];
+    for (std::size_t i = 2; i < 5; ++i)
+      EXPECT_TRUE(test::as_good_as(ours[i], measure[i - 2], truth[i])) << names[i];
   }
 }
 
@@ -174,7 +199,8 @@ TEST(Sdpa, DoubleAgreesWithTheComposition) {
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.name);
     const Inputs in = inputs_of(c);
-    const auto ours = everything(in, true, at::kDouble), composed = everything(in, false, at::kDouble);
+    const auto ours = everything(in, true, at::kDouble),
+               composed = everything(in, false, at::kDouble);
     for (std::size_t i = 0; i < ours.size(); ++i)
       EXPECT_LT(test::relative_error(ours[i], composed[i]), c.logits > 1 ? 1e-9 : 1e-13) << i;
   }
@@ -183,14 +209,19 @@ TEST(Sdpa, DoubleAgreesWithTheComposition) {
 TEST(Sdpa, GradientsAgreeWithFiniteDifferences) {
   for (const char* name : {"small", "groups", "lengths_causal", "everything"}) {
     SCOPED_TRACE(name);
-    Case c = *std::find_if(kCases.begin(), kCases.end(), [&](const Case& x) { return x.name == std::string(name); });
-    c.B = std::min<std::int64_t>(c.B, 2), c.Lq = std::min<std::int64_t>(c.Lq, 6), c.Lk = std::min<std::int64_t>(c.Lk, 7);
+    Case c = *std::find_if(kCases.begin(), kCases.end(),
+                           [&](const Case& x) { return x.name == std::string(name); });
+    c.B = std::min<std::int64_t>(c.B, 2), c.Lq = std::min<std::int64_t>(c.Lq, 6),
+    c.Lk = std::min<std::int64_t>(c.Lk, 7);
     const Inputs in = inputs_of(c);
     AttentionOptions o = in.options;
     o.need_weights = false;
-    test::expect_gradients([&](const std::vector<at::Tensor>& x) { return std::vector<at::Tensor>{std::get<0>(sdpa(x[0], x[1], x[2], o))}; },
-                           {{"query", in.query}, {"key", in.key}, {"value", in.value}});
-    o.need_weights = true;   // a loss on the weights as well
+    test::expect_gradients(
+        [&](const std::vector<at::Tensor>& x) {
+          return std::vector<at::Tensor>{std::get<0>(sdpa(x[0], x[1], x[2], o))};
+        },
+        {{"query", in.query}, {"key", in.key}, {"value", in.value}});
+    o.need_weights = true;  // a loss on the weights as well
     test::expect_gradients(
         [&](const std::vector<at::Tensor>& x) {
           const auto [output, weights] = sdpa(x[0], x[1], x[2], o);
@@ -216,53 +247,70 @@ TEST(Sdpa, AgreesWithPyTorch) {
   for (const bool causal : {false, true}) {
     AttentionOptions o;
     o.causal = causal;
-    const at::Tensor theirs = at::scaled_dot_product_attention(in.query, in.key, in.value, {}, 0.0, causal);
-    EXPECT_LT(test::relative_error(std::get<0>(sdpa(in.query, in.key, in.value, o)), theirs), 1e-13);
+    const at::Tensor theirs =
+        at::scaled_dot_product_attention(in.query, in.key, in.value, {}, 0.0, causal);
+    EXPECT_LT(test::relative_error(std::get<0>(sdpa(in.query, in.key, in.value, o)), theirs),
+              1e-13);
   }
   // PyTorch's is_causal stands at the first key; ours does so when asked.
   const Inputs wide = inputs_of({"wide", 1, 2, 2, 5, 9, 8, 8});
   AttentionOptions first;
   first.causal = true, first.alignment = Alignment::kFirst;
-  const at::Tensor theirs = at::scaled_dot_product_attention(wide.query, wide.key, wide.value, {}, 0.0, true);
-  EXPECT_LT(test::relative_error(std::get<0>(sdpa(wide.query, wide.key, wide.value, first)), theirs), 1e-13);
+  const at::Tensor theirs =
+      at::scaled_dot_product_attention(wide.query, wide.key, wide.value, {}, 0.0, true);
+  EXPECT_LT(
+      test::relative_error(std::get<0>(sdpa(wide.query, wide.key, wide.value, first)), theirs),
+      1e-13);
   AttentionOptions last = first;
   last.alignment = Alignment::kLast;
-  EXPECT_GT(test::relative_error(std::get<0>(sdpa(wide.query, wide.key, wide.value, last)), theirs), 1e-3);
+  EXPECT_GT(test::relative_error(std::get<0>(sdpa(wide.query, wide.key, wide.value, last)), theirs),
+            1e-3);
 }
 
 TEST(Sdpa, EveryTargetAndThreadCountAgrees) {
-  const Case c = {"all", 3, 4, 2, 35, 69, 9, 7, true, Alignment::kLast, 30, -1, true, true, false, true};
+  const Case c = {"all", 3,  4,    2,    35,    69,  9, 7, true, Alignment::kLast,
+                  30,    -1, true, true, false, true};
   for (const auto dtype : {at::kFloat, at::kDouble}) {
     const Inputs in = inputs_of(c, dtype);
-    const auto truth = everything(in, false, at::kDouble), composed = everything(in, false, at::kFloat);
+    const auto truth = everything(in, false, at::kDouble),
+               composed = everything(in, false, at::kFloat);
     test::for_each_target([&] {
       const auto ours = everything(in, true, dtype);
       EXPECT_EQ(last_dispatch().path, Path::kFused);
       EXPECT_EQ(last_dispatch().op, std::string("attend::sdpa_backward"));
-      for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
+      for (std::size_t i = 0; i < ours.size(); ++i)
+        EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
     });
     const auto once = everything(in, true, dtype);
     for (const int threads : {1, 2, 3}) {
       const test::WithThreads with(threads);
       const auto again = everything(in, true, dtype);
-      for (std::size_t i = 0; i < once.size(); ++i) EXPECT_TRUE(same_bits(once[i], again[i])) << threads << " threads, " << i;
+      for (std::size_t i = 0; i < once.size(); ++i)
+        EXPECT_TRUE(same_bits(once[i], again[i])) << threads << " threads, " << i;
     }
   }
 }
 
 TEST(Sdpa, StridedIsContiguousBitForBit) {
   const Inputs in = inputs_of({"strided", 2, 3, 3, 33, 40, 16, 12}, at::kFloat);
-  const auto as_blhd = [](const at::Tensor& t) { return t.transpose(1, 2).contiguous().transpose(1, 2); };   // [B,L,H,D] memory
-  const auto by_column = [](const at::Tensor& t) { return t.transpose(2, 3).contiguous().transpose(2, 3); };
+  const auto as_blhd = [](const at::Tensor& t) {
+    return t.transpose(1, 2).contiguous().transpose(1, 2);
+  };  // [B,L,H,D] memory
+  const auto by_column = [](const at::Tensor& t) {
+    return t.transpose(2, 3).contiguous().transpose(2, 3);
+  };
   const at::Tensor plain = std::get<0>(sdpa(in.query, in.key, in.value));
-  EXPECT_TRUE(same_bits(plain, std::get<0>(sdpa(as_blhd(in.query), as_blhd(in.key), as_blhd(in.value)))));
-  EXPECT_TRUE(same_bits(plain, std::get<0>(sdpa(by_column(in.query), by_column(in.key), by_column(in.value)))));
+  EXPECT_TRUE(
+      same_bits(plain, std::get<0>(sdpa(as_blhd(in.query), as_blhd(in.key), as_blhd(in.value)))));
+  EXPECT_TRUE(same_bits(
+      plain, std::get<0>(sdpa(by_column(in.query), by_column(in.key), by_column(in.value)))));
 }
 
 TEST(Sdpa, AConstantValueComesBackUnchanged) {
   for (const double logits : {1.0, 100.0}) {
-    const Inputs in = inputs_of({"constant", 1, 2, 2, 33, 65, 8, 8, true, Alignment::kLast, -1, -1, false, false, false,
-                                 false, logits}, at::kFloat);
+    const Inputs in = inputs_of({"constant", 1, 2, 2, 33, 65, 8, 8, true, Alignment::kLast, -1, -1,
+                                 false, false, false, false, logits},
+                                at::kFloat);
     const at::Tensor out = std::get<0>(sdpa(in.query, in.key, at::full_like(in.value, 3.5)));
     EXPECT_LT(test::relative_error(out, at::full_like(out, 3.5)), 1e-6);
   }
@@ -272,7 +320,10 @@ TEST(Sdpa, OrderOfKeysDoesNotMatter) {
   const Inputs in = inputs_of({"order", 1, 2, 2, 9, 66, 8, 8});
   const at::Tensor back = at::arange(65, -1, -1, at::kLong);
   const at::Tensor there = std::get<0>(sdpa(in.query, in.key, in.value));
-  EXPECT_LT(test::relative_error(std::get<0>(sdpa(in.query, in.key.index_select(2, back), in.value.index_select(2, back))), there), 1e-14);
+  EXPECT_LT(test::relative_error(std::get<0>(sdpa(in.query, in.key.index_select(2, back),
+                                                  in.value.index_select(2, back))),
+                                 there),
+            1e-14);
 }
 
 TEST(Sdpa, WhatNobodySeesIsNeverTouched) {
@@ -289,7 +340,8 @@ TEST(Sdpa, WhatNobodySeesIsNeverTouched) {
       o.key_lengths = at::full({2}, 50, at::kLong), o.query_lengths = at::full({2}, 30, at::kLong);
     }
     const auto clean = everything(in, true, at::kFloat);
-    in.key.narrow(2, 50, 20).fill_(nan), in.value.narrow(2, 50, 20).fill_(nan), in.query.narrow(2, 30, 5).fill_(nan);
+    in.key.narrow(2, 50, 20).fill_(nan), in.value.narrow(2, 50, 20).fill_(nan),
+        in.query.narrow(2, 30, 5).fill_(nan);
     for (const bool fused : {true, false}) {
       const auto dirty = everything(in, fused, at::kFloat);
       for (std::size_t i = 0; i < clean.size(); ++i) {
@@ -306,8 +358,10 @@ TEST(Sdpa, AQueryWithoutKeysIsZeroWithZeroGradient) {
   in.options.key_lengths = at::tensor({0, 3}, at::kLong);
   for (const bool fused : {true, false}) {
     const auto all = everything(in, fused, at::kFloat);
-    for (const std::size_t i : {0, 1, 2, 3, 4}) EXPECT_EQ(all[i][0].abs().sum().item<double>(), 0) << i;
-    for (const std::size_t i : {0, 2, 3, 4}) EXPECT_GT(all[i][1].abs().sum().item<double>(), 0) << i;
+    for (const std::size_t i : {0, 1, 2, 3, 4})
+      EXPECT_EQ(all[i][0].abs().sum().item<double>(), 0) << i;
+    for (const std::size_t i : {0, 2, 3, 4})
+      EXPECT_GT(all[i][1].abs().sum().item<double>(), 0) << i;
   }
 }
 
@@ -325,8 +379,10 @@ TEST(Sdpa, CausalHidesTheFuture) {
 TEST(Sdpa, DropoutIsTheSameOnEveryPathAndFair) {
   Inputs in = inputs_of({"dropout", 2, 2, 1, 40, 70, 8, 8});
   in.options.dropout = 0.3, in.options.seed = 12345678901234;
-  const auto fused = everything(in, true, at::kDouble), composed = everything(in, false, at::kDouble);
-  for (std::size_t i = 0; i < fused.size(); ++i) EXPECT_LT(test::relative_error(fused[i], composed[i]), 1e-13) << i;
+  const auto fused = everything(in, true, at::kDouble),
+             composed = everything(in, false, at::kDouble);
+  for (std::size_t i = 0; i < fused.size(); ++i)
+    EXPECT_LT(test::relative_error(fused[i], composed[i]), 1e-13) << i;
   // The identity as value shows the dropped weights themselves.
   Inputs eye = inputs_of({"eye", 1, 1, 1, 200, 64, 8, 64});
   eye.value = at::eye(64, at::kDouble).view({1, 1, 64, 64});
@@ -334,9 +390,11 @@ TEST(Sdpa, DropoutIsTheSameOnEveryPathAndFair) {
   const auto [dropped, weights] = sdpa(eye.query, eye.key, eye.value, eye.options);
   const at::Tensor kept = dropped.ne(0);
   EXPECT_NEAR(kept.to(at::kDouble).mean().item<double>(), 0.7, 4 * std::sqrt(0.21 / (200 * 64)));
-  EXPECT_LT(test::relative_error(dropped, at::where(kept, weights / 0.7, at::zeros_like(weights))), 2e-5);   // p in steps of 2⁻¹⁶
+  EXPECT_LT(test::relative_error(dropped, at::where(kept, weights / 0.7, at::zeros_like(weights))),
+            2e-5);  // p in steps of 2⁻¹⁶
   eye.options.seed = 8;
-  EXPECT_FALSE(at::equal(kept, std::get<0>(sdpa(eye.query, eye.key, eye.value, eye.options)).ne(0)));
+  EXPECT_FALSE(
+      at::equal(kept, std::get<0>(sdpa(eye.query, eye.key, eye.value, eye.options)).ne(0)));
 }
 
 // A call that returns weights must not wait for fresh pages: their memory waits in the pool for the next call, and not before
@@ -345,7 +403,8 @@ TEST(Sdpa, WeightsComeFromThePool) {
   const Inputs in = inputs_of({"pool", 1, 4, 4, 300, 500, 4, 4}, at::kFloat);
   std::int64_t before = 0;
   {
-    const at::Tensor weights = std::get<1>(sdpa(in.query, in.key, in.value, in.options)), copy = weights.clone();
+    const at::Tensor weights = std::get<1>(sdpa(in.query, in.key, in.value, in.options)),
+                     copy = weights.clone();
     sdpa(in.query.neg(), in.key, in.value, in.options);
     EXPECT_TRUE(same_bits(weights, copy));
     before = pooled_bytes();
@@ -354,7 +413,8 @@ TEST(Sdpa, WeightsComeFromThePool) {
 }
 
 TEST(Sdpa, EmptySizes) {
-  const auto shape_of = [](std::int64_t B, std::int64_t H, std::int64_t Lq, std::int64_t Lk, std::int64_t D) {
+  const auto shape_of = [](std::int64_t B, std::int64_t H, std::int64_t Lq, std::int64_t Lk,
+                           std::int64_t D) {
     const auto z = [](std::initializer_list<std::int64_t> s) { return at::ones(s, at::kFloat); };
     AttentionOptions o;
     o.need_weights = true;
@@ -363,7 +423,7 @@ TEST(Sdpa, EmptySizes) {
   EXPECT_EQ(std::get<0>(shape_of(0, 2, 3, 4, 5)).sizes(), at::IntArrayRef({0, 2, 3, 5}));
   EXPECT_EQ(std::get<0>(shape_of(1, 2, 0, 4, 5)).sizes(), at::IntArrayRef({1, 2, 0, 5}));
   EXPECT_EQ(std::get<0>(shape_of(1, 2, 3, 0, 5)).abs().sum().item<double>(), 0);
-  const auto [output, weights] = shape_of(1, 2, 3, 4, 0);   // no width: all scores 0
+  const auto [output, weights] = shape_of(1, 2, 3, 4, 0);  // no width: all scores 0
   EXPECT_EQ(output.sizes(), at::IntArrayRef({1, 2, 3, 0}));
   EXPECT_FLOAT_EQ(weights[0][0][0][0].item<float>(), 0.25f);
 }
@@ -374,15 +434,16 @@ TEST(Sdpa, Bfloat16IsComputedInFloat) {
   EXPECT_EQ(last_dispatch().path, Path::kFused);
   EXPECT_EQ(last_dispatch().reason, std::string("bfloat16 is computed in float"));
   EXPECT_EQ(output.scalar_type(), at::kBFloat16);
-  const Inputs wide{in.query.to(at::kFloat), in.key.to(at::kFloat), in.value.to(at::kFloat), in.options};
+  const Inputs wide{in.query.to(at::kFloat), in.key.to(at::kFloat), in.value.to(at::kFloat),
+                    in.options};
   const auto [want, want_weights] = sdpa(wide.query, wide.key, wide.value, wide.options);
   EXPECT_EQ(last_dispatch().reason, std::string());
-  EXPECT_TRUE(same_bits(output, want.to(at::kBFloat16)));   // rounded once
+  EXPECT_TRUE(same_bits(output, want.to(at::kBFloat16)));  // rounded once
   EXPECT_TRUE(same_bits(weights, want_weights.to(at::kBFloat16)));
 }
 
-void expect_refused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& o,
-                    const std::string& message) {
+void expect_refused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const AttentionOptions& o, const std::string& message) {
   try {
     sdpa(q, k, v, o);
     FAIL() << "not refused: " << message;
@@ -393,51 +454,80 @@ void expect_refused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
 }
 
 TEST(Sdpa, EveryCheckSaysWhatIsWrong) {
-  const at::Tensor q = at::ones({2, 4, 3, 8}), k = at::ones({2, 2, 5, 8}), v = at::ones({2, 2, 5, 6});
-  const auto with = [](auto set) { AttentionOptions o; set(o); return o; };
-  expect_refused(q, at::ones({2, 2, 5, 16}), v, {}, "attend::sdpa: key has D=16 (shape [2, 2, 5, 16]) but query set D=8");
-  expect_refused(q, k, at::ones({2, 2, 4, 6}), {}, "attend::sdpa: value has Lk=4 (shape [2, 2, 4, 6]) but key set Lk=5");
-  expect_refused(at::ones({2, 3, 3, 8}), k, v, {}, "attend::sdpa: query has H=3 heads, which is not a multiple of key's Hkv=2");
-  expect_refused(q.to(at::kLong), k, v, {}, "attend::sdpa: query has dtype Long but must be floating point");
-  expect_refused(q, k.to(at::kDouble), v, {}, "attend::sdpa: key has dtype Double but query has Float");
+  const at::Tensor q = at::ones({2, 4, 3, 8}), k = at::ones({2, 2, 5, 8}),
+                   v = at::ones({2, 2, 5, 6});
+  const auto with = [](auto set) {
+    AttentionOptions o;
+    set(o);
+    return o;
+  };
+  expect_refused(q, at::ones({2, 2, 5, 16}), v, {},
+                 "attend::sdpa: key has D=16 (shape [2, 2, 5, 16]) but query set D=8");
+  expect_refused(q, k, at::ones({2, 2, 4, 6}), {},
+                 "attend::sdpa: value has Lk=4 (shape [2, 2, 4, 6]) but key set Lk=5");
+  expect_refused(at::ones({2, 3, 3, 8}), k, v, {},
+                 "attend::sdpa: query has H=3 heads, which is not a multiple of key's Hkv=2");
+  expect_refused(q.to(at::kLong), k, v, {},
+                 "attend::sdpa: query has dtype Long but must be floating point");
+  expect_refused(q, k.to(at::kDouble), v, {},
+                 "attend::sdpa: key has dtype Double but query has Float");
   const at::Tensor endless = at::ones({1}).expand({1, 1, std::int64_t{1} << 40, 1});
   expect_refused(endless, endless, endless, with([](auto& o) { o.need_weights = true; }),
-                 "attend::sdpa: weights would be [B, H, Lq, Lk] with B=1, H=1, Lq=1099511627776, Lk=1099511627776, more elements than can be counted");
+                 "attend::sdpa: weights would be [B, H, Lq, Lk] with B=1, H=1, Lq=1099511627776, "
+                 "Lk=1099511627776, more elements than can be counted");
   expect_refused(q, k.to(at::kMeta), v, {}, "attend::sdpa: key is on meta but query is on cpu");
   expect_refused({}, k, v, {}, "attend::sdpa: query is undefined but must be [B, H, Lq, D]");
-  expect_refused(q, k, v, with([](auto& o) { o.mask = at::ones({3, 5}); }),
-                 "attend::sdpa: mask has dtype Float but must be bool, true = may attend; give scores to add as bias");
-  expect_refused(q, k, v, with([](auto& o) { o.mask = at::ones({3, 4}, at::kBool); }),
-                 "attend::sdpa: mask has shape [3, 4], which does not broadcast to the scores' [2, 4, 3, 5]");
-  expect_refused(q, k, v, with([](auto& o) { o.bias = at::ones({3, 5}, at::kBool); }),
-                 "attend::sdpa: bias has dtype Bool but must be floating point; give a boolean mask as mask");
+  expect_refused(q, k, v, with([](auto& o) {
+                   o.mask = at::ones({3, 5});
+                 }),
+                 "attend::sdpa: mask has dtype Float but must be bool, true = may attend; give "
+                 "scores to add as bias");
+  expect_refused(
+      q, k, v, with([](auto& o) {
+        o.mask = at::ones({3, 4}, at::kBool);
+      }),
+      "attend::sdpa: mask has shape [3, 4], which does not broadcast to the scores' [2, 4, 3, 5]");
+  expect_refused(
+      q, k, v, with([](auto& o) {
+        o.bias = at::ones({3, 5}, at::kBool);
+      }),
+      "attend::sdpa: bias has dtype Bool but must be floating point; give a boolean mask as mask");
   expect_refused(q, k, v, with([](auto& o) { o.key_lengths = at::full({2}, 6, at::kLong); }),
                  "attend::sdpa: key_lengths[0] is 6 but must be in [0, Lk=5]");
-  expect_refused(q, k, v, with([](auto& o) { o.window_left = -2; }), "attend::sdpa: window_left is -2 but must be at least -1");
-  expect_refused(q, k, v, with([](auto& o) { o.scale = std::nan(""); }), "attend::sdpa: scale is nan but must be finite");
-  expect_refused(q, k, v, with([](auto& o) { o.dropout = 1; }), "attend::sdpa: dropout is 1.000000 but must be in [0, 1)");
+  expect_refused(q, k, v, with([](auto& o) { o.window_left = -2; }),
+                 "attend::sdpa: window_left is -2 but must be at least -1");
+  expect_refused(q, k, v, with([](auto& o) { o.scale = std::nan(""); }),
+                 "attend::sdpa: scale is nan but must be finite");
+  expect_refused(q, k, v, with([](auto& o) { o.dropout = 1; }),
+                 "attend::sdpa: dropout is 1.000000 but must be in [0, 1)");
 }
 
 /// Output, weights and gradients against the composition in double.
 void expect_as_composed(const Inputs& in, double tolerance = 1e-13) {
-  const auto ours = everything(in, true, at::kDouble), composed = everything(in, false, at::kDouble);
-  for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_LT(test::relative_error(ours[i], composed[i]), tolerance) << i;
+  const auto ours = everything(in, true, at::kDouble),
+             composed = everything(in, false, at::kDouble);
+  for (std::size_t i = 0; i < ours.size(); ++i)
+    EXPECT_LT(test::relative_error(ours[i], composed[i]), tolerance) << i;
 }
 
 // One key head and several threads: the keys are shared out, in chunks whose sums must not show how.
 TEST(Sdpa, FewHeadsGiveTheSameBitsOnAnyNumberOfThreads) {
-  for (Case c : {Case{"plain", 1, 2, 1, 70, 300, 8, 8}, Case{"causal", 1, 1, 1, 290, 300, 9, 7, true},
-                 Case{"window", 1, 2, 2, 300, 300, 8, 8, false, Alignment::kLast, 20, 5},
-                 Case{"mask", 1, 1, 1, 40, 1100, 8, 8, false, Alignment::kLast, -1, -1, true, true, true}}) {
+  for (Case c :
+       {Case{"plain", 1, 2, 1, 70, 300, 8, 8}, Case{"causal", 1, 1, 1, 290, 300, 9, 7, true},
+        Case{"window", 1, 2, 2, 300, 300, 8, 8, false, Alignment::kLast, 20, 5},
+        Case{"mask", 1, 1, 1, 40, 1100, 8, 8, false, Alignment::kLast, -1, -1, true, true, true}}) {
     SCOPED_TRACE(c.name);
     Inputs in = inputs_of(c, at::kFloat);
-    if (c.key_lengths) in.options.key_lengths = at::full({1}, 1000, at::kLong), in.options.query_lengths = at::full({1}, 37, at::kLong);
+    if (c.key_lengths)
+      in.options.key_lengths = at::full({1}, 1000, at::kLong),
+      in.options.query_lengths = at::full({1}, 37, at::kLong);
     std::vector<at::Tensor> once;
     for (const int threads : {1, 2, 3, 7}) {
       const test::WithThreads with(threads);
       const auto all = everything(in, true, at::kFloat);
       if (once.empty()) once = all;
-      for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(same_bits(once[i], all[i])) << threads << " threads, " << i;
+      for (std::size_t i = 0; i < all.size(); ++i)
+        EXPECT_TRUE(same_bits(once[i], all[i])) << threads << " threads, " << i;
       expect_as_composed(in);
     }
   }
@@ -447,16 +537,20 @@ TEST(Sdpa, FewHeadsGiveTheSameBitsOnAnyNumberOfThreads) {
 TEST(Sdpa, ManyHeadsInAnyLayout) {
   Inputs in = inputs_of({"many", 5, 6, 3, 97, 130, 24, 40, true}, at::kDouble);
   expect_as_composed(in);
-  const auto as_blhd = [](const at::Tensor& t) { return t.transpose(1, 2).contiguous().transpose(1, 2); };
+  const auto as_blhd = [](const at::Tensor& t) {
+    return t.transpose(1, 2).contiguous().transpose(1, 2);
+  };
   in.query = as_blhd(in.query), in.key = as_blhd(in.key), in.value = as_blhd(in.value);
   expect_as_composed(in);
 }
 
 TEST(Sdpa, DropoutAndWindowOnEveryTarget) {
-  Inputs in = inputs_of({"drop", 1, 2, 2, 45, 150, 8, 8, false, Alignment::kLast, 13, 6});   // first keys of blocks at any place
+  Inputs in = inputs_of({"drop", 1, 2, 2, 45, 150, 8, 8, false, Alignment::kLast, 13,
+                         6});  // first keys of blocks at any place
   in.options.dropout = 0.4, in.options.seed = 0xfedcba9876543210;
   test::for_each_target([&] { expect_as_composed(in); });
-  in = inputs_of({"mask", 2, 2, 1, 34, 70, 8, 8, false, Alignment::kLast, -1, -1, false, false, true});
+  in = inputs_of(
+      {"mask", 2, 2, 1, 34, 70, 8, 8, false, Alignment::kLast, -1, -1, false, false, true});
   in.options.dropout = 0.25;
   test::for_each_target([&] { expect_as_composed(in); });
 }
@@ -464,11 +558,17 @@ TEST(Sdpa, DropoutAndWindowOnEveryTarget) {
 TEST(Sdpa, MasksOfEveryShapeAndDensity) {
   Inputs in = inputs_of({"masks", 2, 3, 3, 70, 140, 8, 8, false, Alignment::kLast, 90, 40});
   const at::Tensor dense = random_tensor({2, 3, 70, 140}, 11).gt(0);
-  at::Tensor tiles = at::zeros({70, 140}, at::kBool);   // a block of keys that nobody sees, one that all see, one mixed
+  at::Tensor tiles = at::zeros(
+      {70, 140}, at::kBool);  // a block of keys that nobody sees, one that all see, one mixed
   tiles.narrow(1, 64, 64).fill_(true), tiles.slice(0, 0, 70, 3).narrow(1, 128, 12).fill_(true);
-  const std::vector<at::Tensor> masks = {
-      dense, dense.transpose(2, 3).contiguous().transpose(2, 3), dense.narrow(1, 0, 1), dense.narrow(2, 0, 1),
-      dense.narrow(3, 0, 1), tiles, at::ones({1}, at::kBool), at::zeros({1}, at::kBool)};
+  const std::vector<at::Tensor> masks = {dense,
+                                         dense.transpose(2, 3).contiguous().transpose(2, 3),
+                                         dense.narrow(1, 0, 1),
+                                         dense.narrow(2, 0, 1),
+                                         dense.narrow(3, 0, 1),
+                                         tiles,
+                                         at::ones({1}, at::kBool),
+                                         at::zeros({1}, at::kBool)};
   for (std::size_t m = 0; m < masks.size(); ++m) {
     SCOPED_TRACE(m);
     in.options.mask = masks[m];
@@ -477,10 +577,14 @@ TEST(Sdpa, MasksOfEveryShapeAndDensity) {
 }
 
 TEST(Sdpa, MinusInfinityAsBiasHidesAKey) {
-  Inputs in = inputs_of({"bias", 1, 2, 2, 20, 70, 8, 8, false, Alignment::kLast, -1, -1, false, false, false, true}, at::kFloat);
+  Inputs in = inputs_of(
+      {"bias", 1, 2, 2, 20, 70, 8, 8, false, Alignment::kLast, -1, -1, false, false, false, true},
+      at::kFloat);
   in.options.bias.narrow(2, 10, 30).fill_(-std::numeric_limits<float>::infinity());
-  const auto ours = everything(in, true, at::kFloat), composed = everything(in, false, at::kFloat), truth = everything(in, false, at::kDouble);
-  for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
+  const auto ours = everything(in, true, at::kFloat), composed = everything(in, false, at::kFloat),
+             truth = everything(in, false, at::kDouble);
+  for (std::size_t i = 0; i < ours.size(); ++i)
+    EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
 }
 
 }  // namespace

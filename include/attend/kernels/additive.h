@@ -30,9 +30,9 @@ constexpr std::int64_t additive_padded(std::int64_t width) {
 template <class T>
 struct AdditivePrepare {
   std::int64_t batch = 0, keys = 0, width = 0;
-  const T* key = nullptr;   // [B,Lk,A]
-  RowStrides key_strides;   // heads are not used here nor below
-  T* prepared = nullptr;    // [B,Lk,additive_padded(A)] contiguous
+  const T* key = nullptr;  // [B,Lk,A]
+  RowStrides key_strides;  // heads are not used here nor below
+  T* prepared = nullptr;   // [B,Lk,additive_padded(A)] contiguous
 };
 void additive_prepare(const AdditivePrepare<float>& p);
 void additive_prepare(const AdditivePrepare<double>& p);
@@ -40,21 +40,21 @@ void additive_prepare(const AdditivePrepare<double>& p);
 template <class T>
 struct AdditiveForward {
   std::int64_t batch = 0, queries = 0, keys = 0, width = 0, value_width = 0;
-  const T* query = nullptr;   // [B,Lq,A]
-  const T* key = nullptr;     // [B,Lk,A]
-  const T* value = nullptr;   // [B,Lk,Dv]
+  const T* query = nullptr;  // [B,Lq,A]
+  const T* key = nullptr;    // [B,Lk,A]
+  const T* value = nullptr;  // [B,Lk,Dv]
   RowStrides query_strides, key_strides, value_strides;
-  const T* prepared = nullptr;       // additive_prepare of key
-  const T* score_weight = nullptr;   // [A]
+  const T* prepared = nullptr;      // additive_prepare of key
+  const T* score_weight = nullptr;  // [A]
   Visibility visible;
-  const T* bias = nullptr;           // or null
+  const T* bias = nullptr;  // or null
   ScoreStrides bias_strides;
   T scale = 1;
-  double dropout = 0;                // of the weights, after the softmax
+  double dropout = 0;  // of the weights, after the softmax
   std::uint64_t seed = 0;
-  T* output = nullptr;               // [B,Lq,Dv] contiguous
-  T* weights = nullptr;              // [B,Lq,Lk] contiguous, before dropout; or null
-  T* workspace = nullptr;            // additive_forward_workspace elements, 64-byte aligned
+  T* output = nullptr;     // [B,Lq,Dv] contiguous
+  T* weights = nullptr;    // [B,Lq,Lk] contiguous, before dropout; or null
+  T* workspace = nullptr;  // additive_forward_workspace elements, 64-byte aligned
 };
 
 /// Elements of scratch with the current number of threads: O(A + Dv + threads · (A + Lk)).
@@ -74,16 +74,17 @@ void additive_forward(const AdditiveForward<double>& p);
 /// Nothing of size Lq Lk A is kept or made. Without the weights of the forward call the scores are made again too.
 template <class T>
 struct AdditiveBackward {
-  AdditiveForward<T> forward;         // inputs; weights: what forward stored, or null; output and workspace are not used
-  const T* grad_output = nullptr;     // [B,Lq,Dv], or null: zero
+  AdditiveForward<T>
+      forward;  // inputs; weights: what forward stored, or null; output and workspace are not used
+  const T* grad_output = nullptr;  // [B,Lq,Dv], or null: zero
   RowStrides grad_output_strides;
-  const T* grad_weights = nullptr;    // [B,Lq,Lk] contiguous, or null: zero
-  T* grad_query = nullptr;            // [B,Lq,A] contiguous, as all below
-  T* grad_key = nullptr;              // [B,Lk,A]
-  T* grad_value = nullptr;            // [B,Lk,Dv]
-  T* grad_score_weight = nullptr;     // [A]
-  T* grad_bias = nullptr;             // [B,Lq,Lk], or null: not wanted
-  T* workspace = nullptr;             // additive_backward_workspace elements, 64-byte aligned
+  const T* grad_weights = nullptr;  // [B,Lq,Lk] contiguous, or null: zero
+  T* grad_query = nullptr;          // [B,Lq,A] contiguous, as all below
+  T* grad_key = nullptr;            // [B,Lk,A]
+  T* grad_value = nullptr;          // [B,Lk,Dv]
+  T* grad_score_weight = nullptr;   // [A]
+  T* grad_bias = nullptr;           // [B,Lq,Lk], or null: not wanted
+  T* workspace = nullptr;           // additive_backward_workspace elements, 64-byte aligned
 };
 
 /// O(B A + Dv + threads · Lk (A + 1)).

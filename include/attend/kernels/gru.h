@@ -14,36 +14,36 @@ enum class GruForm { kResetAfter, kResetBefore };
 template <class T>
 struct GruWeights {
   GruForm form = GruForm::kResetAfter;
-  const T* weight_ih = nullptr;        // [3H,I], gates r, z, n (PyTorch)
-  const T* weight_hh = nullptr;        // [3H,H]
-  const T* input_mask = nullptr;       // [B,I]
-  const T* recurrent_mask = nullptr;   // [B,H]
+  const T* weight_ih = nullptr;       // [3H,I], gates r, z, n (PyTorch)
+  const T* weight_hh = nullptr;       // [3H,H]
+  const T* input_mask = nullptr;      // [B,I]
+  const T* recurrent_mask = nullptr;  // [B,H]
 };
 
 template <class T>
 struct GruForward {
   GruWeights<T> weights;
-  const T *bias_ih = nullptr, *bias_hh = nullptr;   // [3H] or null
-  LstmSequence<const T> input;                      // [B,T,I]
-  const T* h0 = nullptr;                            // [B,H] or null
-  LstmSequence<T> output;                           // [B,T,H]; 0 after a row's length
-  T* h_n = nullptr;                                 // [B,H], of the last valid step; h0 where the length is 0
-  T* saved = nullptr;                               // gru_saved_size, or null: nothing is kept for backward
-  T* workspace = nullptr;                           // gru_forward_workspace
+  const T *bias_ih = nullptr, *bias_hh = nullptr;  // [3H] or null
+  LstmSequence<const T> input;                     // [B,T,I]
+  const T* h0 = nullptr;                           // [B,H] or null
+  LstmSequence<T> output;                          // [B,T,H]; 0 after a row's length
+  T* h_n = nullptr;        // [B,H], of the last valid step; h0 where the length is 0
+  T* saved = nullptr;      // gru_saved_size, or null: nothing is kept for backward
+  T* workspace = nullptr;  // gru_forward_workspace
 };
 
 /// Any of the incoming gradients may be null (zeros), any of the outgoing ones too (not wanted).
 template <class T>
 struct GruBackward {
   GruWeights<T> weights;
-  LstmSequence<const T> grad_output;                        // [B,T,H]; ignored after a row's length
-  const T* grad_h_n = nullptr;                              // [B,H]
-  const T* saved = nullptr;                                 // only read: backward may run more than once
-  LstmSequence<T> grad_input;                               // [B,T,I]; 0 after a row's length
-  T *grad_weight_ih = nullptr, *grad_weight_hh = nullptr;   // [3H,I], [3H,H]
-  T *grad_bias_ih = nullptr, *grad_bias_hh = nullptr;       // [3H]
-  T* grad_h0 = nullptr;                                     // [B,H]
-  T* workspace = nullptr;                                   // gru_backward_workspace
+  LstmSequence<const T> grad_output;  // [B,T,H]; ignored after a row's length
+  const T* grad_h_n = nullptr;        // [B,H]
+  const T* saved = nullptr;           // only read: backward may run more than once
+  LstmSequence<T> grad_input;         // [B,T,I]; 0 after a row's length
+  T *grad_weight_ih = nullptr, *grad_weight_hh = nullptr;  // [3H,I], [3H,H]
+  T *grad_bias_ih = nullptr, *grad_bias_hh = nullptr;      // [3H]
+  T* grad_h0 = nullptr;                                    // [B,H]
+  T* workspace = nullptr;                                  // gru_backward_workspace
 };
 
 /// Elements of T that the caller provides; saved: T·B·(6H + I) and padding.

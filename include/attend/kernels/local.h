@@ -13,8 +13,9 @@ struct KeySpan {
 /// query and, unless slopes is null, stores the derivative there. It may run on any thread.
 template <class T>
 struct ScoreHook {
-  void (*apply)(const void* context, std::int64_t batch, std::int64_t query, std::int64_t first, std::int64_t count, T* scores,
-                T* slopes) = nullptr;   // null: scores stay as they are
+  void (*apply)(const void* context, std::int64_t batch, std::int64_t query, std::int64_t first,
+                std::int64_t count, T* scores,
+                T* slopes) = nullptr;  // null: scores stay as they are
   const void* context = nullptr;
 };
 
@@ -28,18 +29,20 @@ struct ScoreHook {
 template <class T>
 struct LocalForward {
   std::int64_t batch = 0, queries = 0, keys = 0, width = 0, value_width = 0;
-  const T *query = nullptr, *key = nullptr, *value = nullptr;   // [B,Lq,D], [B,Lk,D], [B,Lk,Dv]; unit stride inside a row
-  std::int64_t query_batch = 0, query_row = 0, key_batch = 0, key_row = 0, value_batch = 0, value_row = 0;   // strides
-  const T* centre = nullptr;                     // [B,Lq] contiguous; not read with spans
-  const KeySpan* spans = nullptr;                // [B,Lq] or null; at most 2 · window + 1 keys each
+  const T *query = nullptr, *key = nullptr,
+          *value = nullptr;  // [B,Lq,D], [B,Lk,D], [B,Lk,Dv]; unit stride inside a row
+  std::int64_t query_batch = 0, query_row = 0, key_batch = 0, key_row = 0, value_batch = 0,
+               value_row = 0;      // strides
+  const T* centre = nullptr;       // [B,Lq] contiguous; not read with spans
+  const KeySpan* spans = nullptr;  // [B,Lq] or null; at most 2 · window + 1 keys each
   ScoreHook<T> hook;
-  const T* score_weight = nullptr;               // [D], or null: dot product
-  const std::int64_t* key_lengths = nullptr;     // [B] or null
-  std::int64_t window = 0;                       // ≥ 1
+  const T* score_weight = nullptr;            // [D], or null: dot product
+  const std::int64_t* key_lengths = nullptr;  // [B] or null
+  std::int64_t window = 0;                    // ≥ 1
   T scale = 1, sharpness = 0;
-  T* output = nullptr;                           // [B,Lq,Dv] contiguous
-  T* weights = nullptr;                          // [B,Lq,Lk] contiguous, or null
-  T* workspace = nullptr;                        // local_forward_workspace elements
+  T* output = nullptr;     // [B,Lq,Dv] contiguous
+  T* weights = nullptr;    // [B,Lq,Lk] contiguous, or null
+  T* workspace = nullptr;  // local_forward_workspace elements
 };
 
 /// Elements of scratch: one window for each 32 queries.
@@ -58,14 +61,14 @@ void local_forward(const LocalForward<double>& p);
 /// Nothing of the forward pass is kept: scores and weights are made again.
 template <class T>
 struct LocalBackward {
-  LocalForward<T> forward;                       // its output, weights and workspace are not used
-  const T* grad_output = nullptr;                // [B,Lq,Dv] contiguous, or null: zero
-  const T* grad_weights = nullptr;               // [B,Lq,Lk] contiguous, or null: zero
-  T *grad_query = nullptr, *grad_key = nullptr, *grad_value = nullptr;   // contiguous
-  T* grad_centre = nullptr;                      // [B,Lq]; not written with spans
-  T* grad_score_weight = nullptr;                // [D]; null without score_weight
-  T* workspace = nullptr;                        // local_backward_workspace elements
-  std::int64_t* places = nullptr;                // local_backward_places elements: scratch too
+  LocalForward<T> forward;          // its output, weights and workspace are not used
+  const T* grad_output = nullptr;   // [B,Lq,Dv] contiguous, or null: zero
+  const T* grad_weights = nullptr;  // [B,Lq,Lk] contiguous, or null: zero
+  T *grad_query = nullptr, *grad_key = nullptr, *grad_value = nullptr;  // contiguous
+  T* grad_centre = nullptr;        // [B,Lq]; not written with spans
+  T* grad_score_weight = nullptr;  // [D]; null without score_weight
+  T* workspace = nullptr;          // local_backward_workspace elements
+  std::int64_t* places = nullptr;  // local_backward_places elements: scratch too
 };
 
 /// Elements of scratch: two numbers for every query and key in its window, O(B Lq window).

@@ -19,8 +19,9 @@ class LstmPlan {
   /// One worker's rows: `rows[i]` is the batch index of its i-th longest sequence.
   struct Slice {
     std::vector<std::int64_t> rows, lengths;
-    std::vector<std::int64_t> active;   // rows with length > s, for s in [0, longest)
-    std::vector<std::int64_t> offset;   // Σ active before step s; one entry more: all (row, step) pairs
+    std::vector<std::int64_t> active;  // rows with length > s, for s in [0, longest)
+    std::vector<std::int64_t>
+        offset;  // Σ active before step s; one entry more: all (row, step) pairs
     std::int64_t pairs() const { return offset.back(); }
   };
 
@@ -54,22 +55,23 @@ struct LstmSequence {
 /// What forward and backward both read. Dense row-major; masks and initial states may be null (ones, zeros).
 template <class T>
 struct LstmWeights {
-  const T* weight_ih = nullptr;        // [4H,I], gates i, f, g, o (PyTorch); Keras' kernel [I,4H] is its transpose
-  const T* weight_hh = nullptr;        // [4H,H]
-  const T* input_mask = nullptr;       // [B,I]
-  const T* recurrent_mask = nullptr;   // [B,H]
+  const T* weight_ih =
+      nullptr;  // [4H,I], gates i, f, g, o (PyTorch); Keras' kernel [I,4H] is its transpose
+  const T* weight_hh = nullptr;       // [4H,H]
+  const T* input_mask = nullptr;      // [B,I]
+  const T* recurrent_mask = nullptr;  // [B,H]
 };
 
 template <class T>
 struct LstmForward {
   LstmWeights<T> weights;
-  const T* bias = nullptr;                   // [4H]
-  LstmSequence<const T> input;               // [B,T,I]
-  const T *h0 = nullptr, *c0 = nullptr;      // [B,H] or null
-  LstmSequence<T> output;                    // [B,T,H]; 0 after a row's length
-  T *h_n = nullptr, *c_n = nullptr;          // [B,H], of the last valid step; h0, c0 where the length is 0
-  T* saved = nullptr;                        // plan.saved_size(), or null: nothing is kept for backward
-  T* workspace = nullptr;                    // plan.forward_workspace_size(saved != nullptr)
+  const T* bias = nullptr;               // [4H]
+  LstmSequence<const T> input;           // [B,T,I]
+  const T *h0 = nullptr, *c0 = nullptr;  // [B,H] or null
+  LstmSequence<T> output;                // [B,T,H]; 0 after a row's length
+  T *h_n = nullptr, *c_n = nullptr;  // [B,H], of the last valid step; h0, c0 where the length is 0
+  T* saved = nullptr;                // plan.saved_size(), or null: nothing is kept for backward
+  T* workspace = nullptr;            // plan.forward_workspace_size(saved != nullptr)
 };
 
 /// Any of the incoming gradients may be null (zeros), any of the outgoing ones too (not wanted; then not computed
@@ -77,14 +79,14 @@ struct LstmForward {
 template <class T>
 struct LstmBackward {
   LstmWeights<T> weights;
-  LstmSequence<const T> grad_output;                          // [B,T,H]; ignored after a row's length
-  const T *grad_h_n = nullptr, *grad_c_n = nullptr;           // [B,H]
+  LstmSequence<const T> grad_output;                 // [B,T,H]; ignored after a row's length
+  const T *grad_h_n = nullptr, *grad_c_n = nullptr;  // [B,H]
   const T* saved = nullptr;
-  LstmSequence<T> grad_input;                                 // [B,T,I]; 0 after a row's length
-  T *grad_weight_ih = nullptr, *grad_weight_hh = nullptr;     // [4H,I], [4H,H]
-  T* grad_bias = nullptr;                                     // [4H]
-  T *grad_h0 = nullptr, *grad_c0 = nullptr;                   // [B,H]
-  T* workspace = nullptr;                                     // plan.backward_workspace_size()
+  LstmSequence<T> grad_input;                              // [B,T,I]; 0 after a row's length
+  T *grad_weight_ih = nullptr, *grad_weight_hh = nullptr;  // [4H,I], [4H,H]
+  T* grad_bias = nullptr;                                  // [4H]
+  T *grad_h0 = nullptr, *grad_c0 = nullptr;                // [B,H]
+  T* workspace = nullptr;                                  // plan.backward_workspace_size()
 };
 
 /// One LSTM layer over a padded batch (Hochreiter & Schmidhuber 1997 with forget gate; attend/ops/lstm.h has the

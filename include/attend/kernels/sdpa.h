@@ -14,12 +14,12 @@ struct ScoreStrides {
 
 /// Which keys a query may attend to, as facts: attend::AttentionOptions has their meaning.
 struct Visibility {
-  const std::int64_t* query_lengths = nullptr;   // [B] or null
-  const std::int64_t* key_lengths = nullptr;     // [B] or null
+  const std::int64_t* query_lengths = nullptr;  // [B] or null
+  const std::int64_t* key_lengths = nullptr;    // [B] or null
   bool causal = false;
   bool align_last = true;
   std::int64_t window_left = -1, window_right = -1;
-  const bool* mask = nullptr;                    // or null
+  const bool* mask = nullptr;  // or null
   ScoreStrides mask_strides;
 };
 
@@ -29,23 +29,24 @@ struct Visibility {
 /// A query that sees no key gives out = 0, inverse = 0, weights 0. Query head h reads key head h / (heads / key_heads).
 template <class T>
 struct SdpaForward {
-  std::int64_t batch = 0, heads = 0, key_heads = 0, queries = 0, keys = 0, width = 0, value_width = 0;
-  const T* query = nullptr;   // [B,H,Lq,D]
-  const T* key = nullptr;     // [B,Hkv,Lk,D]
-  const T* value = nullptr;   // [B,Hkv,Lk,Dv]
+  std::int64_t batch = 0, heads = 0, key_heads = 0, queries = 0, keys = 0, width = 0,
+               value_width = 0;
+  const T* query = nullptr;  // [B,H,Lq,D]
+  const T* key = nullptr;    // [B,Hkv,Lk,D]
+  const T* value = nullptr;  // [B,Hkv,Lk,Dv]
   RowStrides query_strides, key_strides, value_strides;
   Visibility visible;
-  const T* bias = nullptr;    // or null
+  const T* bias = nullptr;  // or null
   ScoreStrides bias_strides;
   T scale = 1;
-  double dropout = 0;         // of the weights, after the softmax; inverse and weights are those before
+  double dropout = 0;  // of the weights, after the softmax; inverse and weights are those before
   std::uint64_t seed = 0;
-  T* output = nullptr;        // [B,H,Lq,Dv]
+  T* output = nullptr;  // [B,H,Lq,Dv]
   RowStrides output_strides;
-  T* largest = nullptr;       // [B,H,Lq] contiguous, or null; in units that backward shares
-  T* inverse = nullptr;       // [B,H,Lq] contiguous, or null
-  T* weights = nullptr;       // [B,H,Lq,Lk] contiguous, or null
-  T* workspace = nullptr;     // sdpa_forward_workspace elements, 64-byte aligned
+  T* largest = nullptr;    // [B,H,Lq] contiguous, or null; in units that backward shares
+  T* inverse = nullptr;    // [B,H,Lq] contiguous, or null
+  T* weights = nullptr;    // [B,H,Lq,Lk] contiguous, or null
+  T* workspace = nullptr;  // sdpa_forward_workspace elements, 64-byte aligned
 };
 
 /// Elements of scratch that sdpa_forward needs with the current number of threads. Those of sdpa_backward include a dQ for each
@@ -63,13 +64,14 @@ void sdpa_forward(const SdpaForward<double>& p);
 ///   dq_i = scale Σ_j ds_ij k_j,  dk_j = scale Σ_i ds_ij q_i;  z the dropout factor (1 without)
 template <class T>
 struct SdpaBackward {
-  SdpaForward<T> forward;        // inputs, output, largest and inverse of the forward call; its workspace is not used
-  const T* grad_output = nullptr;   // [B,H,Lq,Dv]
+  SdpaForward<T>
+      forward;  // inputs, output, largest and inverse of the forward call; its workspace is not used
+  const T* grad_output = nullptr;  // [B,H,Lq,Dv]
   RowStrides grad_output_strides;
-  T* grad_query = nullptr;       // [B,H,Lq,D] contiguous
-  T* grad_key = nullptr;         // [B,Hkv,Lk,D] contiguous
-  T* grad_value = nullptr;       // [B,Hkv,Lk,Dv] contiguous
-  T* workspace = nullptr;        // sdpa_backward_workspace elements, 64-byte aligned
+  T* grad_query = nullptr;  // [B,H,Lq,D] contiguous
+  T* grad_key = nullptr;    // [B,Hkv,Lk,D] contiguous
+  T* grad_value = nullptr;  // [B,Hkv,Lk,Dv] contiguous
+  T* workspace = nullptr;   // sdpa_backward_workspace elements, 64-byte aligned
 };
 
 template <class T>

@@ -41,6 +41,7 @@ void vocabulary_loss(const VocabularyLoss<T>& p);
 
 /// Elements of VocabularyLoss::workspace. With gradients: one packed copy of the weight, and for a block of rows its
 /// exponentials (at most max(4 M, 48 V) elements) and the gradient of its inputs once per slice of the vocabulary.
-std::int64_t vocabulary_loss_workspace(std::int64_t counted, std::int64_t channels, std::int64_t words, bool gradients);
+std::int64_t vocabulary_loss_workspace(std::int64_t counted, std::int64_t channels,
+                                       std::int64_t words, bool gradients);
 
 }  // namespace attend::kernels

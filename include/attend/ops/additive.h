@@ -6,8 +6,9 @@ namespace attend {
 /// Projected keys of a source sentence with what additive attention computes from them once, e^{2k}: made before the first
 /// decoder step and used at every one, so that a step with one query has no exponential left per key.
 struct AdditiveKeys {
-  at::Tensor key;        // [B,Lk,A] = U h; gradients flow to it
-  at::Tensor prepared;   // e^{2 key} in the kernel's own layout, without gradient; undefined where no kernel takes the key
+  at::Tensor key;  // [B,Lk,A] = U h; gradients flow to it
+  at::Tensor
+      prepared;  // e^{2 key} in the kernel's own layout, without gradient; undefined where no kernel takes the key
 };
 
 /// Prepares key [B,Lk,A] (floating point; float and double on the CPU have a kernel). The key must not be changed in place

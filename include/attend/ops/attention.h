@@ -9,26 +9,28 @@ namespace attend {
 
 /// Which end of queries and keys a causal mask or a window is aligned to when there are fewer queries than keys.
 enum class Alignment {
-  kLast,    // the last query sees the last key (FlashAttention 2.1, decoding with a cache): offset = keys − queries
-  kFirst,   // the first query stands at the first key (PyTorch's is_causal): offset = 0
+  kLast,  // the last query sees the last key (FlashAttention 2.1, decoding with a cache): offset = keys − queries
+  kFirst,  // the first query stands at the first key (PyTorch's is_causal): offset = 0
 };
 
 /// What every attention op takes beyond its tensors. Which keys a query may attend to is given as facts, not as a matrix
 /// wherever a fact will do; all that is given must hold at once. A query that sees no key gives output 0, weights 0 and
 /// gradient 0. A key that no query of its row may see is never touched, so a NaN there is harmless.
 struct AttentionOptions {
-  at::Tensor mask;              // bool, broadcastable to [B,H,Lq,Lk] (ops without heads: [B,Lq,Lk]); true = may attend
-  at::Tensor bias;              // added to the scaled scores, broadcastable likewise; differentiable
-  at::Tensor query_lengths;     // [B] int64 in 0…Lq: later queries see nothing
-  at::Tensor key_lengths;       // [B] int64 in 0…Lk: later keys are seen by nobody
-  bool causal = false;          // query i sees keys ≤ i + offset
-  Alignment alignment = Alignment::kLast;   // offset from the row's own lengths where they are given
-  std::int64_t window_left = -1;            // query i sees keys ≥ i + offset − window_left; −1: no limit
-  std::int64_t window_right = -1;           // query i sees keys ≤ i + offset + window_right; −1: no limit
-  std::optional<double> scale;  // of the scores; each op names its default
-  double dropout = 0;           // probability that a weight is dropped; the others are scaled by 1 / (1 − dropout)
-  std::uint64_t seed = 0;       // of the dropout: the same seed drops the same weights
-  bool need_weights = false;    // also return the weights, before dropout; else an undefined tensor
+  at::Tensor
+      mask;  // bool, broadcastable to [B,H,Lq,Lk] (ops without heads: [B,Lq,Lk]); true = may attend
+  at::Tensor bias;           // added to the scaled scores, broadcastable likewise; differentiable
+  at::Tensor query_lengths;  // [B] int64 in 0…Lq: later queries see nothing
+  at::Tensor key_lengths;    // [B] int64 in 0…Lk: later keys are seen by nobody
+  bool causal = false;       // query i sees keys ≤ i + offset
+  Alignment alignment = Alignment::kLast;  // offset from the row's own lengths where they are given
+  std::int64_t window_left = -1;  // query i sees keys ≥ i + offset − window_left; −1: no limit
+  std::int64_t window_right = -1;  // query i sees keys ≤ i + offset + window_right; −1: no limit
+  std::optional<double> scale;     // of the scores; each op names its default
+  double dropout =
+      0;  // probability that a weight is dropped; the others are scaled by 1 / (1 − dropout)
+  std::uint64_t seed = 0;     // of the dropout: the same seed drops the same weights
+  bool need_weights = false;  // also return the weights, before dropout; else an undefined tensor
 };
 
 /// (output, weights); weights is undefined unless asked for.

@@ -24,8 +24,10 @@ concept ScoreFunction = requires(const F f, float s, double d, ScorePlace place)
 /// A ScoreFunction without its type: the loop over one query's scores, compiled where the function was, for each dtype.
 struct ScoreLoops {
   std::shared_ptr<const void> function;
-  void (*in_float)(const void* function, ScorePlace first, std::int64_t count, float* scores, float* slopes) = nullptr;
-  void (*in_double)(const void* function, ScorePlace first, std::int64_t count, double* scores, double* slopes) = nullptr;
+  void (*in_float)(const void* function, ScorePlace first, std::int64_t count, float* scores,
+                   float* slopes) = nullptr;
+  void (*in_double)(const void* function, ScorePlace first, std::int64_t count, double* scores,
+                    double* slopes) = nullptr;
 };
 
 template <class T, class F>
@@ -39,7 +41,8 @@ void score_loop(const void* function, ScorePlace place, std::int64_t count, T* s
 }
 
 /// What custom_score below calls.
-AttentionResult custom_score(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const ScoreLoops& loops,
+AttentionResult custom_score(const at::Tensor& query, const at::Tensor& key,
+                             const at::Tensor& value, const ScoreLoops& loops,
                              const AttentionOptions& options);
 
 /// Attention by any function of the score and its place, the guide's softmax(f(Q, K)) V with an f of your own:
@@ -58,10 +61,13 @@ AttentionResult custom_score(const at::Tensor& query, const at::Tensor& key, con
 /// Differentiable once, in query, key and value, through output and weights (parameters inside f get no gradient).
 /// Throws Error(kUsage) naming argument, shape and rule. Returns [B,H,Lq,Dv] and [B,H,Lq,Lk].
 template <ScoreFunction F>
-AttentionResult custom_score(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const F& f,
+AttentionResult custom_score(const at::Tensor& query, const at::Tensor& key,
+                             const at::Tensor& value, const F& f,
                              const AttentionOptions& options = {}) {
-  return custom_score(query, key, value,
-                      ScoreLoops{std::make_shared<const F>(f), &score_loop<float, F>, &score_loop<double, F>}, options);
+  return custom_score(
+      query, key, value,
+      ScoreLoops{std::make_shared<const F>(f), &score_loop<float, F>, &score_loop<double, F>},
+      options);
 }
 
 }  // namespace attend

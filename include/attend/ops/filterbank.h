@@ -32,18 +32,21 @@ at::Tensor filterbank_read(const at::Tensor& image, const at::Tensor& window, st
 
 /// DRAW's write (equation 29): output[b,c] = 1/γ F_Yᵀ patch[b,c] F_X, with the same filters. patch [B,C,N,N], window [B,5];
 /// returns [B,C,height,width]. All else as filterbank_read. Also torch.ops.attend.filterbank_write(patch, window, height, width).
-at::Tensor filterbank_write(const at::Tensor& patch, const at::Tensor& window, std::int64_t height, std::int64_t width);
+at::Tensor filterbank_write(const at::Tensor& patch, const at::Tensor& window, std::int64_t height,
+                            std::int64_t width);
 
 /// What a window means, each [B], in pixels counted from 0: filter (i, j) of N × N is a Gaussian of width sigma around column
 /// centre_x + (j − (N − 1)/2) stride and row centre_y + (i − (N − 1)/2) stride. For drawing it: a rectangle of (N − 1) stride.
 struct FilterbankWindow {
   at::Tensor centre_x, centre_y, sigma, stride, intensity;
 };
-FilterbankWindow filterbank_window(const at::Tensor& window, std::int64_t n, std::int64_t height, std::int64_t width);
+FilterbankWindow filterbank_window(const at::Tensor& window, std::int64_t n, std::int64_t height,
+                                   std::int64_t width);
 
 namespace compose {
 /// The definitions in plain ATen: oracle of the tests, path of every other device and dtype.
 at::Tensor filterbank_read(const at::Tensor& image, const at::Tensor& window, std::int64_t n);
-at::Tensor filterbank_write(const at::Tensor& patch, const at::Tensor& window, std::int64_t height, std::int64_t width);
+at::Tensor filterbank_write(const at::Tensor& patch, const at::Tensor& window, std::int64_t height,
+                            std::int64_t width);
 }  // namespace compose
 }  // namespace attend

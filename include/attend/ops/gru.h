@@ -11,9 +11,9 @@ enum class GruForm { kResetAfter, kResetBefore };
 
 /// What one GRU layer may be given beyond input and weights. Undefined tensors mean "not used".
 struct GruOptions {
-  at::Tensor h0;              // [B,H] initial state; zeros when undefined
-  at::Tensor lengths;         // [B] int64, 0 ≤ length ≤ T: later steps are not computed, output 0
-  at::Tensor input_mask;      // [B,I] inverted dropout mask on the input, the same at every step
+  at::Tensor h0;          // [B,H] initial state; zeros when undefined
+  at::Tensor lengths;     // [B] int64, 0 ≤ length ≤ T: later steps are not computed, output 0
+  at::Tensor input_mask;  // [B,I] inverted dropout mask on the input, the same at every step
   at::Tensor recurrent_mask;  // [B,H] the same on h_{t−1}, in the recurrent product only (as Keras)
   bool reverse = false;       // from the last valid step to the first; output stays in input order
   GruForm form = GruForm::kResetAfter;

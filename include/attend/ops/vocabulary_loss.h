@@ -7,14 +7,15 @@ namespace attend {
 
 /// What becomes of the loss of each row.
 enum class Reduction {
-  kMean,   // Σ over counted rows / number of counted rows; 0 when no row counts
-  kSum,    // Σ over counted rows
-  kNone,   // one loss a row, 0 where the row doesn't count
+  kMean,  // Σ over counted rows / number of counted rows; 0 when no row counts
+  kSum,   // Σ over counted rows
+  kNone,  // one loss a row, 0 where the row doesn't count
 };
 
 struct VocabularyLossOptions {
-  double label_smoothing = 0;         // ε in [0, 1]: so much of the target is spread evenly over the vocabulary
-  std::int64_t ignore_index = -100;   // a row with this target doesn't count
+  double label_smoothing =
+      0;  // ε in [0, 1]: so much of the target is spread evenly over the vocabulary
+  std::int64_t ignore_index = -100;  // a row with this target doesn't count
   Reduction reduction = Reduction::kMean;
 };
 
@@ -41,16 +42,19 @@ struct VocabularyLossOptions {
 ///
 /// Also torch.ops.attend.vocabulary_loss(input, weight, target, *, bias, label_smoothing, ignore_index, reduction), with
 /// reduction 'mean', 'sum' or 'none'.
-at::Tensor vocabulary_loss(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
-                           const at::Tensor& target, const VocabularyLossOptions& options = {});
+at::Tensor vocabulary_loss(const at::Tensor& input, const at::Tensor& weight,
+                           const at::Tensor& bias, const at::Tensor& target,
+                           const VocabularyLossOptions& options = {});
 
 /// log softmax of the same layer, [N,V]: what decoding needs, for the last position only. Plain ATen on every device and
 /// dtype, differentiable. O(N·V·C); the result is stored. Also torch.ops.attend.vocabulary_log_probabilities.
-at::Tensor vocabulary_log_probabilities(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias = {});
+at::Tensor vocabulary_log_probabilities(const at::Tensor& input, const at::Tensor& weight,
+                                        const at::Tensor& bias = {});
 
 namespace compose {
 /// The definition of vocabulary_loss in plain ATen: oracle of the tests, path of every other device and dtype.
-at::Tensor vocabulary_loss(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
-                           const at::Tensor& target, const VocabularyLossOptions& options = {});
+at::Tensor vocabulary_loss(const at::Tensor& input, const at::Tensor& weight,
+                           const at::Tensor& bias, const at::Tensor& target,
+                           const VocabularyLossOptions& options = {});
 }  // namespace compose
 }  // namespace attend

@@ -20,7 +20,8 @@ namespace {
 
 /// out = 4 w sums: the factor that the gradients of queries and keys have in common.
 template <class T>
-void store_gradient(const T* HWY_RESTRICT sums, const T* HWY_RESTRICT weight, std::int64_t width, T* HWY_RESTRICT out) {
+void store_gradient(const T* HWY_RESTRICT sums, const T* HWY_RESTRICT weight, std::int64_t width,
+                    T* HWY_RESTRICT out) {
   for (std::int64_t a = 0; a < width; ++a) out[a] = T{4} * weight[a] * sums[a];
 }
 
@@ -32,23 +33,34 @@ class BackwardRow {
            (kAdditiveRows + p.keys) * additive_padded<T>(p.width);
   }
 
-  BackwardRow(const AdditiveBackward<T>& p, const AdditiveShared<T>& shared, std::int64_t b, T* sums, T* scratch)
-      : p_(p), f_(p.forward), shared_(shared), b_(b), padded_(additive_padded<T>(f_.width)), pitch_(score_pitch(f_.keys)),
-        of_weight_(sums), block_(scratch), used_(block_ + AdditiveBlock<kAdditiveRows, T>::size(f_)),
-        of_score_(used_ + kAdditiveRows * pitch_), of_query_(of_score_ + kAdditiveRows * pitch_),
-        of_key_(of_query_ + kAdditiveRows * padded_), of_value_(p.grad_value + b * f_.keys * f_.value_width) {}
+  BackwardRow(const AdditiveBackward<T>& p, const AdditiveShared<T>& shared, std::int64_t b,
+              T* sums, T* scratch)
+      : p_(p),
+        f_(p.forward),
+        shared_(shared),
+        b_(b),
+        padded_(additive_padded<T>(f_.width)),
+        pitch_(score_pitch(f_.keys)),
+        of_weight_(sums),
+        block_(scratch),
+        used_(block_ + AdditiveBlock<kAdditiveRows, T>::size(f_)),
+        of_score_(used_ + kAdditiveRows * pitch_),
+        of_query_(of_score_ + kAdditiveRows * pitch_),
+        of_key_(of_query_ + kAdditiveRows * padded_),
+        of_value_(p.grad_value + b * f_.keys * f_.value_width) {}
 
   void run() {
     std::fill_n(of_weight_, padded_, T{0});
     const std::int64_t blocks = additive_blocks(f_.queries);
-    if (blocks != 1) clear(0, f_.keys);   // one block sets what it sees and clears the rest
+    if (blocks != 1) clear(0, f_.keys);  // one block sets what it sees and clears the rest
     for (std::int64_t i = 0; i < blocks; ++i)
       with_additive_block(f_.queries, i, [&](std::int64_t first, auto rows) {
         constexpr int R = decltype(rows)::value;
         blocks == 1 ? run_block<R, true>(first) : run_block<R, false>(first);
       });
     for (std::int64_t j = 0; j < f_.keys; ++j)
-      store_gradient(of_key_ + j * padded_, shared_.weight, f_.width, p_.grad_key + (b_ * f_.keys + j) * f_.width);
+      store_gradient(of_key_ + j * padded_, shared_.weight, f_.width,
+                     p_.grad_key + (b_ * f_.keys + j) * f_.width);
   }
 
  private:
@@ -66,21 +78,27 @@ class BackwardRow {
     const T* grad[R];
     for (int r = 0; r < R; ++r)
       grad[r] = p_.grad_output && block.sees(r)
-                    ? p_.grad_output + b_ * p_.grad_output_strides.batch + (first + r) * p_.grad_output_strides.row
+                    ? p_.grad_output + b_ * p_.grad_output_strides.batch +
+                          (first + r) * p_.grad_output_strides.row
                     : shared_.zeros;
-    dot_values<R>(grad, [&](std::int64_t j) { return block.value(j); }, f_.value_width, begin, end, of_score_, pitch_);
+    dot_values<R>(
+        grad, [&](std::int64_t j) { return block.value(j); }, f_.value_width, begin, end, of_score_,
+        pitch_);
     for (int r = 0; r < R; ++r) score_gradient(block, first, r);
-    spread_to_values<R, Fresh>(WeightRows<T>{used_, pitch_, begin, end}, grad, f_.value_width, of_value_);
+    spread_to_values<R, Fresh>(WeightRows<T>{used_, pitch_, begin, end}, grad, f_.value_width,
+                               of_value_);
     std::fill_n(of_query_, R * padded_, T{0});
     block.over_tiles([&](auto denominator, int r, std::int64_t j) HWY_ATTR {
-      constexpr int kRows = std::extent_v<decltype(denominator.query)>, kKeys = std::extent_v<decltype(denominator.key)>;
+      constexpr int kRows = std::extent_v<decltype(denominator.query)>,
+                    kKeys = std::extent_v<decltype(denominator.key)>;
       // Pairs of far rows come one by one: the first of a key sets its sums, the others add.
       constexpr bool kPair = std::is_same_v<decltype(denominator), FromSums<T>>;
       if (kPair && Fresh && r == 0) std::fill_n(of_key_ + j * padded_, padded_, T{0});
       GradientRows<kKeys, T> to;
       to.query = of_query_ + r * padded_, to.weight = of_weight_;
       for (int c = 0; c < kKeys; ++c) to.key[c] = of_key_ + (j + c) * padded_;
-      gradient_tile<kRows, kKeys, Fresh && !kPair>(denominator, of_score_ + r * pitch_ + j, pitch_, padded_, to);
+      gradient_tile<kRows, kKeys, Fresh && !kPair>(denominator, of_score_ + r * pitch_ + j, pitch_,
+                                                   padded_, to);
     });
     for (int r = 0; r < R; ++r)
       store_gradient(of_query_ + r * padded_, shared_.weight, f_.width,
@@ -100,7 +118,8 @@ class BackwardRow {
   /// be a hidden key.
   template <int R>
   void score_gradient(AdditiveBlock<R, T>& block, std::int64_t first, int r) {
-    const std::int64_t begin = block.begin(), end = block.end(), at = (b_ * f_.queries + first + r) * f_.keys;
+    const std::int64_t begin = block.begin(), end = block.end(),
+                       at = (b_ * f_.queries + first + r) * f_.keys;
     const T* weight = block.weights(r);
     T *used = used_ + r * pitch_, *ds = of_score_ + r * pitch_;
     std::copy(weight + begin, weight + end, used + begin);
@@ -113,7 +132,8 @@ class BackwardRow {
     T mean = 0;
     for (std::int64_t j = begin; j < end; ++j)
       if (weight[j] != 0) mean += weight[j] * ds[j];
-    for (std::int64_t j = begin; j < end; ++j) ds[j] = weight[j] != 0 ? weight[j] * (ds[j] - mean) : T{0};
+    for (std::int64_t j = begin; j < end; ++j)
+      ds[j] = weight[j] != 0 ? weight[j] * (ds[j] - mean) : T{0};
     if (!p_.grad_bias) return;
     std::fill(p_.grad_bias + at, p_.grad_bias + at + begin, T{0});
     std::copy(ds + begin, ds + end, p_.grad_bias + at + begin);
@@ -124,14 +144,15 @@ class BackwardRow {
   const AdditiveForward<T>& f_;
   const AdditiveShared<T>& shared_;
   const std::int64_t b_, padded_, pitch_;
-  T* of_weight_;              // [padded], this row's own
+  T* of_weight_;  // [padded], this row's own
   T *block_, *used_, *of_score_, *of_query_, *of_key_;
   T* of_value_;
 };
 
 template <class T>
 std::int64_t scratch_of(const AdditiveBackward<T>& p) {
-  return AdditiveShared<T>::size(p.forward) + p.forward.batch * additive_padded<T>(p.forward.width) +
+  return AdditiveShared<T>::size(p.forward) +
+         p.forward.batch * additive_padded<T>(p.forward.width) +
          threads() * BackwardRow<T>::size(p.forward);
 }
 
@@ -146,7 +167,8 @@ void backward(const AdditiveBackward<T>& p) {
   std::atomic<std::int64_t> next{0};
   parallel_run(additive_workers(f, f.batch, threads()), [&](int worker) {
     for (std::int64_t b = next.fetch_add(1); b < f.batch; b = next.fetch_add(1))
-      BackwardRow<T>(p, shared, b, sums + b * padded, scratch + worker * BackwardRow<T>::size(f)).run();
+      BackwardRow<T>(p, shared, b, sums + b * padded, scratch + worker * BackwardRow<T>::size(f))
+          .run();
   });
   std::fill_n(p.grad_score_weight, f.width, T{0});
   for (std::int64_t b = 0; b < f.batch; ++b)
@@ -156,8 +178,12 @@ void backward(const AdditiveBackward<T>& p) {
 
 void additive_backward_float(const AdditiveBackward<float>& p) { backward(p); }
 void additive_backward_double(const AdditiveBackward<double>& p) { backward(p); }
-std::int64_t additive_backward_scratch_float(const AdditiveBackward<float>& p) { return scratch_of(p); }
-std::int64_t additive_backward_scratch_double(const AdditiveBackward<double>& p) { return scratch_of(p); }
+std::int64_t additive_backward_scratch_float(const AdditiveBackward<float>& p) {
+  return scratch_of(p);
+}
+std::int64_t additive_backward_scratch_double(const AdditiveBackward<double>& p) {
+  return scratch_of(p);
+}
 
 }  // namespace
 }  // namespace attend::kernels::HWY_NAMESPACE
@@ -170,8 +196,12 @@ HWY_EXPORT(additive_backward_double);
 HWY_EXPORT(additive_backward_scratch_float);
 HWY_EXPORT(additive_backward_scratch_double);
 
-void additive_backward(const AdditiveBackward<float>& p) { HWY_DYNAMIC_DISPATCH(additive_backward_float)(p); }
-void additive_backward(const AdditiveBackward<double>& p) { HWY_DYNAMIC_DISPATCH(additive_backward_double)(p); }
+void additive_backward(const AdditiveBackward<float>& p) {
+  HWY_DYNAMIC_DISPATCH(additive_backward_float)(p);
+}
+void additive_backward(const AdditiveBackward<double>& p) {
+  HWY_DYNAMIC_DISPATCH(additive_backward_double)(p);
+}
 
 template <>
 std::int64_t additive_backward_workspace(const AdditiveBackward<float>& p) {

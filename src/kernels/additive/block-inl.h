@@ -16,9 +16,11 @@ HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kAdditiveAlign = 32;   // elements; at least a cache line
+constexpr std::int64_t kAdditiveAlign = 32;  // elements; at least a cache line
 
-inline std::int64_t aligned_size(std::int64_t n) { return (n + kAdditiveAlign - 1) / kAdditiveAlign * kAdditiveAlign; }
+inline std::int64_t aligned_size(std::int64_t n) {
+  return (n + kAdditiveAlign - 1) / kAdditiveAlign * kAdditiveAlign;
+}
 
 /// Elements of one row of scores: a vector may be read or written beyond the last.
 inline std::int64_t score_pitch(std::int64_t keys) { return aligned_size(keys + kAdditiveAlign); }
@@ -30,7 +32,8 @@ struct AdditiveShared {
   T *weight, *start, *zeros;
 
   static std::int64_t size(const AdditiveForward<T>& p) {
-    return additive_padded<T>(p.width) + kAdditiveAlign + aligned_size(std::max(additive_padded<T>(p.width), p.value_width));
+    return additive_padded<T>(p.width) + kAdditiveAlign +
+           aligned_size(std::max(additive_padded<T>(p.width), p.value_width));
   }
   AdditiveShared(const AdditiveForward<T>& p, T* at)
       : weight(at), start(weight + additive_padded<T>(p.width)), zeros(start + kAdditiveAlign) {
@@ -50,9 +53,17 @@ class AdditiveBlock {
     return R * additive_padded<T>(p.width) + (R + 1) * score_pitch(p.keys);
   }
 
-  AdditiveBlock(const AdditiveForward<T>& p, const AdditiveShared<T>& shared, std::int64_t b, std::int64_t first, T* scratch)
-      : p_(p), shared_(shared), b_(b), first_(first), padded_(additive_padded<T>(p.width)), pitch_(score_pitch(p.keys)),
-        exponentials_(scratch), weights_(exponentials_ + R * padded_), seen_(weights_ + R * pitch_) {
+  AdditiveBlock(const AdditiveForward<T>& p, const AdditiveShared<T>& shared, std::int64_t b,
+                std::int64_t first, T* scratch)
+      : p_(p),
+        shared_(shared),
+        b_(b),
+        first_(first),
+        padded_(additive_padded<T>(p.width)),
+        pitch_(score_pitch(p.keys)),
+        exponentials_(scratch),
+        weights_(exponentials_ + R * padded_),
+        seen_(weights_ + R * pitch_) {
     look();
     for (int r = 0; r < R; ++r) {
       exponentials(query(r), p.width, exponentials_ + r * padded_);
@@ -60,21 +71,24 @@ class AdditiveBlock {
     }
   }
 
-  std::int64_t begin() const { return begin_; }   // keys that some query sees are in [begin, end)
+  std::int64_t begin() const { return begin_; }  // keys that some query sees are in [begin, end)
   std::int64_t end() const { return end_; }
   std::int64_t pitch() const { return pitch_; }
   bool sees(int r) const { return sees_[r]; }
   T* weights(int r) { return weights_ + r * pitch_; }
   const T* weights() const { return weights_; }
   const T* value(std::int64_t j) const {
-    return seen_[j] != 0 ? p_.value + b_ * p_.value_strides.batch + j * p_.value_strides.row : shared_.zeros;
+    return seen_[j] != 0 ? p_.value + b_ * p_.value_strides.batch + j * p_.value_strides.row
+                         : shared_.zeros;
   }
 
   /// weights(r) = p_r, the softmax over the keys that r sees; 0 at the others of [begin, end).
   void weigh() {
     over_tiles([&](auto denominator, int r, std::int64_t j) HWY_ATTR {
-      constexpr int kRows = std::extent_v<decltype(denominator.query)>, kKeys = std::extent_v<decltype(denominator.key)>;
-      score_tile<kRows, kKeys>(denominator, shared_.weight, shared_.start, padded_, weights(r) + j, pitch_);
+      constexpr int kRows = std::extent_v<decltype(denominator.query)>,
+                    kKeys = std::extent_v<decltype(denominator.key)>;
+      score_tile<kRows, kKeys>(denominator, shared_.weight, shared_.start, padded_, weights(r) + j,
+                               pitch_);
     });
     for (int r = 0; r < R; ++r) {
       finish_scores(r);
@@ -97,18 +111,21 @@ class AdditiveBlock {
     const AttentionDropout dropout(p_.seed, p_.dropout);
     const T factor = static_cast<T>(dropout.factor());
     for (std::int64_t j = begin_; j < end_; ++j) {
-      const bool keep = dropout.keeps(static_cast<std::uint32_t>(b_), static_cast<std::uint32_t>(first_ + r),
-                                      static_cast<std::uint32_t>(j));
+      const bool keep =
+          dropout.keeps(static_cast<std::uint32_t>(b_), static_cast<std::uint32_t>(first_ + r),
+                        static_cast<std::uint32_t>(j));
       row[j] = keep ? row[j] * factor : T{0};
     }
   }
 
  private:
   const T* query(int r) const {
-    return sees_[r] ? p_.query + b_ * p_.query_strides.batch + (first_ + r) * p_.query_strides.row : shared_.zeros;
+    return sees_[r] ? p_.query + b_ * p_.query_strides.batch + (first_ + r) * p_.query_strides.row
+                    : shared_.zeros;
   }
   const T* key(std::int64_t j) const {
-    return seen_[j] != 0 ? p_.key + b_ * p_.key_strides.batch + j * p_.key_strides.row : shared_.zeros;
+    return seen_[j] != 0 ? p_.key + b_ * p_.key_strides.batch + j * p_.key_strides.row
+                         : shared_.zeros;
   }
   const T* prepared(std::int64_t j) const {
     return seen_[j] != 0 ? p_.prepared + (b_ * p_.keys + j) * padded_ : shared_.zeros;
@@ -174,7 +191,7 @@ class AdditiveBlock {
     constexpr std::int64_t kLanes = kAdditiveLanes<T>;
     const V hidden = hn::Set(d, -std::numeric_limits<T>::infinity());
     V largest = hidden;
-    auto seen = hn::Ne(hidden, hidden);   // not largest > −∞, which a NaN could hide from
+    auto seen = hn::Ne(hidden, hidden);  // not largest > −∞, which a NaN could hide from
     for (std::int64_t j = begin_; j < end_; j += kLanes) {
       const V score = hn::LoadU(d, s + j);
       largest = hn::Max(largest, score);
@@ -189,13 +206,15 @@ class AdditiveBlock {
       hn::StoreU(e, d, s + j);
     }
     total = hn::SumOfLanes(d, total);
-    for (std::int64_t j = begin_; j < end_; j += kLanes) hn::StoreU(hn::Div(hn::LoadU(d, s + j), total), d, s + j);
+    for (std::int64_t j = begin_; j < end_; j += kLanes)
+      hn::StoreU(hn::Div(hn::LoadU(d, s + j), total), d, s + j);
   }
 
   const AdditiveForward<T>& p_;
   const AdditiveShared<T>& shared_;
   const std::int64_t b_, first_, padded_, pitch_;
-  T *exponentials_, *weights_, *seen_;   // [R][padded], [R][pitch], [pitch] (1: some query sees the key)
+  T *exponentials_, *weights_,
+      *seen_;  // [R][padded], [R][pitch], [pitch] (1: some query sees the key)
   std::int64_t begin_ = 0, end_ = 0;
   KeyRange range_[R];
   bool sees_[R] = {};
@@ -221,7 +240,8 @@ constexpr std::int64_t kAdditiveParallel = 32768;
 
 template <class T>
 int additive_workers(const AdditiveForward<T>& p, std::int64_t tasks, int most) {
-  const std::int64_t work = p.batch * p.queries * p.keys * std::max<std::int64_t>(1, p.width + p.value_width);
+  const std::int64_t work =
+      p.batch * p.queries * p.keys * std::max<std::int64_t>(1, p.width + p.value_width);
   return work < kAdditiveParallel ? 1 : static_cast<int>(std::min<std::int64_t>(most, tasks));
 }
 

@@ -20,7 +20,9 @@ template <class T>
 void prepare(const AdditivePrepare<T>& p) {
   note_simd_target(HWY_TARGET);
   const std::int64_t rows = p.batch * p.keys, padded = additive_padded<T>(p.width);
-  const int parts = rows * padded < kAdditiveParallel ? 1 : static_cast<int>(std::min<std::int64_t>(threads(), rows));
+  const int parts = rows * padded < kAdditiveParallel
+                        ? 1
+                        : static_cast<int>(std::min<std::int64_t>(threads(), rows));
   parallel_run(parts, [&](int part) {
     for (std::int64_t i = part * rows / parts; i < (part + 1) * rows / parts; ++i) {
       const T* row = p.key + i / p.keys * p.key_strides.batch + i % p.keys * p.key_strides.row;
@@ -30,8 +32,8 @@ void prepare(const AdditivePrepare<T>& p) {
 }
 
 template <int R, class T>
-void forward_block(const AdditiveForward<T>& p, const AdditiveShared<T>& shared, std::int64_t b, std::int64_t first,
-                   T* scratch) {
+void forward_block(const AdditiveForward<T>& p, const AdditiveShared<T>& shared, std::int64_t b,
+                   std::int64_t first, T* scratch) {
   AdditiveBlock<R, T> block(p, shared, b, first, scratch);
   block.weigh();
   const std::int64_t begin = block.begin(), end = block.end(), row = b * p.queries + first;
@@ -44,8 +46,10 @@ void forward_block(const AdditiveForward<T>& p, const AdditiveShared<T>& shared,
     }
     if (p.dropout > 0) block.drop(r, block.weights(r));
   }
-  sum_values<R>(WeightRows<T>{block.weights(), block.pitch(), begin, end}, [&](std::int64_t j) { return block.value(j); },
-                p.value_width, p.output + row * p.value_width);
+  sum_values<R>(
+      WeightRows<T>{block.weights(), block.pitch(), begin, end},
+      [&](std::int64_t j) { return block.value(j); }, p.value_width,
+      p.output + row * p.value_width);
 }
 
 template <class T>
@@ -75,7 +79,8 @@ std::int64_t additive_scratch_float(const AdditiveForward<float>& p) {
   return AdditiveShared<float>::size(p) + threads() * AdditiveBlock<kAdditiveRows, float>::size(p);
 }
 std::int64_t additive_scratch_double(const AdditiveForward<double>& p) {
-  return AdditiveShared<double>::size(p) + threads() * AdditiveBlock<kAdditiveRows, double>::size(p);
+  return AdditiveShared<double>::size(p) +
+         threads() * AdditiveBlock<kAdditiveRows, double>::size(p);
 }
 
 }  // namespace
@@ -91,10 +96,18 @@ HWY_EXPORT(additive_forward_double);
 HWY_EXPORT(additive_scratch_float);
 HWY_EXPORT(additive_scratch_double);
 
-void additive_prepare(const AdditivePrepare<float>& p) { HWY_DYNAMIC_DISPATCH(additive_prepare_float)(p); }
-void additive_prepare(const AdditivePrepare<double>& p) { HWY_DYNAMIC_DISPATCH(additive_prepare_double)(p); }
-void additive_forward(const AdditiveForward<float>& p) { HWY_DYNAMIC_DISPATCH(additive_forward_float)(p); }
-void additive_forward(const AdditiveForward<double>& p) { HWY_DYNAMIC_DISPATCH(additive_forward_double)(p); }
+void additive_prepare(const AdditivePrepare<float>& p) {
+  HWY_DYNAMIC_DISPATCH(additive_prepare_float)(p);
+}
+void additive_prepare(const AdditivePrepare<double>& p) {
+  HWY_DYNAMIC_DISPATCH(additive_prepare_double)(p);
+}
+void additive_forward(const AdditiveForward<float>& p) {
+  HWY_DYNAMIC_DISPATCH(additive_forward_float)(p);
+}
+void additive_forward(const AdditiveForward<double>& p) {
+  HWY_DYNAMIC_DISPATCH(additive_forward_double)(p);
+}
 
 template <>
 std::int64_t additive_forward_workspace(const AdditiveForward<float>& p) {

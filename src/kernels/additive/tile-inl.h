@@ -50,7 +50,8 @@ void exponentials(const T* HWY_RESTRICT x, std::int64_t width, T* HWY_RESTRICT r
     const auto v = n == static_cast<std::size_t>(lanes) ? hn::LoadU(d, x + a) : load_n(d, x + a, n);
     inside = hn::And(inside, hn::Le(hn::Abs(v), range));
     const auto e = exp(d, hn::Add(v, v));
-    hn::StoreU(n == static_cast<std::size_t>(lanes) ? e : hn::IfThenElseZero(hn::FirstN(d, n), e), d, row + a);
+    hn::StoreU(n == static_cast<std::size_t>(lanes) ? e : hn::IfThenElseZero(hn::FirstN(d, n), e),
+               d, row + a);
   }
   for (; a < padded; a += lanes) hn::StoreU(hn::Zero(d), d, row + a);
   if (!hn::AllTrue(d, inside)) row[0] = T{-1};
@@ -82,31 +83,35 @@ struct FromSums {
 
   HWY_INLINE AdditiveVec<T> operator()(int, int, std::int64_t a) const {
     const AdditiveTag<T> d;
-    const auto n = static_cast<std::size_t>(std::clamp<std::int64_t>(width - a, 0, kAdditiveLanes<T>));
-    const auto x = n == 0 ? hn::Zero(d) : hn::Add(load_n(d, query[0] + a, n), load_n(d, key[0] + a, n));
+    const auto n =
+        static_cast<std::size_t>(std::clamp<std::int64_t>(width - a, 0, kAdditiveLanes<T>));
+    const auto x =
+        n == 0 ? hn::Zero(d) : hn::Add(load_n(d, query[0] + a, n), load_n(d, key[0] + a, n));
     const auto u = hn::Add(exp(d, hn::Add(x, x)), hn::Set(d, 1));
     const auto limit = hn::Set(d, kLargestDenominator<T>);
-    return hn::IfThenElse(hn::Gt(u, limit), limit, u);   // not Min: NaN stays NaN
+    return hn::IfThenElse(hn::Gt(u, limit), limit, u);  // not Min: NaN stays NaN
   }
 };
 
 /// out[r][c] = Σ_a w_a (r − ½), which is −½ of the score. `start` holds −½ Σ w for each lane: sums that run around 0 keep
 /// more bits than sums around ½ Σ w.
 template <int R, int K, class T, class Denominator>
-HWY_INLINE void score_tile(Denominator denominator, const T* HWY_RESTRICT w, const T* HWY_RESTRICT start,
-                           std::int64_t padded, T* HWY_RESTRICT out, std::int64_t pitch) {
+HWY_INLINE void score_tile(Denominator denominator, const T* HWY_RESTRICT w,
+                           const T* HWY_RESTRICT start, std::int64_t padded, T* HWY_RESTRICT out,
+                           std::int64_t pitch) {
   using V = AdditiveVec<T>;
   const AdditiveTag<T> d;
   constexpr std::int64_t kLanes = kAdditiveLanes<T>;
   V sum[R][K];
-  ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < K; ++c) sum[r][c] = hn::LoadU(d, start);
+  ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < K; ++c) sum[r][c] =
+      hn::LoadU(d, start);
   for (std::int64_t a = 0; a < padded; a += 2 * kLanes) {
     const V w0 = hn::LoadU(d, w + a), w1 = hn::LoadU(d, w + a + kLanes);
     ATTEND_UNROLL for (int r = 0; r < R; ++r) {
       ATTEND_UNROLL for (int c = 0; c < K; ++c) {
         const V u0 = denominator(r, c, a), u1 = denominator(r, c, a + kLanes);
         const V top = hn::MulAdd(w0, u1, hn::Mul(w1, u0));
-        sum[r][c] = hn::Add(sum[r][c], hn::Div(top, hn::Mul(u0, u1)));   // w0 / u0 + w1 / u1
+        sum[r][c] = hn::Add(sum[r][c], hn::Div(top, hn::Mul(u0, u1)));  // w0 / u0 + w1 / u1
       }
     }
   }
@@ -122,9 +127,9 @@ HWY_INLINE void score_tile(Denominator denominator, const T* HWY_RESTRICT w, con
 /// Where the sums of a gradient tile go: Σ ds (r − r²) for each query and key, Σ ds r for the weight.
 template <int K, class T>
 struct GradientRows {
-  T* query;     // [R][padded]
-  T* key[K];    // [padded] each
-  T* weight;    // [padded]
+  T* query;   // [R][padded]
+  T* key[K];  // [padded] each
+  T* weight;  // [padded]
 };
 
 /// Adds the tile's terms to the sums; with Fresh the keys' are set instead.
@@ -135,7 +140,8 @@ HWY_INLINE void gradient_tile(Denominator denominator, const T* HWY_RESTRICT ds,
   const AdditiveTag<T> d;
   for (std::int64_t a = 0; a < padded; a += kAdditiveLanes<T>) {
     V of_key[K], of_weight = hn::LoadU(d, to.weight + a);
-    ATTEND_UNROLL for (int c = 0; c < K; ++c) of_key[c] = Fresh ? hn::Zero(d) : hn::LoadU(d, to.key[c] + a);
+    ATTEND_UNROLL for (int c = 0; c < K; ++c) of_key[c] =
+        Fresh ? hn::Zero(d) : hn::LoadU(d, to.key[c] + a);
     ATTEND_UNROLL for (int r = 0; r < R; ++r) {
       V of_query = hn::LoadU(d, to.query + r * padded + a);
       const auto add = [&](int c, V reciprocal) HWY_ATTR {
@@ -146,14 +152,15 @@ HWY_INLINE void gradient_tile(Denominator denominator, const T* HWY_RESTRICT ds,
         of_key[c] = hn::Add(of_key[c], g);
       };
       if constexpr (K % 2 == 0) {
-        ATTEND_UNROLL for (int c = 0; c < K; c += 2) {   // two reciprocals for one division
+        ATTEND_UNROLL for (int c = 0; c < K; c += 2) {  // two reciprocals for one division
           const V u0 = denominator(r, c, a), u1 = denominator(r, c + 1, a);
           const V both = hn::Div(hn::Set(d, 1), hn::Mul(u0, u1));
           add(c, hn::Mul(u1, both));
           add(c + 1, hn::Mul(u0, both));
         }
       } else {
-        ATTEND_UNROLL for (int c = 0; c < K; ++c) add(c, hn::Div(hn::Set(d, 1), denominator(r, c, a)));
+        ATTEND_UNROLL for (int c = 0; c < K; ++c)
+            add(c, hn::Div(hn::Set(d, 1), denominator(r, c, a)));
       }
       hn::StoreU(of_query, d, to.query + r * padded + a);
     }

@@ -19,7 +19,8 @@ HWY_INLINE void over_value_columns(std::int64_t width, F f) {
   constexpr std::int64_t kLanes = kAdditiveLanes<T>;
   std::int64_t c = 0;
   for (; c + C * kLanes <= width; c += C * kLanes) f(c, kLanes, std::integral_constant<int, C>());
-  for (; c < width; c += kLanes) f(c, std::min(kLanes, width - c), std::integral_constant<int, 1>());
+  for (; c < width; c += kLanes)
+    f(c, std::min(kLanes, width - c), std::integral_constant<int, 1>());
 }
 template <class T>
 HWY_INLINE AdditiveVec<T> load_columns(const T* p, std::int64_t n) {
@@ -43,11 +44,13 @@ struct WeightRows {
 template <int R, class T, class Rows>
 void sum_values(const WeightRows<T>& w, const Rows& rows, std::int64_t width, T* out) {
   constexpr int kColumns = R == 1 ? 8 : 4;
-  over_value_columns<kColumns, T>(width, [&](std::int64_t at, std::int64_t n, auto vectors) HWY_ATTR {
+  over_value_columns<kColumns, T>(width, [&](std::int64_t at, std::int64_t n,
+                                             auto vectors) HWY_ATTR {
     constexpr int C = decltype(vectors)::value;
     const AdditiveTag<T> d;
     AdditiveVec<T> sum[R][C];
-    ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < C; ++c) sum[r][c] = hn::Zero(d);
+    ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < C; ++c) sum[r][c] =
+        hn::Zero(d);
     for (std::int64_t j = w.begin; j < w.end; ++j) {
       const T* row = rows(j) + at;
       AdditiveVec<T> weight[R];
@@ -57,16 +60,15 @@ void sum_values(const WeightRows<T>& w, const Rows& rows, std::int64_t width, T*
         ATTEND_UNROLL for (int r = 0; r < R; ++r) sum[r][c] = hn::MulAdd(weight[r], v, sum[r][c]);
       }
     }
-    ATTEND_UNROLL for (int r = 0; r < R; ++r)
-      ATTEND_UNROLL for (int c = 0; c < C; ++c)
+    ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < C; ++c)
         store_columns(sum[r][c], out + r * width + at + c * kAdditiveLanes<T>, n);
   });
 }
 
 /// out[r · pitch + j] = <grad[r], rows(j)> for j in [begin, end)
 template <int R, class T, class Rows>
-void dot_values(const T* const (&grad)[R], const Rows& rows, std::int64_t width, std::int64_t begin, std::int64_t end,
-                T* out, std::int64_t pitch) {
+void dot_values(const T* const (&grad)[R], const Rows& rows, std::int64_t width, std::int64_t begin,
+                std::int64_t end, T* out, std::int64_t pitch) {
   const AdditiveTag<T> d;
   constexpr std::int64_t kLanes = kAdditiveLanes<T>;
   const auto tile = [&](std::int64_t j, auto keys) HWY_ATTR {
@@ -74,7 +76,8 @@ void dot_values(const T* const (&grad)[R], const Rows& rows, std::int64_t width,
     const T* value[K];
     for (int c = 0; c < K; ++c) value[c] = rows(j + c);
     AdditiveVec<T> sum[R][K];
-    ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < K; ++c) sum[r][c] = hn::Zero(d);
+    ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < K; ++c) sum[r][c] =
+        hn::Zero(d);
     for (std::int64_t a = 0; a < width; a += kLanes) {
       const std::int64_t n = std::min(kLanes, width - a);
       AdditiveVec<T> g[R];
@@ -99,19 +102,21 @@ void dot_values(const T* const (&grad)[R], const Rows& rows, std::int64_t width,
 
 /// out[j][:] += Σ_r weight(r, j) grad[r] for j in [begin, end); with Fresh the sum is set instead.
 template <int R, bool Fresh, class T>
-void spread_to_values(const WeightRows<T>& w, const T* const (&grad)[R], std::int64_t width, T* out) {
+void spread_to_values(const WeightRows<T>& w, const T* const (&grad)[R], std::int64_t width,
+                      T* out) {
   over_value_columns<4, T>(width, [&](std::int64_t at, std::int64_t n, auto vectors) HWY_ATTR {
     constexpr int C = decltype(vectors)::value;
     const AdditiveTag<T> d;
     AdditiveVec<T> g[R][C];
-    ATTEND_UNROLL for (int r = 0; r < R; ++r)
-      ATTEND_UNROLL for (int c = 0; c < C; ++c) g[r][c] = load_columns(grad[r] + at + c * kAdditiveLanes<T>, n);
+    ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < C; ++c) g[r][c] =
+        load_columns(grad[r] + at + c * kAdditiveLanes<T>, n);
     for (std::int64_t j = w.begin; j < w.end; ++j) {
       T* row = out + j * width + at;
       ATTEND_UNROLL for (int c = 0; c < C; ++c) {
         T* place = row + c * kAdditiveLanes<T>;
         auto sum = Fresh ? hn::Zero(d) : load_columns<T>(place, n);
-        ATTEND_UNROLL for (int r = 0; r < R; ++r) sum = hn::MulAdd(hn::Set(d, w.at[r * w.pitch + j]), g[r][c], sum);
+        ATTEND_UNROLL for (int r = 0; r < R; ++r) sum =
+            hn::MulAdd(hn::Set(d, w.at[r * w.pitch + j]), g[r][c], sum);
         store_columns(sum, place, n);
       }
     }

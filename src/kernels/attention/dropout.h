@@ -19,12 +19,14 @@ class AttentionDropout {
     const std::uint32_t pair = block(batch_head, query, key / 8)[key % 8 / 2];
     return (key % 2 ? pair >> 16 : pair & 0xffff) >= threshold_;
   }
-  double factor() const { return factor_; }   ///< of what is kept
+  double factor() const { return factor_; }  ///< of what is kept
 
   // The parts of keeps(), for code that decides about many weights at once (dropout-inl.h): a weight is kept if its 16 bits,
   // the low half of a word for even keys and the high half for odd ones, are at least threshold().
-  static constexpr std::uint32_t kDomain = 0x61747464;   // keeps these counters apart from every Purpose of Random
-  std::array<std::uint32_t, 4> block(std::uint32_t batch_head, std::uint32_t query, std::uint32_t group_of_8_keys) const {
+  static constexpr std::uint32_t kDomain =
+      0x61747464;  // keeps these counters apart from every Purpose of Random
+  std::array<std::uint32_t, 4> block(std::uint32_t batch_head, std::uint32_t query,
+                                     std::uint32_t group_of_8_keys) const {
     return philox({group_of_8_keys, query, batch_head, kDomain}, key_);
   }
   std::array<std::uint32_t, 2> key() const { return key_; }
@@ -36,8 +38,10 @@ class AttentionDropout {
     for (std::int64_t bh = 0; bh < batch_heads; ++bh)
       for (std::int64_t i = 0; i < queries; ++i)
         for (std::int64_t j = 0; j < keys; ++j)
-          *out++ = keeps(static_cast<std::uint32_t>(bh), static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j))
-                       ? static_cast<T>(factor_) : T{0};
+          *out++ = keeps(static_cast<std::uint32_t>(bh), static_cast<std::uint32_t>(i),
+                         static_cast<std::uint32_t>(j))
+                       ? static_cast<T>(factor_)
+                       : T{0};
   }
 
  private:

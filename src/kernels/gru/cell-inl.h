@@ -29,7 +29,7 @@ void gru_reset(D d, T* gates, const T* h_masked, std::int64_t hidden) {
 
 template <class T>
 struct GruCellForward {
-  T* gates;                 // [u r z a] before activation (r is activated already in Cho's form); out: r, z, n
+  T* gates;  // [u r z a] before activation (r is activated already in Cho's form); out: r, z, n
   const T* h_before;        // [H]
   T* state;                 // [H] h, padded; may be h_before
   T* h;                     // [H] h, the caller's: nothing is written after it
@@ -57,18 +57,19 @@ void gru_cell_forward(D d, const GruCellForward<T>& row, std::int64_t hidden) {
     hn::StoreU(h, d, row.state + u);
     store_up_to(d, h, row.h + u, left);
     if (row.h_next)
-      hn::StoreU(row.recurrent_mask ? hn::Mul(h, hn::LoadU(d, row.recurrent_mask + u)) : h, d, row.h_next + u);
+      hn::StoreU(row.recurrent_mask ? hn::Mul(h, hn::LoadU(d, row.recurrent_mask + u)) : h, d,
+                 row.h_next + u);
   }
 }
 
 template <class T>
 struct GruCellBackward {
-  const T* gates;      // [u r z n] activated
-  const T* h_before;   // [H]
-  T* dh;               // [H] gradient of h through the next step's products, with the output's
-  T* carry;            // [H] in: the rest of it; out: the part of h_before's that passes no product
-  T* before;           // [u r z a] out: gradients before activation; of [z a] alone in Cho's form
-  T* bias;             // [4][state] sums of those
+  const T* gates;     // [u r z n] activated
+  const T* h_before;  // [H]
+  T* dh;              // [H] gradient of h through the next step's products, with the output's
+  T* carry;           // [H] in: the rest of it; out: the part of h_before's that passes no product
+  T* before;          // [u r z a] out: gradients before activation; of [z a] alone in Cho's form
+  T* bias;            // [4][state] sums of those
 };
 
 template <class D, class T = hn::TFromD<D>>
@@ -79,7 +80,8 @@ HWY_INLINE void gru_put(D d, hn::Vec<D> v, T* to, std::int64_t left, T* sum) {
 
 /// Gradients of gru_cell_forward.
 template <GruForm kForm, class D, class T = hn::TFromD<D>>
-void gru_cell_backward(D d, const GruCellBackward<T>& row, std::int64_t hidden, std::int64_t state) {
+void gru_cell_backward(D d, const GruCellBackward<T>& row, std::int64_t hidden,
+                       std::int64_t state) {
   const auto one = hn::Set(d, T(1));
   for (std::int64_t u = 0; u < hidden; u += hn::Lanes(d)) {
     const std::int64_t left = hidden - u;
@@ -88,7 +90,8 @@ void gru_cell_backward(D d, const GruCellBackward<T>& row, std::int64_t hidden, 
     const auto dh = hn::Add(hn::LoadU(d, row.dh + u), hn::LoadU(d, row.carry + u));
     const auto dhz = hn::Mul(dh, z);
     const auto da = hn::Mul(hn::Sub(dh, dhz), hn::NegMulAdd(n, n, one));
-    const auto dz = hn::Mul(hn::Mul(dhz, hn::Sub(one, z)), hn::Sub(hn::LoadU(d, row.h_before + u), n));
+    const auto dz =
+        hn::Mul(hn::Mul(dhz, hn::Sub(one, z)), hn::Sub(hn::LoadU(d, row.h_before + u), n));
     hn::StoreU(dhz, d, row.carry + u);
     if constexpr (kForm == GruForm::kResetAfter) {
       const auto r = hn::LoadU(d, row.gates + hidden + u);
@@ -104,8 +107,8 @@ void gru_cell_backward(D d, const GruCellBackward<T>& row, std::int64_t hidden, 
 
 /// Gradients of gru_reset. dv in: of v; out: of h̃ through v.
 template <class D, class T = hn::TFromD<D>>
-void gru_reset_backward(D d, const GruCellBackward<T>& row, T* dv, const T* h_masked, std::int64_t hidden,
-                        std::int64_t state) {
+void gru_reset_backward(D d, const GruCellBackward<T>& row, T* dv, const T* h_masked,
+                        std::int64_t hidden, std::int64_t state) {
   const auto one = hn::Set(d, T(1));
   for (std::int64_t u = 0; u < hidden; u += hn::Lanes(d)) {
     const auto r = hn::LoadU(d, row.gates + hidden + u);

@@ -48,15 +48,16 @@ struct GruStart {
 
 template <class T>
 struct GruBackwardScratch {
-  T* gates = nullptr;    // [block rows][gates]: gradients of [u r z a], filled from the end
-  T* panel = nullptr;    // [block rows][columns of one panel]
-  T* joint = nullptr;    // [rows][joint]: gradient of [h̃, x̃]
-  T* carry = nullptr;    // [rows][state]: gradient of h that does not pass through the products
-  T* bias = nullptr;     // [4 state]
+  T* gates = nullptr;  // [block rows][gates]: gradients of [u r z a], filled from the end
+  T* panel = nullptr;  // [block rows][columns of one panel]
+  T* joint = nullptr;  // [rows][joint]: gradient of [h̃, x̃]
+  T* carry = nullptr;  // [rows][state]: gradient of h that does not pass through the products
+  T* bias = nullptr;   // [4 state]
   GruMatrices<T> sums;
-  T *input_mask = nullptr, *recurrent_mask = nullptr;   // in the slice's order
+  T *input_mask = nullptr, *recurrent_mask = nullptr;  // in the slice's order
 
-  void take(LstmPieces<T>& pieces, const LstmShape& shape, const LstmLayout& layout, const LstmPlan::Slice& slice) {
+  void take(LstmPieces<T>& pieces, const LstmShape& shape, const LstmLayout& layout,
+            const LstmPlan::Slice& slice) {
     const auto rows = static_cast<std::int64_t>(slice.rows.size());
     gates = pieces.take(lstm_block_rows(slice) * layout.gates);
     panel = pieces.take(lstm_block_rows(slice) * LstmBackwardScratch<T>::kLstmPanelColumns);

@@ -9,7 +9,8 @@ std::int64_t gru_forward_workspace(const LstmPlan& plan, bool training) {
   LstmPieces<float> pieces(nullptr);
   GruMatrices<float>().take_forward(pieces, plan.shape());
   GruStart<float>().take(pieces, plan.shape());
-  for (const auto& slice : plan.slices()) LstmForwardScratch<float>().take(pieces, layout, slice, training);
+  for (const auto& slice : plan.slices())
+    LstmForwardScratch<float>().take(pieces, layout, slice, training);
   return pieces.used();
 }
 
@@ -18,7 +19,8 @@ std::int64_t gru_backward_workspace(const LstmPlan& plan) {
   LstmPieces<float> pieces(nullptr);
   GruMatrices<float>().take_backward(pieces, plan.shape());
   GruStart<float>().take(pieces, plan.shape());
-  for (const auto& slice : plan.slices()) GruBackwardScratch<float>().take(pieces, plan.shape(), layout, slice);
+  for (const auto& slice : plan.slices())
+    GruBackwardScratch<float>().take(pieces, plan.shape(), layout, slice);
   return pieces.used();
 }
 

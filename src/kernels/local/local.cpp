@@ -23,7 +23,8 @@ struct LocalQueryTask {
 };
 template <class T>
 LocalQueryTask local_query_task(const LocalForward<T>& p, std::int64_t task) {
-  const std::int64_t blocks = (p.queries + kLocalQueries - 1) / kLocalQueries, first = task % blocks * kLocalQueries;
+  const std::int64_t blocks = (p.queries + kLocalQueries - 1) / kLocalQueries,
+                     first = task % blocks * kLocalQueries;
   return {task / blocks, first, std::min(p.queries, first + kLocalQueries)};
 }
 
@@ -56,17 +57,30 @@ void local_backward_key_task(const LocalBackward<T>& q, std::int64_t task) {
   const std::int64_t blocks = local_key_blocks(p), first = task % blocks * kLocalKeys;
   const T* ds = q.workspace;
   const T* weights = ds + p.batch * p.queries * local_span(p);
-  LocalKeyGradients<T>(q, ds, weights, task / blocks, first, std::min(p.keys, first + kLocalKeys)).run();
+  LocalKeyGradients<T>(q, ds, weights, task / blocks, first, std::min(p.keys, first + kLocalKeys))
+      .run();
 }
 
 }  // namespace
 
-void local_forward_float(const LocalForward<float>& p, std::int64_t task) { local_forward_task(p, task); }
-void local_forward_double(const LocalForward<double>& p, std::int64_t task) { local_forward_task(p, task); }
-void local_queries_float(const LocalBackward<float>& q, std::int64_t task) { local_backward_query_task(q, task); }
-void local_queries_double(const LocalBackward<double>& q, std::int64_t task) { local_backward_query_task(q, task); }
-void local_keys_float(const LocalBackward<float>& q, std::int64_t task) { local_backward_key_task(q, task); }
-void local_keys_double(const LocalBackward<double>& q, std::int64_t task) { local_backward_key_task(q, task); }
+void local_forward_float(const LocalForward<float>& p, std::int64_t task) {
+  local_forward_task(p, task);
+}
+void local_forward_double(const LocalForward<double>& p, std::int64_t task) {
+  local_forward_task(p, task);
+}
+void local_queries_float(const LocalBackward<float>& q, std::int64_t task) {
+  local_backward_query_task(q, task);
+}
+void local_queries_double(const LocalBackward<double>& q, std::int64_t task) {
+  local_backward_query_task(q, task);
+}
+void local_keys_float(const LocalBackward<float>& q, std::int64_t task) {
+  local_backward_key_task(q, task);
+}
+void local_keys_double(const LocalBackward<double>& q, std::int64_t task) {
+  local_backward_key_task(q, task);
+}
 
 }  // namespace attend::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -117,7 +131,8 @@ void run_local_backward(const LocalBackward<T>& q) {
   std::fill_n(q.grad_score_weight, p.width, T(0));
   const T* shares = q.workspace + 2 * p.batch * p.queries * span + 3 * span;
   for (std::int64_t task = 0; task < tasks; ++task)
-    for (std::int64_t a = 0; a < p.width; ++a) q.grad_score_weight[a] += shares[task * local_task_scratch(p) + a];
+    for (std::int64_t a = 0; a < p.width; ++a)
+      q.grad_score_weight[a] += shares[task * local_task_scratch(p) + a];
 }
 
 }  // namespace

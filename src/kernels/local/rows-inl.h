@@ -23,19 +23,21 @@ namespace {
 
 /// Σ_a v_a tanh(q_a + k_a)
 template <class T>
-T additive_score(const T* HWY_RESTRICT q, const T* HWY_RESTRICT k, const T* HWY_RESTRICT v, std::int64_t width) {
+T additive_score(const T* HWY_RESTRICT q, const T* HWY_RESTRICT k, const T* HWY_RESTRICT v,
+                 std::int64_t width) {
   const hn::ScalableTag<T> d;
   auto sum = hn::Zero(d);
   over_time<T>(width, [&](std::int64_t a, std::size_t n) HWY_ATTR {
-    sum = hn::MulAdd(load_n(d, v + a, n), tanh(d, hn::Add(load_n(d, q + a, n), load_n(d, k + a, n))), sum);
+    sum = hn::MulAdd(load_n(d, v + a, n),
+                     tanh(d, hn::Add(load_n(d, q + a, n), load_n(d, k + a, n))), sum);
   });
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
 /// out += ds v (1 − t²) and, where asked for, sum_v += ds t, with t = tanh(q + k).
 template <class T>
-void add_additive_slope(const T* HWY_RESTRICT q, const T* HWY_RESTRICT k, const T* HWY_RESTRICT v, T ds, std::int64_t width,
-                        T* HWY_RESTRICT out, T* HWY_RESTRICT sum_v) {
+void add_additive_slope(const T* HWY_RESTRICT q, const T* HWY_RESTRICT k, const T* HWY_RESTRICT v,
+                        T ds, std::int64_t width, T* HWY_RESTRICT out, T* HWY_RESTRICT sum_v) {
   const hn::ScalableTag<T> d;
   const auto slope = hn::Set(d, ds);
   over_time<T>(width, [&](std::int64_t a, std::size_t n) HWY_ATTR {
@@ -51,7 +53,8 @@ void local_products(const LocalForward<T>& p, std::int64_t b, std::int64_t i, Ke
   const T* q = p.query + b * p.query_batch + i * p.query_row;
   const T* k = p.key + b * p.key_batch + w.begin * p.key_row;
   if (p.score_weight) {
-    for (std::int64_t t = 0; t < w.count; ++t) s[t] = additive_score(q, k + t * p.key_row, p.score_weight, p.width);
+    for (std::int64_t t = 0; t < w.count; ++t)
+      s[t] = additive_score(q, k + t * p.key_row, p.score_weight, p.width);
   } else {
     all_dots<false, T>(k, p.key_row, q, nullptr, p.width, w.count, s, nullptr);
   }
@@ -69,7 +72,8 @@ template <class T>
 void local_softmax(T* s, std::int64_t length, T scale) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
-  const V lowest = hn::Set(d, -std::numeric_limits<T>::infinity()), factor = hn::Set(d, std::abs(scale));
+  const V lowest = hn::Set(d, -std::numeric_limits<T>::infinity()),
+          factor = hn::Set(d, std::abs(scale));
   const V sign = hn::Set(d, scale < 0 ? T(-1) : T(1));
   V top = lowest, sums = hn::Zero(d);
   over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
@@ -81,20 +85,21 @@ void local_softmax(T* s, std::int64_t length, T scale) {
   V largest = hn::MaxOfLanes(d, top);
   largest = hn::IfThenElse(hn::Eq(largest, lowest), hn::Zero(d), largest);
   over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
-    const V e = hn::IfThenElseZero(hn::FirstN(d, n), exp(d, hn::Mul(factor, hn::Sub(load_n(d, s + t, n), largest))));
+    const V e = hn::IfThenElseZero(hn::FirstN(d, n),
+                                   exp(d, hn::Mul(factor, hn::Sub(load_n(d, s + t, n), largest))));
     store_n(e, d, s + t, n);
     sums = hn::Add(sums, e);
   });
   V total = hn::SumOfLanes(d, sums);
   total = hn::IfThenElse(hn::Eq(total, hn::Zero(d)), hn::Set(d, 1), total);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
-    store_n(hn::Div(load_n(d, s + t, n), total), d, s + t, n);
-  });
+  over_time<T>(length, [&](std::int64_t t, std::size_t n)
+                           HWY_ATTR { store_n(hn::Div(load_n(d, s + t, n), total), d, s + t, n); });
 }
 
 /// The softmax over the window of query i; and the slopes of the hook, unless null.
 template <class T>
-void local_softmax_of(const LocalForward<T>& p, std::int64_t b, std::int64_t i, KeySpan w, T* s, T* slopes) {
+void local_softmax_of(const LocalForward<T>& p, std::int64_t b, std::int64_t i, KeySpan w, T* s,
+                      T* slopes) {
   local_products(p, b, i, w, s);
   if (!p.hook.apply) return local_softmax(s, w.count, p.scale);
   for (std::int64_t t = 0; t < w.count; ++t) s[t] *= p.scale;
@@ -134,7 +139,7 @@ void local_forward_query(const LocalForward<T>& p, std::int64_t b, std::int64_t 
   const T centre = centre_of(p, row);
   T* output = p.output + row * p.value_width;
   const KeySpan w = local_window(p, b, i);
-  const T nothing = centre == centre ? T(0) : centre;   // NaN stays NaN
+  const T nothing = centre == centre ? T(0) : centre;  // NaN stays NaN
   if (p.weights) std::fill_n(p.weights + row * p.keys, p.keys, nothing);
   if (w.count == 0) {
     std::fill_n(output, p.value_width, nothing);
@@ -146,7 +151,8 @@ void local_forward_query(const LocalForward<T>& p, std::int64_t b, std::int64_t 
     const auto factor = hn::Set(d, -p.sharpness);
     over_time<T>(w.count, [&](std::int64_t t, std::size_t n) HWY_ATTR {
       const auto apart = distances(d, w.begin + t, centre);
-      store_n(hn::Mul(load_n(d, s + t, n), exp(d, hn::Mul(hn::Mul(apart, apart), factor))), d, s + t, n);
+      store_n(hn::Mul(load_n(d, s + t, n), exp(d, hn::Mul(hn::Mul(apart, apart), factor))), d,
+              s + t, n);
     });
   }
   const T* value = p.value + b * p.value_batch + w.begin * p.value_row;
@@ -158,8 +164,8 @@ void local_forward_query(const LocalForward<T>& p, std::int64_t b, std::int64_t 
 
 /// ds ← scale a (g p − Σ a g p) over [0, n), where ds holds p; returns Σ_j a g p (j − centre).
 template <class T>
-T local_score_gradient(const T* HWY_RESTRICT a, const T* HWY_RESTRICT g, std::int64_t length, std::int64_t begin, T centre,
-                       T scale, T* HWY_RESTRICT ds) {
+T local_score_gradient(const T* HWY_RESTRICT a, const T* HWY_RESTRICT g, std::int64_t length,
+                       std::int64_t begin, T centre, T scale, T* HWY_RESTRICT ds) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   V sum = hn::Zero(d), moment = hn::Zero(d);
@@ -167,7 +173,7 @@ T local_score_gradient(const T* HWY_RESTRICT a, const T* HWY_RESTRICT g, std::in
     V through = load_n(d, ds + t, n);
     if (g) through = hn::Mul(through, load_n(d, g + t, n));
     store_n(through, d, ds + t, n);
-    const V share = hn::Mul(load_n(d, a + t, n), through);   // 0 beyond n
+    const V share = hn::Mul(load_n(d, a + t, n), through);  // 0 beyond n
     sum = hn::Add(sum, share);
     moment = hn::MulAdd(share, distances(d, begin + t, centre), moment);
   });
@@ -181,7 +187,8 @@ T local_score_gradient(const T* HWY_RESTRICT a, const T* HWY_RESTRICT g, std::in
 
 /// First pass: dq and dc of query i; its ds and w are left for the keys. scratch: [a | g | slopes: span each | sum_v D].
 template <class T>
-void local_backward_query(const LocalBackward<T>& q, std::int64_t b, std::int64_t i, T* scratch, T* ds, T* weights) {
+void local_backward_query(const LocalBackward<T>& q, std::int64_t b, std::int64_t i, T* scratch,
+                          T* ds, T* weights) {
   const LocalForward<T>& p = q.forward;
   const std::int64_t row = b * p.queries + i, span = local_span(p);
   const T centre = centre_of(p, row);
@@ -191,7 +198,8 @@ void local_backward_query(const LocalBackward<T>& q, std::int64_t b, std::int64_
   std::fill_n(grad_query, p.width, nothing);
   if (!p.spans) q.grad_centre[row] = nothing;
   if (w.count == 0) return;
-  T *a = scratch, *g = p.sharpness > 0 ? scratch + span : nullptr, *slopes = p.hook.apply ? scratch + 2 * span : nullptr;
+  T *a = scratch, *g = p.sharpness > 0 ? scratch + span : nullptr,
+    *slopes = p.hook.apply ? scratch + 2 * span : nullptr;
   local_softmax_of(p, b, i, w, a, slopes);
   std::copy_n(a, w.count, weights);
   if (g) {
@@ -199,8 +207,9 @@ void local_backward_query(const LocalBackward<T>& q, std::int64_t b, std::int64_
     multiply_into(weights, g, w.count);
   }
   if (q.grad_output)
-    all_dots<false, T>(p.value + b * p.value_batch + w.begin * p.value_row, p.value_row, q.grad_output + row * p.value_width,
-                       nullptr, p.value_width, w.count, ds, nullptr);
+    all_dots<false, T>(p.value + b * p.value_batch + w.begin * p.value_row, p.value_row,
+                       q.grad_output + row * p.value_width, nullptr, p.value_width, w.count, ds,
+                       nullptr);
   else
     std::fill_n(ds, w.count, T(0));
   if (q.grad_weights) {
@@ -214,7 +223,8 @@ void local_backward_query(const LocalBackward<T>& q, std::int64_t b, std::int64_
   if (p.score_weight) {
     const T* query = p.query + b * p.query_batch + i * p.query_row;
     for (std::int64_t t = 0; t < w.count; ++t)
-      add_additive_slope(query, key + t * p.key_row, p.score_weight, ds[t], p.width, grad_query, scratch + 3 * span);
+      add_additive_slope(query, key + t * p.key_row, p.score_weight, ds[t], p.width, grad_query,
+                         scratch + 3 * span);
   } else {
     over_channels<T>(p.width, [&](const auto& columns, std::int64_t c) HWY_ATTR {
       weighted_sum(columns, key + c, p.key_row, ds, w.count, grad_query + c);
@@ -222,15 +232,18 @@ void local_backward_query(const LocalBackward<T>& q, std::int64_t b, std::int64_
   }
 }
 
-constexpr int kLocalTogether = 4;   // queries whose windows are walked side by side: a key's gradient is loaded once for them
+constexpr int kLocalTogether =
+    4;  // queries whose windows are walked side by side: a key's gradient is loaded once for them
 
 /// to += Σ_r weights[r] rows[r]
 template <int R, class T>
-HWY_INLINE void add_rows(const T* const (&rows)[kLocalTogether], const T (&weights)[kLocalTogether], std::int64_t width, T* HWY_RESTRICT to) {
+HWY_INLINE void add_rows(const T* const (&rows)[kLocalTogether], const T (&weights)[kLocalTogether],
+                         std::int64_t width, T* HWY_RESTRICT to) {
   const hn::ScalableTag<T> d;
   over_time<T>(width, [&](std::int64_t c, std::size_t n) HWY_ATTR {
     auto sum = load_n(d, to + c, n);
-    for (int r = 0; r < R; ++r) sum = hn::MulAdd(hn::Set(d, weights[r]), load_n(d, rows[r] + c, n), sum);
+    for (int r = 0; r < R; ++r)
+      sum = hn::MulAdd(hn::Set(d, weights[r]), load_n(d, rows[r] + c, n), sum);
     store_n(sum, d, to + c, n);
   });
 }
@@ -239,17 +252,29 @@ HWY_INLINE void add_rows(const T* const (&rows)[kLocalTogether], const T (&weigh
 template <class T>
 class LocalKeyGradients {
  public:
-  LocalKeyGradients(const LocalBackward<T>& q, const T* ds, const T* weights, std::int64_t b, std::int64_t first, std::int64_t last)
-      : q_(q), p_(q.forward), span_(local_span(q.forward)), ds_(ds), weights_(weights), b_(b), first_(first), last_(last) {}
+  LocalKeyGradients(const LocalBackward<T>& q, const T* ds, const T* weights, std::int64_t b,
+                    std::int64_t first, std::int64_t last)
+      : q_(q),
+        p_(q.forward),
+        span_(local_span(q.forward)),
+        ds_(ds),
+        weights_(weights),
+        b_(b),
+        first_(first),
+        last_(last) {}
 
   void run() {
-    std::fill_n(q_.grad_key + (b_ * p_.keys + first_) * p_.width, (last_ - first_) * p_.width, T(0));
-    std::fill_n(q_.grad_value + (b_ * p_.keys + first_) * p_.value_width, (last_ - first_) * p_.value_width, T(0));
+    std::fill_n(q_.grad_key + (b_ * p_.keys + first_) * p_.width, (last_ - first_) * p_.width,
+                T(0));
+    std::fill_n(q_.grad_value + (b_ * p_.keys + first_) * p_.value_width,
+                (last_ - first_) * p_.value_width, T(0));
     std::int64_t found = 0, queries[kLocalTogether];
     KeySpan windows[kLocalTogether];
     const LocalOrder<T> order(q_, b_);
-    const std::int64_t farthest = std::max<std::int64_t>(0, first_ - span_ + 1);   // where a window that reaches first_ may begin
-    for (std::int64_t at = order.first[farthest / kLocalKeys]; at < order.first[first_ / kLocalKeys + 1]; ++at) {
+    const std::int64_t farthest = std::max<std::int64_t>(
+        0, first_ - span_ + 1);  // where a window that reaches first_ may begin
+    for (std::int64_t at = order.first[farthest / kLocalKeys];
+         at < order.first[first_ / kLocalKeys + 1]; ++at) {
       const std::int64_t i = order.query[at];
       const KeySpan w = local_window(p_, b_, i);
       if (w.end() <= first_) continue;
@@ -261,14 +286,19 @@ class LocalKeyGradients {
 
  private:
   /// The keys that all of `n` windows hold go together; the rest of each by itself.
-  void add(const std::int64_t (&queries)[kLocalTogether], const KeySpan (&windows)[kLocalTogether], std::int64_t n) {
+  void add(const std::int64_t (&queries)[kLocalTogether], const KeySpan (&windows)[kLocalTogether],
+           std::int64_t n) {
     std::int64_t begin = first_, end = last_;
-    for (int r = 0; r < n; ++r) begin = std::max(begin, windows[r].begin), end = std::min(end, windows[r].end());
+    for (int r = 0; r < n; ++r)
+      begin = std::max(begin, windows[r].begin), end = std::min(end, windows[r].end());
     if (n < kLocalTogether || begin > end) end = begin = last_;
     for (int r = 0; r < n; ++r) {
-      const std::int64_t from = std::max(first_, windows[r].begin), to = std::min(last_, windows[r].end());
-      for (std::int64_t j = from; j < std::min(to, begin); ++j) add_key<1>(j, queries + r, windows + r);
-      for (std::int64_t j = std::max(from, end); j < to; ++j) add_key<1>(j, queries + r, windows + r);
+      const std::int64_t from = std::max(first_, windows[r].begin),
+                         to = std::min(last_, windows[r].end());
+      for (std::int64_t j = from; j < std::min(to, begin); ++j)
+        add_key<1>(j, queries + r, windows + r);
+      for (std::int64_t j = std::max(from, end); j < to; ++j)
+        add_key<1>(j, queries + r, windows + r);
     }
     for (std::int64_t j = begin; j < end; ++j) add_key<kLocalTogether>(j, queries, windows);
   }
@@ -278,7 +308,8 @@ class LocalKeyGradients {
     T ds[kLocalTogether], weights[kLocalTogether];
     const T *query[kLocalTogether], *grad[kLocalTogether];
     for (int r = 0; r < R; ++r) {
-      const std::int64_t row = b_ * p_.queries + queries[r], place = row * span_ + j - windows[r].begin;
+      const std::int64_t row = b_ * p_.queries + queries[r],
+                         place = row * span_ + j - windows[r].begin;
       ds[r] = ds_[place], weights[r] = weights_[place];
       query[r] = p_.query + b_ * p_.query_batch + queries[r] * p_.query_row;
       grad[r] = q_.grad_output ? q_.grad_output + row * p_.value_width : nullptr;
@@ -291,13 +322,15 @@ class LocalKeyGradients {
     } else {
       add_rows<R>(query, ds, p_.width, grad_key);
     }
-    if (q_.grad_output) add_rows<R>(grad, weights, p_.value_width, q_.grad_value + (b_ * p_.keys + j) * p_.value_width);
+    if (q_.grad_output)
+      add_rows<R>(grad, weights, p_.value_width,
+                  q_.grad_value + (b_ * p_.keys + j) * p_.value_width);
   }
 
   const LocalBackward<T>& q_;
   const LocalForward<T>& p_;
   std::int64_t span_;
-  const T *ds_, *weights_;   // [B,Lq,span]
+  const T *ds_, *weights_;  // [B,Lq,span]
   std::int64_t b_, first_, last_;
 };
 

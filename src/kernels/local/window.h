@@ -19,7 +19,7 @@ KeySpan local_window(const LocalForward<T>& p, std::int64_t b, std::int64_t i) {
   const T radius = static_cast<T>(p.window);
   const auto near = [&](std::int64_t j) { return std::abs(static_cast<T>(j) - centre) <= radius; };
   const double c = centre, r = static_cast<double>(p.window), most = static_cast<double>(length);
-  if (!(c + r >= -1 && c - r <= most)) return {};   // misses the row, or NaN
+  if (!(c + r >= -1 && c - r <= most)) return {};  // misses the row, or NaN
   std::int64_t begin = static_cast<std::int64_t>(std::clamp(std::ceil(c - r) - 1, 0.0, most));
   std::int64_t end = static_cast<std::int64_t>(std::clamp(std::floor(c + r) + 2, 0.0, most));
   while (begin < end && !near(begin)) ++begin;
@@ -38,7 +38,10 @@ std::int64_t local_key_blocks(const LocalForward<T>& p) {
 template <class T>
 struct LocalOrder {
   LocalOrder(const LocalBackward<T>& q, std::int64_t b)
-      : forward(q.forward), row(b), blocks(local_key_blocks(q.forward)), query(q.places + b * (q.forward.queries + blocks + 1)),
+      : forward(q.forward),
+        row(b),
+        blocks(local_key_blocks(q.forward)),
+        query(q.places + b * (q.forward.queries + blocks + 1)),
         first(query + q.forward.queries) {}
 
   void sort() const {
@@ -50,14 +53,17 @@ struct LocalOrder {
 
   const LocalForward<T>& forward;
   std::int64_t row, blocks;
-  std::int64_t* query;   // [Lq]
-  std::int64_t* first;   // [blocks + 1]: those of block k are query[first[k]] … query[first[k + 1] − 1]
+  std::int64_t* query;  // [Lq]
+  std::int64_t*
+      first;  // [blocks + 1]: those of block k are query[first[k]] … query[first[k + 1] − 1]
 
  private:
   template <class Act>
-  void each(const Act& act) const {   // from the last, so that placing from the end leaves them ascending
+  void each(
+      const Act& act) const {  // from the last, so that placing from the end leaves them ascending
     for (std::int64_t i = forward.queries - 1; i >= 0; --i)
-      if (const KeySpan w = local_window(forward, row, i); w.count > 0) act(i, w.begin / kLocalKeys);
+      if (const KeySpan w = local_window(forward, row, i); w.count > 0)
+        act(i, w.begin / kLocalKeys);
   }
 };
 

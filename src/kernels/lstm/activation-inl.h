@@ -22,7 +22,7 @@ HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline constexpr float kExp2Fraction[] = {0.693147182f, 0.240226492f, 0.0555035733f,
+inline constexpr float kExp2Fraction[] = {0.693147182f,   0.240226492f,   0.0555035733f,
                                           0.00961823761f, 0.00133907353f, 0.000154035122f};
 
 /// x in [low, high], NaN as it is.
@@ -35,7 +35,7 @@ HWY_INLINE V between(D d, float low, V x, float high) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V whole_power(D d, V n) {
 #if HWY_TARGET <= HWY_AVX3
-  return scale_by_power(d, hn::Set(d, 1.0f), n);   // one instruction there
+  return scale_by_power(d, hn::Set(d, 1.0f), n);  // one instruction there
 #else
   return power_of_two(d, to_integer(d, n));
 #endif

@@ -20,7 +20,8 @@ namespace {
 
 /// Row n of the packed matrix holds [W_hh, W_ih] of gate unit n; without W_ih when no gradient of the input is wanted.
 template <class T>
-void pack_panel(const LstmShape& shape, const LstmWeights<T>& w, const Panels& panels, std::int64_t p, T* packed) {
+void pack_panel(const LstmShape& shape, const LstmWeights<T>& w, const Panels& panels,
+                std::int64_t p, T* packed) {
   const std::int64_t depth = 4 * shape.hidden, width = panels.width(p), first = panels.begin(p);
   T* to = packed + first * depth;
   for (std::int64_t n = 0; n < depth; ++n, to += width) {
@@ -39,16 +40,22 @@ class Worker {
   using D = hn::ScalableTag<T>;
 
  public:
-  Worker(const LstmPlan& plan, const LstmBackward<T>& run, const LstmPacked<T>& packed, const LstmSaved<const T>& saved,
-         const LstmBackwardScratch<T>& scratch, std::int64_t slice)
-      : shape_(plan.shape()), layout_(plan.shape()), rows_(plan, plan.slices()[slice]), run_(run), packed_(packed),
-        saved_(saved), scratch_(scratch), block_rows_(lstm_block_rows(plan.slices()[slice])),
+  Worker(const LstmPlan& plan, const LstmBackward<T>& run, const LstmPacked<T>& packed,
+         const LstmSaved<const T>& saved, const LstmBackwardScratch<T>& scratch, std::int64_t slice)
+      : shape_(plan.shape()),
+        layout_(plan.shape()),
+        rows_(plan, plan.slices()[slice]),
+        run_(run),
+        packed_(packed),
+        saved_(saved),
+        scratch_(scratch),
+        block_rows_(lstm_block_rows(plan.slices()[slice])),
         gate_panels_(4 * shape_.hidden, hn::Lanes(D())),
         joint_panels_(shape_.hidden + (run.grad_input.data ? shape_.input : 0), hn::Lanes(D())) {}
 
   void work() {
     start();
-    std::int64_t first = block_rows_;   // rows [first, block_rows_) of the block are filled
+    std::int64_t first = block_rows_;  // rows [first, block_rows_) of the block are filled
     for (std::int64_t s = rows_.steps() - 1; s >= 0; --s) {
       const std::int64_t n = rows_.active(s);
       if (first < n) {
@@ -58,8 +65,9 @@ class Worker {
       first -= n;
       T* gates = scratch_.gates + first * layout_.gates;
       for (std::int64_t r = 0; r < n; ++r) step_row(s, r, gates + r * layout_.gates);
-      const Product<T> product{gates, layout_.gates, 1, packed_.weights, 4 * shape_.hidden,
-                               packed_.start, 0, scratch_.joint, layout_.joint};
+      const Product<T> product{
+          gates,          layout_.gates, 1, packed_.weights, 4 * shape_.hidden, packed_.start, 0,
+          scratch_.joint, layout_.joint};
       multiply(D(), joint_panels_, product, n, needed_after_product(s));
       for (std::int64_t r = 0; r < n; ++r) finish_row(s, r);
     }
@@ -70,23 +78,26 @@ class Worker {
  private:
   T* joint(std::int64_t r) const { return scratch_.joint + r * layout_.joint; }
   T* cell(std::int64_t r) const { return scratch_.cells + r * layout_.state; }
-  const T* saved_cell(std::int64_t s, std::int64_t r) const {   // after step s; −1: c0
+  const T* saved_cell(std::int64_t s, std::int64_t r) const {  // after step s; −1: c0
     return saved_.cells + (s < 0 ? r : rows_.count() + rows_.offset(s) + r) * layout_.state;
   }
 
   void start() {
     const auto& w = run_.weights;
     if (w.input_mask) rows_.gather(w.input_mask, shape_.input, scratch_.input_mask, layout_.input);
-    if (w.recurrent_mask) rows_.gather(w.recurrent_mask, shape_.hidden, scratch_.recurrent_mask, layout_.state);
+    if (w.recurrent_mask)
+      rows_.gather(w.recurrent_mask, shape_.hidden, scratch_.recurrent_mask, layout_.state);
     // A row enters at its own last step with the gradients of h_n and c_n.
     rows_.gather(run_.grad_h_n, shape_.hidden, scratch_.joint, layout_.joint);
     rows_.gather(run_.grad_c_n, shape_.hidden, scratch_.cells, layout_.state);
     std::memset(scratch_.bias, 0, 4 * layout_.state * sizeof(T));
-    std::memset(scratch_.weights, 0, (shape_.hidden + shape_.input) * layout_.forward_columns * sizeof(T));
+    std::memset(scratch_.weights, 0,
+                (shape_.hidden + shape_.input) * layout_.forward_columns * sizeof(T));
   }
 
   void step_row(std::int64_t s, std::int64_t r, T* gates) {
-    if (run_.grad_output.data) add_row(D(), joint(r), rows_.at(run_.grad_output, r, s), shape_.hidden);
+    if (run_.grad_output.data)
+      add_row(D(), joint(r), rows_.at(run_.grad_output, r, s), shape_.hidden);
     CellBackward<T> row;
     row.gates = saved_.gates + (rows_.offset(s) + r) * layout_.gates;
     row.c = saved_cell(s, r);
@@ -103,9 +114,11 @@ class Worker {
     Prefetch p;
     const std::int64_t size = sizeof(T);
     rows_.prefetch(p, run_.grad_input, s, shape_.input);
-    p.add(saved_.joint + rows_.offset(s) * layout_.joint, 1, 0, rows_.active(s) * layout_.joint * size);
+    p.add(saved_.joint + rows_.offset(s) * layout_.joint, 1, 0,
+          rows_.active(s) * layout_.joint * size);
     if (s == 0) return p;
-    p.add(saved_.gates + rows_.offset(s - 1) * layout_.gates, 1, 0, rows_.active(s - 1) * layout_.gates * size);
+    p.add(saved_.gates + rows_.offset(s - 1) * layout_.gates, 1, 0,
+          rows_.active(s - 1) * layout_.gates * size);
     p.add(saved_cell(s - 2, 0), 1, 0, rows_.active(s - 1) * layout_.state * size);
     rows_.prefetch(p, run_.grad_output, s - 1, shape_.hidden);
     return p;
@@ -115,7 +128,8 @@ class Worker {
   void finish_row(std::int64_t s, std::int64_t r) {
     if (run_.grad_input.data) {
       T* dx = joint(r) + shape_.hidden;
-      if (run_.weights.input_mask) multiply_row(D(), dx, scratch_.input_mask + r * layout_.input, shape_.input);
+      if (run_.weights.input_mask)
+        multiply_row(D(), dx, scratch_.input_mask + r * layout_.input, shape_.input);
       std::memcpy(rows_.at(run_.grad_input, r, s), dx, shape_.input * sizeof(T));
     }
     if (run_.weights.recurrent_mask)
@@ -132,10 +146,17 @@ class Worker {
       const std::int64_t width = gate_panels_.width(p);
       for (std::int64_t i = 0; i < pieces; ++i) {
         const std::int64_t begin = i * rows / pieces, end = (i + 1) * rows / pieces;
-        copy_panel(D(), scratch_.gates + (first + begin) * layout_.gates + gate_panels_.begin(p), layout_.gates,
-                   end - begin, width, scratch_.panel);
-        const Product<T> product{saved_.joint + (from + begin) * layout_.joint, 1, layout_.joint, scratch_.panel,
-                                 end - begin, sum, width, sum, width};
+        copy_panel(D(), scratch_.gates + (first + begin) * layout_.gates + gate_panels_.begin(p),
+                   layout_.gates, end - begin, width, scratch_.panel);
+        const Product<T> product{saved_.joint + (from + begin) * layout_.joint,
+                                 1,
+                                 layout_.joint,
+                                 scratch_.panel,
+                                 end - begin,
+                                 sum,
+                                 width,
+                                 sum,
+                                 width};
         Prefetch nothing;
         multiply_panel(D(), gate_panels_.vectors(p), product, depth, nothing);
       }
@@ -164,21 +185,23 @@ class Worker {
 
 /// The rows of gate units [first, first + used) of weight_ih and weight_hh, out of a panel with its columns.
 template <class T>
-void unpack_panel(const LstmShape& shape, const LstmBackward<T>& run, const T* panel, std::int64_t width,
-                  std::int64_t first, std::int64_t used) {
+void unpack_panel(const LstmShape& shape, const LstmBackward<T>& run, const T* panel,
+                  std::int64_t width, std::int64_t first, std::int64_t used) {
   if (T* to = run.grad_weight_hh)
     transpose(panel, width, shape.hidden, used, to + first * shape.hidden, shape.hidden);
   if (T* to = run.grad_weight_ih)
-    transpose(panel + shape.hidden * width, width, shape.input, used, to + first * shape.input, shape.input);
+    transpose(panel + shape.hidden * width, width, shape.input, used, to + first * shape.input,
+              shape.input);
 }
 
 /// Sums of all workers, in their order; the first one's memory takes them.
 template <class T, class Scratch>
-void reduce(const LstmPlan& plan, const LstmBackward<T>& run, const Scratch& scratch, const Panels& panels,
-            std::int64_t p) {
+void reduce(const LstmPlan& plan, const LstmBackward<T>& run, const Scratch& scratch,
+            const Panels& panels, std::int64_t p) {
   const hn::ScalableTag<T> d;
   const LstmShape& shape = plan.shape();
-  const std::int64_t depth = shape.hidden + shape.input, first = panels.begin(p), width = panels.width(p);
+  const std::int64_t depth = shape.hidden + shape.input, first = panels.begin(p),
+                     width = panels.width(p);
   T* sum = scratch(0).weights + first * depth;
   for (std::size_t w = 1; w < plan.slices().size(); ++w)
     add_row(d, sum, scratch(w).weights + first * depth, depth * width);
@@ -216,9 +239,9 @@ void backward(const LstmPlan& plan, const LstmBackward<T>& run) {
   LstmPacked<T> packed;
   packed.take(pieces, 4 * shape.hidden, layout.backward_columns);
   const auto scratch = [&](std::int64_t w) {
-    return lstm_part<LstmBackwardScratch<T>>(plan, pieces, w, [&](auto& part, auto& from, auto& slice) {
-      part.take(from, shape, layout, slice);
-    });
+    return lstm_part<LstmBackwardScratch<T>>(
+        plan, pieces, w,
+        [&](auto& part, auto& from, auto& slice) { part.take(from, shape, layout, slice); });
   };
   std::memset(packed.start, 0, layout.backward_columns * sizeof(T));
   const Panels joint_panels(shape.hidden + (run.grad_input.data ? shape.input : 0), lanes);
@@ -235,15 +258,20 @@ void backward(const LstmPlan& plan, const LstmBackward<T>& run) {
   const Panels gate_panels(4 * shape.hidden, lanes);
   parallel_run(workers, [&](int w) {
     if (run.grad_weight_ih || run.grad_weight_hh)
-      for (std::int64_t p = w; p < gate_panels.count(); p += workers) reduce(plan, run, scratch, gate_panels, p);
+      for (std::int64_t p = w; p < gate_panels.count(); p += workers)
+        reduce(plan, run, scratch, gate_panels, p);
     if (w == 0 && run.grad_bias) reduce_bias(plan, run, scratch);
   });
 }
 
 }  // namespace
 
-void lstm_backward_float(const LstmPlan& plan, const LstmBackward<float>& run) { backward(plan, run); }
-void lstm_backward_double(const LstmPlan& plan, const LstmBackward<double>& run) { backward(plan, run); }
+void lstm_backward_float(const LstmPlan& plan, const LstmBackward<float>& run) {
+  backward(plan, run);
+}
+void lstm_backward_double(const LstmPlan& plan, const LstmBackward<double>& run) {
+  backward(plan, run);
+}
 
 }  // namespace attend::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -19,7 +19,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 /// Rows of one cell forward; all but h are padded to whole vectors.
 template <class T>
 struct CellForward {
-  T* gates;                 // [4H] before activation; afterwards activated, if they are kept
+  T* gates;  // [4H] before activation; afterwards activated, if they are kept
   bool keep_gates;
   const T* c_before;        // [H]
   T* c;                     // [H], may be c_before
@@ -51,7 +51,7 @@ void cell_forward(D d, const CellForward<T>& row, std::int64_t hidden) {
     const auto h = hn::Mul(o, gate_tanh(d, c));
     hn::StoreU(c, d, row.c + u);
     store_up_to(d, h, row.h + u, hidden - u);
-    if (row.keep_gates) {   // what follows a gate is the next one
+    if (row.keep_gates) {  // what follows a gate is the next one
       store_up_to(d, i, row.gates + u, hidden - u);
       store_up_to(d, f, row.gates + hidden + u, hidden - u);
       store_up_to(d, g, row.gates + 2 * hidden + u, hidden - u);
@@ -92,7 +92,8 @@ void cell_backward(D d, const CellBackward<T>& row, std::int64_t hidden, std::in
     const auto dc = hn::MulAdd(dho, hn::NegMulAdd(tanh_c, tanh_c, one), hn::LoadU(d, row.dc + u));
     hn::StoreU(hn::Mul(dc, f), d, row.dc + u);
     const auto di = hn::Mul(hn::Mul(dc, g), hn::Mul(i, hn::Sub(one, i)));
-    const auto df = hn::Mul(hn::Mul(dc, hn::LoadU(d, row.c_before + u)), hn::Mul(f, hn::Sub(one, f)));
+    const auto df =
+        hn::Mul(hn::Mul(dc, hn::LoadU(d, row.c_before + u)), hn::Mul(f, hn::Sub(one, f)));
     const auto dg = hn::Mul(hn::Mul(dc, i), hn::NegMulAdd(g, g, one));
     const auto d_o = hn::Mul(hn::Mul(dho, tanh_c), hn::Sub(one, o));
     const hn::Vec<D> all[] = {di, df, dg, d_o};
@@ -117,7 +118,8 @@ template <class D, class T = hn::TFromD<D>>
 void add_row(D d, T* HWY_RESTRICT a, const T* HWY_RESTRICT b, std::int64_t n) {
   const std::int64_t lanes = hn::Lanes(d);
   std::int64_t u = 0;
-  for (; u + lanes <= n; u += lanes) hn::StoreU(hn::Add(hn::LoadU(d, a + u), hn::LoadU(d, b + u)), d, a + u);
+  for (; u + lanes <= n; u += lanes)
+    hn::StoreU(hn::Add(hn::LoadU(d, a + u), hn::LoadU(d, b + u)), d, a + u);
   if (u < n) hn::StoreU(hn::Add(hn::LoadU(d, a + u), load_n(d, b + u, n - u)), d, a + u);
 }
 

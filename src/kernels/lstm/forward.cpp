@@ -20,8 +20,10 @@ namespace {
 
 /// Row k of the packed matrix holds what unit k of [h̃, x̃] contributes to each gate.
 template <class T>
-void pack_panel(const LstmShape& shape, const LstmWeights<T>& w, const Panels& panels, std::int64_t p, T* packed) {
-  const std::int64_t depth = shape.hidden + shape.input, width = panels.width(p), first = panels.begin(p);
+void pack_panel(const LstmShape& shape, const LstmWeights<T>& w, const Panels& panels,
+                std::int64_t p, T* packed) {
+  const std::int64_t depth = shape.hidden + shape.input, width = panels.width(p),
+                     first = panels.begin(p);
   T* const hh = packed + first * depth;
   T* const ih = hh + shape.hidden * width;
   const std::int64_t used = std::min(width, 4 * shape.hidden - first);
@@ -36,18 +38,32 @@ class Worker {
   using D = hn::ScalableTag<T>;
 
  public:
-  Worker(const LstmPlan& plan, const LstmForward<T>& run, const LstmPacked<T>& packed, const LstmSaved<T>& saved,
-         const LstmForwardScratch<T>& scratch, std::int64_t slice)
-      : shape_(plan.shape()), layout_(plan.shape()), rows_(plan, plan.slices()[slice]), run_(run), packed_(packed),
-        scratch_(scratch), joint_(run.saved ? saved.joint : scratch.joint), gates_(run.saved ? saved.gates : scratch.gates),
-        cells_(run.saved ? saved.cells : scratch.cells), panels_(4 * shape_.hidden, hn::Lanes(D())) {}
+  Worker(const LstmPlan& plan, const LstmForward<T>& run, const LstmPacked<T>& packed,
+         const LstmSaved<T>& saved, const LstmForwardScratch<T>& scratch, std::int64_t slice)
+      : shape_(plan.shape()),
+        layout_(plan.shape()),
+        rows_(plan, plan.slices()[slice]),
+        run_(run),
+        packed_(packed),
+        scratch_(scratch),
+        joint_(run.saved ? saved.joint : scratch.joint),
+        gates_(run.saved ? saved.gates : scratch.gates),
+        cells_(run.saved ? saved.cells : scratch.cells),
+        panels_(4 * shape_.hidden, hn::Lanes(D())) {}
 
   void work() {
     start();
     for (std::int64_t s = 0; s < rows_.steps(); ++s) {
       load_input(s);
-      const Product<T> product{joint(s, 0), layout_.joint, 1, packed_.weights, shape_.hidden + shape_.input,
-                               packed_.start, 0, gates(s, 0), layout_.gates};
+      const Product<T> product{joint(s, 0),
+                               layout_.joint,
+                               1,
+                               packed_.weights,
+                               shape_.hidden + shape_.input,
+                               packed_.start,
+                               0,
+                               gates(s, 0),
+                               layout_.gates};
       multiply(D(), panels_, product, rows_.active(s), needed_after_product(s));
       for (std::int64_t r = 0; r < rows_.active(s); ++r) step_row(s, r);
     }
@@ -75,7 +91,8 @@ class Worker {
   void start() {
     const auto& w = run_.weights;
     if (w.input_mask) rows_.gather(w.input_mask, shape_.input, scratch_.input_mask, layout_.input);
-    if (w.recurrent_mask) rows_.gather(w.recurrent_mask, shape_.hidden, scratch_.recurrent_mask, layout_.state);
+    if (w.recurrent_mask)
+      rows_.gather(w.recurrent_mask, shape_.hidden, scratch_.recurrent_mask, layout_.state);
     rows_.gather(run_.c0, shape_.hidden, cells_, layout_.state);
     for (std::int64_t r = 0; r < rows_.count(); ++r) {
       const T* h0 = run_.h0 ? run_.h0 + rows_.batch(r) * shape_.hidden : nullptr;
@@ -94,7 +111,8 @@ class Worker {
     for (std::int64_t r = 0; r < rows_.active(s); ++r) {
       T* x = joint(s, r) + shape_.hidden;
       std::memcpy(x, rows_.at(run_.input, r, s), shape_.input * sizeof(T));
-      if (run_.weights.input_mask) multiply_row(D(), x, scratch_.input_mask + r * layout_.input, shape_.input);
+      if (run_.weights.input_mask)
+        multiply_row(D(), x, scratch_.input_mask + r * layout_.input, shape_.input);
     }
   }
 
@@ -150,18 +168,19 @@ void forward(const LstmPlan& plan, const LstmForward<T>& run) {
   std::memset(packed.start, 0, layout.forward_columns * sizeof(T));
   std::memcpy(packed.start, run.bias, 4 * shape.hidden * sizeof(T));
   parallel_run(workers, [&](int w) {
-    for (std::int64_t p = w; p < panels.count(); p += workers) pack_panel(shape, run.weights, panels, p, packed.weights);
+    for (std::int64_t p = w; p < panels.count(); p += workers)
+      pack_panel(shape, run.weights, panels, p, packed.weights);
   });
   parallel_run(workers, [&](int w) {
     const bool training = run.saved != nullptr;
-    const auto scratch = lstm_part<LstmForwardScratch<T>>(plan, pieces, w, [&](auto& part, auto& from, auto& slice) {
-      part.take(from, layout, slice, training);
-    });
+    const auto scratch = lstm_part<LstmForwardScratch<T>>(
+        plan, pieces, w,
+        [&](auto& part, auto& from, auto& slice) { part.take(from, layout, slice, training); });
     LstmSaved<T> saved;
     if (training)
-      saved = lstm_part<LstmSaved<T>>(plan, LstmPieces<T>(run.saved), w, [&](auto& part, auto& from, auto& slice) {
-        part.take(from, layout, slice);
-      });
+      saved = lstm_part<LstmSaved<T>>(
+          plan, LstmPieces<T>(run.saved), w,
+          [&](auto& part, auto& from, auto& slice) { part.take(from, layout, slice); });
     Worker<T>(plan, run, packed, saved, scratch, w).work();
   });
 }
@@ -169,7 +188,9 @@ void forward(const LstmPlan& plan, const LstmForward<T>& run) {
 }  // namespace
 
 void lstm_forward_float(const LstmPlan& plan, const LstmForward<float>& run) { forward(plan, run); }
-void lstm_forward_double(const LstmPlan& plan, const LstmForward<double>& run) { forward(plan, run); }
+void lstm_forward_double(const LstmPlan& plan, const LstmForward<double>& run) {
+  forward(plan, run);
+}
 
 }  // namespace attend::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

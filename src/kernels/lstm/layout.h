@@ -15,11 +15,11 @@ inline std::int64_t lstm_padded(std::int64_t n) { return (n + kLstmPad - 1) / kL
 /// Row strides, in elements, of everything the kernels keep. None is a multiple of 256 elements: rows a multiple of
 /// 1 KiB apart (4 KiB after four) would all compete for the same few lines of the first-level cache.
 struct LstmLayout {
-  std::int64_t joint;    // [h̃ (H), x̃ (I)]: the rows that are multiplied by the weights
-  std::int64_t gates;    // [i f g o] (4H) before activation, activated, and their gradients
-  std::int64_t state;    // H, a multiple of kLstmPad: cells; the bias gradient takes four of these
-  std::int64_t input;    // I
-  std::int64_t forward_columns, backward_columns;   // of the packed weights: 4H and H + I, padded
+  std::int64_t joint;  // [h̃ (H), x̃ (I)]: the rows that are multiplied by the weights
+  std::int64_t gates;  // [i f g o] (4H) before activation, activated, and their gradients
+  std::int64_t state;  // H, a multiple of kLstmPad: cells; the bias gradient takes four of these
+  std::int64_t input;  // I
+  std::int64_t forward_columns, backward_columns;  // of the packed weights: 4H and H + I, padded
 
   explicit LstmLayout(const LstmShape& s)
       : joint(spread(std::max(s.hidden + lstm_padded(s.input), lstm_padded(s.hidden)))),
@@ -77,9 +77,9 @@ Part lstm_part(const LstmPlan& plan, LstmPieces<T> pieces, std::int64_t w, const
 /// One worker's part of `saved`.
 template <class T>
 struct LstmSaved {
-  T* joint = nullptr;   // [pairs][joint]
-  T* gates = nullptr;   // [pairs][gates], activated
-  T* cells = nullptr;   // [rows + pairs][state]: c0 of every row, then c after each (step, row)
+  T* joint = nullptr;  // [pairs][joint]
+  T* gates = nullptr;  // [pairs][gates], activated
+  T* cells = nullptr;  // [rows + pairs][state]: c0 of every row, then c after each (step, row)
 
   void take(LstmPieces<T>& pieces, const LstmLayout& layout, const LstmPlan::Slice& slice) {
     const auto rows = static_cast<std::int64_t>(slice.rows.size());
@@ -102,11 +102,13 @@ struct LstmPacked {
 
 template <class T>
 struct LstmForwardScratch {
-  T* input_mask = nullptr;       // [rows][input], in the slice's order
-  T* recurrent_mask = nullptr;   // [rows][state]
-  T *joint = nullptr, *gates = nullptr, *cells = nullptr;   // one step of LstmSaved, when nothing is saved
+  T* input_mask = nullptr;      // [rows][input], in the slice's order
+  T* recurrent_mask = nullptr;  // [rows][state]
+  T *joint = nullptr, *gates = nullptr,
+    *cells = nullptr;  // one step of LstmSaved, when nothing is saved
 
-  void take(LstmPieces<T>& pieces, const LstmLayout& layout, const LstmPlan::Slice& slice, bool training) {
+  void take(LstmPieces<T>& pieces, const LstmLayout& layout, const LstmPlan::Slice& slice,
+            bool training) {
     const auto rows = static_cast<std::int64_t>(slice.rows.size());
     input_mask = pieces.take(rows * layout.input);
     recurrent_mask = pieces.take(rows * layout.state);
@@ -119,16 +121,17 @@ struct LstmForwardScratch {
 
 template <class T>
 struct LstmBackwardScratch {
-  T* gates = nullptr;            // [block rows][gates]: gate gradients, filled from the end
-  T* panel = nullptr;            // [block rows][columns of one panel]
-  T* joint = nullptr;            // [rows][backward_columns + pad]: gradient of [h̃, x̃]
-  T* cells = nullptr;            // [rows][state]
-  T* bias = nullptr;             // [4 state]
-  T* weights = nullptr;          // [panels][H + I][columns of the panel]
-  T* input_mask = nullptr;       // as in LstmForwardScratch
+  T* gates = nullptr;       // [block rows][gates]: gate gradients, filled from the end
+  T* panel = nullptr;       // [block rows][columns of one panel]
+  T* joint = nullptr;       // [rows][backward_columns + pad]: gradient of [h̃, x̃]
+  T* cells = nullptr;       // [rows][state]
+  T* bias = nullptr;        // [4 state]
+  T* weights = nullptr;     // [panels][H + I][columns of the panel]
+  T* input_mask = nullptr;  // as in LstmForwardScratch
   T* recurrent_mask = nullptr;
 
-  void take(LstmPieces<T>& pieces, const LstmShape& shape, const LstmLayout& layout, const LstmPlan::Slice& slice) {
+  void take(LstmPieces<T>& pieces, const LstmShape& shape, const LstmLayout& layout,
+            const LstmPlan::Slice& slice) {
     const auto rows = static_cast<std::int64_t>(slice.rows.size());
     const std::int64_t block = lstm_block_rows(slice);
     gates = pieces.take(block * layout.gates);

@@ -12,7 +12,8 @@ constexpr std::int64_t kFlopsPerWorker = 1'000'000;
 
 std::int64_t sensible_workers(const LstmShape& s, std::int64_t pairs, int workers) {
   const std::int64_t flops = pairs * 8 * s.hidden * (s.hidden + s.input);
-  return std::clamp<std::int64_t>(flops / kFlopsPerWorker, 1, std::min<std::int64_t>(workers, s.batch));
+  return std::clamp<std::int64_t>(flops / kFlopsPerWorker, 1,
+                                  std::min<std::int64_t>(workers, s.batch));
 }
 
 void count_active(LstmPlan::Slice& slice) {
@@ -35,7 +36,8 @@ LstmPlan::LstmPlan(const LstmShape& shape, const std::int64_t* lengths, bool rev
   std::vector<std::int64_t> order(shape.batch);
   std::iota(order.begin(), order.end(), 0);
   if (lengths)
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return lengths[a] > lengths[b]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](auto a, auto b) { return lengths[a] > lengths[b]; });
   std::int64_t pairs = 0;
   for (const auto b : order) pairs += length(b);
   slices_.resize(sensible_workers(shape, pairs, workers));
@@ -60,7 +62,8 @@ std::int64_t LstmPlan::forward_workspace_size(bool training) const {
   const LstmLayout layout(shape_);
   LstmPieces<float> pieces(nullptr);
   LstmPacked<float>().take(pieces, shape_.hidden + shape_.input, layout.forward_columns);
-  for (const auto& slice : slices_) LstmForwardScratch<float>().take(pieces, layout, slice, training);
+  for (const auto& slice : slices_)
+    LstmForwardScratch<float>().take(pieces, layout, slice, training);
   return pieces.used();
 }
 
@@ -68,7 +71,8 @@ std::int64_t LstmPlan::backward_workspace_size() const {
   const LstmLayout layout(shape_);
   LstmPieces<float> pieces(nullptr);
   LstmPacked<float>().take(pieces, 4 * shape_.hidden, layout.backward_columns);
-  for (const auto& slice : slices_) LstmBackwardScratch<float>().take(pieces, shape_, layout, slice);
+  for (const auto& slice : slices_)
+    LstmBackwardScratch<float>().take(pieces, shape_, layout, slice);
   return pieces.used();
 }
 

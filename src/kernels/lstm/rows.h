@@ -19,7 +19,8 @@ void lstm_copy(T* to, const T* from, std::int64_t n) {
 /// One worker's view of its rows in the caller's [B,T,n] tensors.
 class LstmRows {
  public:
-  LstmRows(const LstmPlan& plan, const LstmPlan::Slice& slice) : slice_(slice), reverse_(plan.reverse()), even_(neighbours(slice)) {}
+  LstmRows(const LstmPlan& plan, const LstmPlan::Slice& slice)
+      : slice_(slice), reverse_(plan.reverse()), even_(neighbours(slice)) {}
 
   std::int64_t count() const { return static_cast<std::int64_t>(slice_.rows.size()); }
   std::int64_t steps() const { return static_cast<std::int64_t>(slice_.active.size()); }
@@ -37,7 +38,8 @@ class LstmRows {
   /// Adds to `p` what the rows read or write of x at step s, when they lie at a fixed distance (that is, without lengths).
   template <class Prefetch, class T>
   void prefetch(Prefetch& p, const LstmSequence<T>& x, std::int64_t s, std::int64_t n) const {
-    if (x.data && even_ && s < steps()) p.add(at(x, 0, s), count(), x.batch_stride * sizeof(T), n * sizeof(T));
+    if (x.data && even_ && s < steps())
+      p.add(at(x, 0, s), count(), x.batch_stride * sizeof(T), n * sizeof(T));
   }
 
   /// Zeros after each row's length.
@@ -51,17 +53,19 @@ class LstmRows {
   /// The rows of a [B,n] matrix in this worker's order, `stride` apart.
   template <class T>
   void gather(const T* from, std::int64_t n, T* to, std::int64_t stride) const {
-    for (std::int64_t r = 0; r < count(); ++r) lstm_copy(to + r * stride, from ? from + batch(r) * n : nullptr, n);
+    for (std::int64_t r = 0; r < count(); ++r)
+      lstm_copy(to + r * stride, from ? from + batch(r) * n : nullptr, n);
   }
 
  private:
   static bool neighbours(const LstmPlan::Slice& slice) {
     const auto n = static_cast<std::int64_t>(slice.rows.size());
-    return n > 0 && slice.rows.back() - slice.rows.front() == n - 1 && slice.lengths.front() == slice.lengths.back();
+    return n > 0 && slice.rows.back() - slice.rows.front() == n - 1 &&
+           slice.lengths.front() == slice.lengths.back();
   }
 
   const LstmPlan::Slice& slice_;
-  bool reverse_, even_;   // even_: neighbours in the batch, of one length
+  bool reverse_, even_;  // even_: neighbours in the batch, of one length
 };
 
 }  // namespace attend::kernels

@@ -35,7 +35,9 @@ class Prefetch {
     lines_ += rows * lines;
   }
   /// Spreads what was added over `tiles` calls of next().
-  void spread_over(std::int64_t tiles) { lines_per_tile_ = lines_ / std::max<std::int64_t>(tiles, 1) + 1; }
+  void spread_over(std::int64_t tiles) {
+    lines_per_tile_ = lines_ / std::max<std::int64_t>(tiles, 1) + 1;
+  }
 
   HWY_INLINE void next() {
     for (std::int64_t left = lines_per_tile_; left > 0 && at_ < count_;) {
@@ -96,7 +98,8 @@ HWY_INLINE void multiply_tile(D d, const Product<T>& p) {
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 8
-    for (int j = 0; j < kVectors; ++j) sum[i][j] = hn::LoadU(d, p.init + i * p.init_stride + j * lanes);
+    for (int j = 0; j < kVectors; ++j)
+      sum[i][j] = hn::LoadU(d, p.init + i * p.init_stride + j * lanes);
   const T* HWY_RESTRICT b = p.b;
   const T* HWY_RESTRICT a = p.a;
   const std::int64_t a_row = p.a_row, a_depth = p.a_depth;
@@ -137,7 +140,7 @@ void multiply_rows(D d, Product<T> p, std::int64_t rows, Prefetch& prefetch) {
     multiply_tile<kRows, kVectors>(d, p);
     p.skip_rows(kRows);
   }
-  if (rows > kRows) {   // two tiles of nearly the same height, rather than a full one and a thin one
+  if (rows > kRows) {  // two tiles of nearly the same height, rather than a full one and a thin one
     const std::int64_t half = (rows + 1) / 2;
     multiply_some<kRows, kVectors>(d, p, half);
     p.skip_rows(half);
@@ -156,11 +159,13 @@ void multiply_panel(D d, int vectors, const Product<T>& p, std::int64_t rows, Pr
   }
 }
 
-#if HWY_TARGET == HWY_SCALAR   // it has no vectors of more than one lane
+#if HWY_TARGET == HWY_SCALAR  // it has no vectors of more than one lane
 template <class T>
 inline constexpr int kSquare = 1;
 template <class T>
-HWY_INLINE void transpose_square(const T* from, std::int64_t, T* to, std::int64_t) { *to = *from; }
+HWY_INLINE void transpose_square(const T* from, std::int64_t, T* to, std::int64_t) {
+  *to = *from;
+}
 #else
 /// Side of what transpose moves at once: 16 bytes.
 template <class T>
@@ -168,7 +173,8 @@ inline constexpr int kSquare = 16 / sizeof(T);
 
 /// to[c][r] = from[r][c] for one square.
 template <class T>
-HWY_INLINE void transpose_square(const T* from, std::int64_t from_stride, T* to, std::int64_t to_stride) {
+HWY_INLINE void transpose_square(const T* from, std::int64_t from_stride, T* to,
+                                 std::int64_t to_stride) {
   const hn::FixedTag<T, kSquare<T>> d;
   const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + from_stride);
   if constexpr (kSquare<T> == 2) {
@@ -188,8 +194,8 @@ HWY_INLINE void transpose_square(const T* from, std::int64_t from_stride, T* to,
 
 /// to[c][r] = from[r][c]
 template <class T>
-void transpose(const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns, T* to,
-               std::int64_t to_stride) {
+void transpose(const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns,
+               T* to, std::int64_t to_stride) {
   constexpr std::int64_t kSide = kSquare<T>;
   const std::int64_t whole_rows = rows - rows % kSide, whole_columns = columns - columns % kSide;
   for (std::int64_t c = 0; c < whole_columns; c += kSide)
@@ -202,7 +208,8 @@ void transpose(const T* from, std::int64_t from_stride, std::int64_t rows, std::
 
 /// `rows` rows of one panel, close together: read in place, they would be a multiple of many lines apart.
 template <class D, class T = hn::TFromD<D>>
-void copy_panel(D d, const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t width, T* to) {
+void copy_panel(D d, const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t width,
+                T* to) {
   const std::int64_t lanes = hn::Lanes(d);
   for (std::int64_t r = 0; r < rows; ++r, from += from_stride, to += width)
     for (std::int64_t i = 0; i < width; i += lanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
@@ -212,7 +219,9 @@ void copy_panel(D d, const T* from, std::int64_t from_stride, std::int64_t rows,
 class Panels {
  public:
   Panels(std::int64_t columns, std::int64_t lanes)
-      : columns_(columns), lanes_(lanes), vectors_((columns + lanes - 1) / lanes),
+      : columns_(columns),
+        lanes_(lanes),
+        vectors_((columns + lanes - 1) / lanes),
         count_((vectors_ + kWidestPanel - 1) / kWidestPanel) {}
 
   std::int64_t count() const { return count_; }
@@ -228,7 +237,8 @@ class Panels {
 
 /// c = init + a · b for all panels of b; p describes panel 0 and is advanced along b's, init's and c's columns.
 template <class D, class T = hn::TFromD<D>>
-void multiply(D d, const Panels& panels, const Product<T>& p, std::int64_t rows, Prefetch prefetch = {}) {
+void multiply(D d, const Panels& panels, const Product<T>& p, std::int64_t rows,
+              Prefetch prefetch = {}) {
   prefetch.spread_over(rows / kTileRows<kWidestPanel> * panels.count());
   for (std::int64_t i = 0; i < panels.count(); ++i) {
     Product<T> part = p;

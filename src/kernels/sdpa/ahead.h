@@ -23,13 +23,16 @@ class Ahead {
     if (first >= last) return;
     const auto size = static_cast<std::int64_t>(sizeof(T));
     std::int64_t count = last - first;
-    if (rows.stride == width) width *= count, count = 1;   // one long row
+    if (rows.stride == width) width *= count, count = 1;  // one long row
     Stretch& s = stretches_[last_++];
-    s = {reinterpret_cast<const char*>(rows.row(first)), rows.stride * size, count, (width * size + kLine - 1) / kLine};
+    s = {reinterpret_cast<const char*>(rows.row(first)), rows.stride * size, count,
+         (width * size + kLine - 1) / kLine};
     lines_ += count * s.lines;
   }
   /// All that was added, in about this many steps.
-  void spread(std::int64_t steps) { each_ = (lines_ + steps - 1) / std::max<std::int64_t>(1, steps); }
+  void spread(std::int64_t steps) {
+    each_ = (lines_ + steps - 1) / std::max<std::int64_t>(1, steps);
+  }
 
   void step() {
     for (std::int64_t n = each_; n > 0 && first_ < last_;) {

@@ -27,14 +27,15 @@ template <class T>
 std::int64_t scratch_of(const SdpaBackward<T>& p, std::int64_t block_queries) {
   const SdpaForward<T>& f = p.forward;
   const std::int64_t widest = std::max(f.width, f.value_width);
-  std::int64_t rows = 2 * f.width + f.value_width + widest + 3 * kKeyBlock;   // Qᵀ, dOᵀ, dQᵀ of a chunk (first Oᵀ) and all, P, dS, Z
+  std::int64_t rows = 2 * f.width + f.value_width + widest +
+                      3 * kKeyBlock;  // Qᵀ, dOᵀ, dQᵀ of a chunk (first Oᵀ) and all, P, dS, Z
   if (f.visible.mask) rows += f.width + f.value_width;
   return rows * block_queries + (f.visible.mask ? kKeyBlock * (f.width + f.value_width) : 0);
 }
 
 /// How the keys of a head are shared out.
 struct KeyParts {
-  std::int64_t chunk, chunks, parts;   // keys a chunk, chunks of a head, tasks of a head
+  std::int64_t chunk, chunks, parts;  // keys a chunk, chunks of a head, tasks of a head
 
   template <class T>
   explicit KeyParts(const SdpaForward<T>& f) {
@@ -54,10 +55,12 @@ struct KeyParts {
 template <class T>
 struct BackwardRows : HeadRows<T> {
   Rows<T> grad_output, grad_query;
-  BackwardRows(const SdpaBackward<T>& p, std::int64_t batch_head) : HeadRows<T>(p.forward, batch_head) {
+  BackwardRows(const SdpaBackward<T>& p, std::int64_t batch_head)
+      : HeadRows<T>(p.forward, batch_head) {
     const SdpaForward<T>& f = p.forward;
     const RowStrides& s = p.grad_output_strides;
-    grad_output = {p.grad_output + batch_head / f.heads * s.batch + batch_head % f.heads * s.head, s.row};
+    grad_output = {p.grad_output + batch_head / f.heads * s.batch + batch_head % f.heads * s.head,
+                   s.row};
     grad_query = {p.grad_query + batch_head * f.queries * f.width, f.width};
   }
 };
@@ -79,14 +82,16 @@ Ahead next_block(const SdpaBackward<T>& p, std::int64_t batch_head, std::int64_t
   if (head_bytes(f) <= kMostAhead) {
     const std::int64_t group = f.heads / f.key_heads, kv = after / group;
     const HeadRows<T> then(f, after);
-    const std::int64_t from = f.keys * q / f.queries, to = f.keys * std::min(q + kQueries, f.queries) / f.queries;
+    const std::int64_t from = f.keys * q / f.queries,
+                       to = f.keys * std::min(q + kQueries, f.queries) / f.queries;
     ahead.add(then.key, from, to, f.width);
     ahead.add(then.value, from, to, f.value_width);
     ahead.add(Rows<T>{p.grad_key + kv * f.keys * f.width, f.width}, from, to, f.width);
-    ahead.add(Rows<T>{p.grad_value + kv * f.keys * f.value_width, f.value_width}, from, to, f.value_width);
+    ahead.add(Rows<T>{p.grad_value + kv * f.keys * f.value_width, f.value_width}, from, to,
+              f.value_width);
   }
   const std::int64_t key_blocks = (f.keys + kKeyBlock - 1) / kKeyBlock;
-  ahead.spread(2 * (f.keys / kTile<QV>) + key_blocks * (f.width / kTile<QV>));
+  ahead.spread(2 * (f.keys / kTile<QV>)+key_blocks * (f.width / kTile<QV>));
   return ahead;
 }
 
@@ -96,11 +101,25 @@ class BackwardBlock {
   using V = hn::Vec<Tag<T>>;
   static constexpr std::int64_t kQueries = QV * kLanes<T>;
 
-  BackwardBlock(const SdpaBackward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first, T* scratch, Ahead& ahead)
-      : p_(p), f_(p.forward), b_(b), h_(h), first_(first), count_(std::min(kQueries, f_.queries - first)),
-        rows_(p, b * f_.heads + h), scaling_(f_), range_(f_, b, first, count_), ahead_(ahead) {
-    const auto take = [&](std::int64_t rows) { T* at = scratch; scratch += rows * kQueries; return at; };
-    qt_ = take(f_.width), gt_ = take(f_.value_width), at_ = take(std::max(f_.width, f_.value_width)), all_ = take(f_.width);
+  BackwardBlock(const SdpaBackward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first,
+                T* scratch, Ahead& ahead)
+      : p_(p),
+        f_(p.forward),
+        b_(b),
+        h_(h),
+        first_(first),
+        count_(std::min(kQueries, f_.queries - first)),
+        rows_(p, b * f_.heads + h),
+        scaling_(f_),
+        range_(f_, b, first, count_),
+        ahead_(ahead) {
+    const auto take = [&](std::int64_t rows) {
+      T* at = scratch;
+      scratch += rows * kQueries;
+      return at;
+    };
+    qt_ = take(f_.width), gt_ = take(f_.value_width),
+    at_ = take(std::max(f_.width, f_.value_width)), all_ = take(f_.width);
     weights_ = take(kKeyBlock), grads_ = take(kKeyBlock), drops_ = take(kKeyBlock);
     if (!f_.visible.mask) return;
     query_copy_ = take(f_.width), grad_copy_ = take(f_.value_width);
@@ -111,21 +130,28 @@ class BackwardBlock {
   void run(const KeyParts& keys, std::int64_t part, T* chunk_gradients) {
     bool any = false;
     for (std::int64_t c = keys.first_chunk(part); c < keys.first_chunk(part + 1); ++c) {
-      const std::int64_t from = std::max(c * keys.chunk, range_.begin), to = std::min((c + 1) * keys.chunk, range_.end);
+      const std::int64_t from = std::max(c * keys.chunk, range_.begin),
+                         to = std::min((c + 1) * keys.chunk, range_.end);
       if (from >= to) continue;
       if (!any) load();
-      for (std::int64_t j = from; j < to; j += kKeyBlock) block(j, std::min<std::int64_t>(kKeyBlock, to - j), j == from);
-      if (chunk_gradients) store_gradient(at_, chunk_gradients + (c * f_.queries + first_) * f_.width);
-      else if (any) each(f_.width, [&](std::int64_t at, int) HWY_ATTR {
-        hn::Store(hn::Add(hn::Load(d_, all_ + at), hn::Load(d_, at_ + at)), d_, all_ + at);
-      });
-      else std::swap(at_, all_);
+      for (std::int64_t j = from; j < to; j += kKeyBlock)
+        block(j, std::min<std::int64_t>(kKeyBlock, to - j), j == from);
+      if (chunk_gradients)
+        store_gradient(at_, chunk_gradients + (c * f_.queries + first_) * f_.width);
+      else if (any)
+        each(f_.width, [&](std::int64_t at, int) HWY_ATTR {
+          hn::Store(hn::Add(hn::Load(d_, all_ + at), hn::Load(d_, at_ + at)), d_, all_ + at);
+        });
+      else
+        std::swap(at_, all_);
       any = true;
     }
     if (chunk_gradients) return;
     T* grad_query = const_cast<T*>(rows_.grad_query.row(first_));
-    if (any) store_gradient(all_, grad_query);
-    else std::fill(grad_query, grad_query + count_ * f_.width, T{0});
+    if (any)
+      store_gradient(all_, grad_query);
+    else
+      std::fill(grad_query, grad_query + count_ * f_.width, T{0});
   }
 
   /// dQ from the chunks that several parts left.
@@ -134,7 +160,8 @@ class BackwardBlock {
     const std::int64_t n = count_ * f_.width;
     bool any = false;
     for (std::int64_t c = 0; c < keys.chunks; ++c) {
-      if (std::max(c * keys.chunk, range_.begin) >= std::min((c + 1) * keys.chunk, range_.end)) continue;
+      if (std::max(c * keys.chunk, range_.begin) >= std::min((c + 1) * keys.chunk, range_.end))
+        continue;
       const T* from = chunk_gradients + (c * f_.queries + first_) * f_.width;
       for (std::int64_t i = 0; i < n; ++i) to[i] = any ? to[i] + from[i] : from[i];
       any = true;
@@ -143,11 +170,14 @@ class BackwardBlock {
   }
 
  private:
-  std::int64_t rows_of(int g) const { return std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>); }
+  std::int64_t rows_of(int g) const {
+    return std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
+  }
 
   void store_gradient(const T* transposed, T* to) {
     for (int g = 0; g < QV; ++g)
-      transpose_out(transposed + g * kLanes<T>, kQueries, rows_of(g), f_.width, hn::Set(d_, 1), to + g * kLanes<T> * f_.width, f_.width);
+      transpose_out(transposed + g * kLanes<T>, kQueries, rows_of(g), f_.width, hn::Set(d_, 1),
+                    to + g * kLanes<T> * f_.width, f_.width);
   }
 
   /// Qᵀ and dOᵀ, and per query largest, inverse and <dO, O>, the last scaled like dOᵀ.
@@ -163,7 +193,8 @@ class BackwardBlock {
       transpose_in(output.row(at), output.stride, n, f_.value_width, T{1}, at_ + at, kQueries);
       V delta = hn::Zero(d_);
       for (std::int64_t c = 0; c < f_.value_width; ++c)
-        delta = hn::MulAdd(hn::Load(d_, gt_ + c * kQueries + at), hn::Load(d_, at_ + c * kQueries + at), delta);
+        delta = hn::MulAdd(hn::Load(d_, gt_ + c * kQueries + at),
+                           hn::Load(d_, at_ + c * kQueries + at), delta);
       // Queries without keys have inverse 0, lanes without a query get it: their weights are 0.
       largest_[g] = load_n(d_, f_.largest + row + (n > 0 ? at : 0), static_cast<std::size_t>(n));
       inverse_[g] = load_n(d_, f_.inverse + row + (n > 0 ? at : 0), static_cast<std::size_t>(n));
@@ -177,8 +208,10 @@ class BackwardBlock {
     if (std::all_of(inverse, inverse + count_, [](T x) { return x > 0; })) return;
     const auto copy = [&](Rows<T>& rows, std::int64_t width, T* to) {
       for (std::int64_t i = 0; i < count_; ++i) {
-        if (inverse[i] > 0) std::copy(rows.row(i), rows.row(i) + width, to + i * width);
-        else std::fill(to + i * width, to + (i + 1) * width, T{0});
+        if (inverse[i] > 0)
+          std::copy(rows.row(i), rows.row(i) + width, to + i * width);
+        else
+          std::fill(to + i * width, to + (i + 1) * width, T{0});
       }
       rows = {to, width};
     };
@@ -197,12 +230,15 @@ class BackwardBlock {
         if (first) std::fill_n(at_, f_.width * kQueries, T{0});
         return;
       }
-      key = seen_rows(mask_, key, n, f_.width, key_copy_), value = seen_rows(mask_, value, n, f_.value_width, value_copy_);
+      key = seen_rows(mask_, key, n, f_.width, key_copy_),
+      value = seen_rows(mask_, value, n, f_.value_width, value_copy_);
     }
     weigh(key, j, n);
     const T* dropped = grad_scores(value, j, n);
-    add_outer(dropped, kQueries, n, grad_.data, grad_.stride, range_.used, f_.value_width, grad_value, f_.value_width);
-    add_outer(grads_, kQueries, n, query_.data, query_.stride, range_.used, f_.width, grad_key, f_.width);
+    add_outer(dropped, kQueries, n, grad_.data, grad_.stride, range_.used, f_.value_width,
+              grad_value, f_.value_width);
+    add_outer(grads_, kQueries, n, query_.data, query_.stride, range_.used, f_.width, grad_key,
+              f_.width);
     V one[QV];
     for (int g = 0; g < QV; ++g) one[g] = hn::Set(d_, 1);
     add_values<QV>(key, f_.width, grads_, n, one, first, at_, ahead_);
@@ -212,17 +248,23 @@ class BackwardBlock {
   void weigh(Rows<T> key, std::int64_t j, std::int64_t n) {
     const V factor = hn::Set(d_, scaling_.factor);
     const auto weight = [&](std::int64_t at, int g, V s) HWY_ATTR {
-      hn::Store(hn::Mul(exp2_nonpositive(d_, hn::MulSub(factor, s, largest_[g])), inverse_[g]), d_, weights_ + at);
+      hn::Store(hn::Mul(exp2_nonpositive(d_, hn::MulSub(factor, s, largest_[g])), inverse_[g]), d_,
+                weights_ + at);
     };
     const bool partial = !range_.all_see(j, j + n);
     if (!partial && scaling_.plain && !f_.visible.mask) {
-      scores<QV>(key, qt_, f_.width, n, ahead_, [&](std::int64_t k, const auto& sum) HWY_ATTR { each_of<T>(sum, k, weight); });
+      scores<QV>(key, qt_, f_.width, n, ahead_,
+                 [&](std::int64_t k, const auto& sum) HWY_ATTR { each_of<T>(sum, k, weight); });
       return;
     }
     scores<QV>(key, qt_, f_.width, n, ahead_, store_to(weights_));
-    if (!scaling_.plain) finish_scores<QV>(scaling_.after, f_.bias, f_.bias_strides, b_, h_, first_, count_, j, n, weights_);
-    if (f_.visible.mask) mask_.hide(n, weights_);
-    else if (partial) range_.hide(j, n, weights_);
+    if (!scaling_.plain)
+      finish_scores<QV>(scaling_.after, f_.bias, f_.bias_strides, b_, h_, first_, count_, j, n,
+                        weights_);
+    if (f_.visible.mask)
+      mask_.hide(n, weights_);
+    else if (partial)
+      range_.hide(j, n, weights_);
     each(n, [&](std::int64_t at, int g) HWY_ATTR { weight(at, g, hn::Load(d_, weights_ + at)); });
   }
 
@@ -230,31 +272,35 @@ class BackwardBlock {
   template <class F>
   HWY_INLINE void each(std::int64_t n, F f) {
     _Pragma("GCC unroll 2") for (std::int64_t k = 0; k < n; ++k)
-      ATTEND_UNROLL for (int g = 0; g < QV; ++g) f(k * kQueries + g * kLanes<T>, g);
+        ATTEND_UNROLL for (int g = 0; g < QV; ++g) f(k * kQueries + g * kLanes<T>, g);
   }
 
   /// grads_ = P ∘ (Z ∘ dO Vᵀ − delta); returns Z ∘ P, which is P itself without dropout.
   const T* grad_scores(Rows<T> value, std::int64_t j, std::int64_t n) {
     if (f_.dropout <= 0) {
-      scores<QV>(value, gt_, f_.value_width, n, ahead_, [&](std::int64_t k, const auto& sum) HWY_ATTR {
-        each_of<T>(sum, k, [&](std::int64_t at, int g, V dp) HWY_ATTR {
-          hn::Store(hn::Mul(hn::Load(d_, weights_ + at), hn::Sub(dp, delta_[g])), d_, grads_ + at);
-        });
-      });
+      scores<QV>(value, gt_, f_.value_width, n, ahead_,
+                 [&](std::int64_t k, const auto& sum) HWY_ATTR {
+                   each_of<T>(sum, k, [&](std::int64_t at, int g, V dp) HWY_ATTR {
+                     hn::Store(hn::Mul(hn::Load(d_, weights_ + at), hn::Sub(dp, delta_[g])), d_,
+                               grads_ + at);
+                   });
+                 });
       return weights_;
     }
     const AttentionDropout dropout(f_.seed, f_.dropout);
     const V factor = hn::Set(d_, static_cast<T>(dropout.factor()));
-    each_kept<QV, T>(dropout, static_cast<std::uint32_t>(b_ * f_.heads + h_), first_, j, n, [&](std::int64_t at, auto kept) HWY_ATTR {
-      hn::Store(hn::IfThenElseZero(kept, factor), d_, drops_ + at);
-    });
-    scores<QV>(value, gt_, f_.value_width, n, ahead_, [&](std::int64_t k, const auto& sum) HWY_ATTR {
-      each_of<T>(sum, k, [&](std::int64_t at, int g, V dp) HWY_ATTR {
-        const V w = hn::Load(d_, weights_ + at), z = hn::Load(d_, drops_ + at);
-        hn::Store(hn::Mul(w, hn::MulSub(z, dp, delta_[g])), d_, grads_ + at);
-        hn::Store(hn::Mul(w, z), d_, drops_ + at);
-      });
-    });
+    each_kept<QV, T>(dropout, static_cast<std::uint32_t>(b_ * f_.heads + h_), first_, j, n,
+                     [&](std::int64_t at, auto kept) HWY_ATTR {
+                       hn::Store(hn::IfThenElseZero(kept, factor), d_, drops_ + at);
+                     });
+    scores<QV>(value, gt_, f_.value_width, n, ahead_,
+               [&](std::int64_t k, const auto& sum) HWY_ATTR {
+                 each_of<T>(sum, k, [&](std::int64_t at, int g, V dp) HWY_ATTR {
+                   const V w = hn::Load(d_, weights_ + at), z = hn::Load(d_, drops_ + at);
+                   hn::Store(hn::Mul(w, hn::MulSub(z, dp, delta_[g])), d_, grads_ + at);
+                   hn::Store(hn::Mul(w, z), d_, drops_ + at);
+                 });
+               });
     return drops_;
   }
 
@@ -275,7 +321,8 @@ class BackwardBlock {
 
 /// One part of one key head; `task` counts batch × key heads.
 template <int QV, class T>
-void run_part(const SdpaBackward<T>& p, const KeyParts& keys, std::int64_t task, std::int64_t part, T* scratch, T* chunk_gradients) {
+void run_part(const SdpaBackward<T>& p, const KeyParts& keys, std::int64_t task, std::int64_t part,
+              T* scratch, T* chunk_gradients) {
   constexpr std::int64_t kQueries = QV * kLanes<T>;
   const SdpaForward<T>& f = p.forward;
   const std::int64_t group = f.heads / f.key_heads, b = task / f.key_heads;
@@ -289,7 +336,8 @@ void run_part(const SdpaBackward<T>& p, const KeyParts& keys, std::int64_t task,
       const std::int64_t head = b * f.heads + h;
       Ahead ahead;
       if (large) ahead = next_block<QV>(p, head, q);
-      T* chunks = chunk_gradients ? chunk_gradients + head * keys.chunks * f.queries * f.width : nullptr;
+      T* chunks =
+          chunk_gradients ? chunk_gradients + head * keys.chunks * f.queries * f.width : nullptr;
       with_tile<QV, T>(f.queries - q, [&](auto vectors) {
         BackwardBlock<vectors, T>(p, b, h, q, scratch, ahead).run(keys, part, chunks);
       });
@@ -305,14 +353,16 @@ void run_all(const SdpaBackward<T>& p) {
   T* chunk_gradients = keys.parts == 1 ? nullptr : p.workspace + threads() * scratch;
   const std::int64_t chunk = std::max<std::int64_t>(1, tasks / 16);
   share_out(tasks, chunk, [&](std::int64_t i, int worker) {
-    run_part<QV>(p, keys, i / keys.parts, i % keys.parts, p.workspace + worker * scratch, chunk_gradients);
+    run_part<QV>(p, keys, i / keys.parts, i % keys.parts, p.workspace + worker * scratch,
+                 chunk_gradients);
   });
   if (!chunk_gradients) return;
   const std::int64_t blocks = (f.queries + kQueries - 1) / kQueries;
   share_out(f.batch * f.heads * blocks, 1, [&](std::int64_t i, int worker) {
     const std::int64_t head = i / blocks;
     Ahead none;
-    BackwardBlock<QV, T>(p, head / f.heads, head % f.heads, i % blocks * kQueries, p.workspace + worker * scratch, none)
+    BackwardBlock<QV, T>(p, head / f.heads, head % f.heads, i % blocks * kQueries,
+                         p.workspace + worker * scratch, none)
         .add_chunks(keys, chunk_gradients + head * keys.chunks * f.queries * f.width);
   });
 }

@@ -19,9 +19,10 @@
 HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 
-constexpr std::int64_t kKeyBlock = 64;   // keys whose scores are kept at once: 64 × 64 floats fit half of L1
+constexpr std::int64_t kKeyBlock =
+    64;  // keys whose scores are kept at once: 64 × 64 floats fit half of L1
 template <class T>
-constexpr T kHidden = T(-1e30);          // score of a hidden key; not −inf, which gives NaN in differences
+constexpr T kHidden = T(-1e30);  // score of a hidden key; not −inf, which gives NaN in differences
 template <class T>
 constexpr T kAboveHidden = T(-1e29);
 
@@ -59,7 +60,8 @@ struct HeadRows {
   Rows<T> query, key, value, output;
 
   HeadRows(const SdpaForward<T>& p, std::int64_t batch_head) {
-    const std::int64_t b = batch_head / p.heads, h = batch_head % p.heads, kv = h / (p.heads / p.key_heads);
+    const std::int64_t b = batch_head / p.heads, h = batch_head % p.heads,
+                       kv = h / (p.heads / p.key_heads);
     const auto at = [b](const T* base, const RowStrides& s, std::int64_t head) {
       return Rows<T>{base + b * s.batch + head * s.head, s.row};
     };
@@ -72,7 +74,8 @@ struct HeadRows {
 template <class T>
 auto store_to(T* s) {
   return [s](std::int64_t k, const auto& sum) HWY_ATTR {
-    each_of<T>(sum, k, [s](std::int64_t at, int, auto v) HWY_ATTR { hn::Store(v, Tag<T>(), s + at); });
+    each_of<T>(sum, k,
+               [s](std::int64_t at, int, auto v) HWY_ATTR { hn::Store(v, Tag<T>(), s + at); });
   };
 }
 
@@ -82,11 +85,14 @@ auto store_to(T* s) {
 template <class T>
 struct Scaling {
   bool plain;
-  T query, after, factor;   // Q is multiplied by `query`, S by `after` (not when plain), the exponent's factor
+  T query, after,
+      factor;  // Q is multiplied by `query`, S by `after` (not when plain), the exponent's factor
 
   template <class Problem>
   explicit Scaling(const Problem& p)
-      : plain(!p.bias && std::abs(p.scale) > T(1e-6)), query(plain && p.scale < 0 ? T(-1) : T(1)), after(p.scale),
+      : plain(!p.bias && std::abs(p.scale) > T(1e-6)),
+        query(plain && p.scale < 0 ? T(-1) : T(1)),
+        after(p.scale),
         factor(plain ? std::abs(p.scale) * T(1.4426950408889634074) : T(1.4426950408889634074)) {}
 };
 
@@ -94,34 +100,41 @@ struct Scaling {
 HWY_INLINE hn::Vec<Tag<float>> exp2_nonpositive(Tag<float> d, hn::Vec<Tag<float>> x) {
 #if HWY_TARGET <= HWY_AVX3
   // x − floor(x) in one instruction, 0 for −inf; scalef takes the floor itself. Fitted on [0, 1].
-  static constexpr float kC[] = {0x1p+0f, 0x1.62e4bap-1f, 0x1.ebdb56p-3f, 0x1.c91ce6p-5f, 0x1.277854p-7f, 0x1.e974fcp-10f};
+  static constexpr float kC[] = {0x1p+0f,        0x1.62e4bap-1f, 0x1.ebdb56p-3f,
+                                 0x1.c91ce6p-5f, 0x1.277854p-7f, 0x1.e974fcp-10f};
   const hn::Vec<Tag<float>> f{_mm512_reduce_ps(x.raw, 9)};
   return hn::Vec<Tag<float>>{_mm512_scalef_ps(polynomial(d, f, kC).raw, x.raw)};
 #else
-  static constexpr float kC[] = {1.000000072e+00f, 6.931469671e-01f, 2.402211972e-01f,
-                                 5.550713290e-02f, 9.675541293e-03f, 1.327646679e-03f};   // on [−½, ½]
-  x = hn::Max(x, hn::Set(d, -160.0f));   // low enough that the result is 0 and not the smallest denormal
+  static constexpr float kC[] = {1.000000072e+00f, 6.931469671e-01f,
+                                 2.402211972e-01f, 5.550713290e-02f,
+                                 9.675541293e-03f, 1.327646679e-03f};  // on [−½, ½]
+  x = hn::Max(
+      x, hn::Set(d, -160.0f));  // low enough that the result is 0 and not the smallest denormal
   const auto n = hn::Round(x);
   return scale_by_power(d, polynomial(d, hn::Sub(x, n), kC), n);
 #endif
 }
-HWY_INLINE hn::Vec<Tag<double>> exp2_nonpositive(Tag<double> d, hn::Vec<Tag<double>> x) { return exp2(d, x); }
+HWY_INLINE hn::Vec<Tag<double>> exp2_nonpositive(Tag<double> d, hn::Vec<Tag<double>> x) {
+  return exp2(d, x);
+}
 
 /// The keys that each query of a block sees by the facts, and their union [begin, end).
 template <class T, int QV>
 struct BlockRange {
   static constexpr std::int64_t kQueries = QV * kLanes<T>;
-  std::int64_t begin = 0, end = 0;              // some query sees these
-  std::int64_t all_begin = 0, all_end = 0;      // every query sees these
-  HWY_ALIGN T from[kQueries], to[kQueries];     // one query's keys are [from, to); exact up to 2^24 keys
+  std::int64_t begin = 0, end = 0;          // some query sees these
+  std::int64_t all_begin = 0, all_end = 0;  // every query sees these
+  HWY_ALIGN T from[kQueries],
+      to[kQueries];  // one query's keys are [from, to); exact up to 2^24 keys
 
-  std::int64_t used = 0;                        // later queries see nothing
+  std::int64_t used = 0;  // later queries see nothing
 
   template <class Problem>
   BlockRange(const Problem& p, std::int64_t b, std::int64_t first, std::int64_t count) {
     const Visibility& v = p.visible;
     const std::int64_t nq = v.query_lengths ? v.query_lengths[b] : p.queries;
-    if (!v.causal && v.window_left < 0 && v.window_right < 0 && first + count <= nq) {   // all see the same: from, to stay unused
+    if (!v.causal && v.window_left < 0 && v.window_right < 0 &&
+        first + count <= nq) {  // all see the same: from, to stay unused
       end = all_end = v.key_lengths ? v.key_lengths[b] : p.keys;
       used = end > 0 ? count : 0;
       return;
@@ -139,7 +152,9 @@ struct BlockRange {
     begin = std::min(begin, end);
   }
 
-  bool all_see(std::int64_t j, std::int64_t stop) const { return j >= all_begin && stop <= all_end; }
+  bool all_see(std::int64_t j, std::int64_t stop) const {
+    return j >= all_begin && stop <= all_end;
+  }
 
   /// Scores of keys [j, j + n) that a query doesn't see become kHidden.
   void hide(std::int64_t j, std::int64_t n, T* s) const {
@@ -158,13 +173,14 @@ struct BlockRange {
 
 /// s[k][i] = scale · s[k][i] + bias[b,h,first + i,j + k]
 template <int QV, class T>
-void finish_scores(T scale, const T* bias, const ScoreStrides& st, std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t count,
-              std::int64_t j, std::int64_t n, T* s) {
+void finish_scores(T scale, const T* bias, const ScoreStrides& st, std::int64_t b, std::int64_t h,
+                   std::int64_t first, std::int64_t count, std::int64_t j, std::int64_t n, T* s) {
   for (std::int64_t at = 0; at < n * QV * kLanes<T>; ++at) s[at] *= scale;
   if (!bias) return;
   const T* base = bias + b * st.batch + h * st.head + first * st.row + j * st.column;
   for (std::int64_t i = 0; i < count; ++i)
-    for (std::int64_t k = 0; k < n; ++k) s[k * QV * kLanes<T> + i] += base[i * st.row + k * st.column];
+    for (std::int64_t k = 0; k < n; ++k)
+      s[k * QV * kLanes<T> + i] += base[i * st.row + k * st.column];
 }
 
 /// Which of keys [j, j + n) each query of a block sees by the dense mask and the facts together, a bit a key.
@@ -172,26 +188,30 @@ template <class T, int QV>
 class MaskTile {
  public:
   static constexpr std::int64_t kQueries = QV * kLanes<T>;
-  using Bits = hwy::MakeUnsigned<T>;   // a lane holds as many keys as its own bits
+  using Bits = hwy::MakeUnsigned<T>;  // a lane holds as many keys as its own bits
 
-  bool empty() const { return any_ == 0; }                                  // nothing to do for these keys
+  bool empty() const { return any_ == 0; }  // nothing to do for these keys
   bool every_key_seen(std::int64_t n) const { return any_ == first_bits(n); }
   bool key_seen(std::int64_t k) const { return any_ >> k & 1; }
 
   template <class Problem>
-  void load(const Problem& p, const BlockRange<T, QV>& range, std::int64_t batch_head, std::int64_t first, std::int64_t count,
-            std::int64_t j, std::int64_t n) {
+  void load(const Problem& p, const BlockRange<T, QV>& range, std::int64_t batch_head,
+            std::int64_t first, std::int64_t count, std::int64_t j, std::int64_t n) {
     const ScoreStrides& st = p.visible.mask_strides;
-    const bool* base = p.visible.mask + batch_head / p.heads * st.batch + batch_head % p.heads * st.head + first * st.row + j * st.column;
+    const bool* base = p.visible.mask + batch_head / p.heads * st.batch +
+                       batch_head % p.heads * st.head + first * st.row + j * st.column;
     const bool partial = !range.all_see(j, j + n);
     any_ = 0, all_ = first_bits(n);
     std::uint64_t row = 0;
     for (std::int64_t i = 0; i < kQueries; ++i) {
       if (i == 0 || (st.row != 0 && i < count)) row = row_bits(base + i * st.row, st.column, n);
       std::uint64_t seen = i < count ? row : 0;
-      if (partial) seen &= first_bits(static_cast<std::int64_t>(range.to[i]) - j) & ~first_bits(static_cast<std::int64_t>(range.from[i]) - j);
+      if (partial)
+        seen &= first_bits(static_cast<std::int64_t>(range.to[i]) - j) &
+                ~first_bits(static_cast<std::int64_t>(range.from[i]) - j);
       any_ |= seen, all_ &= seen;
-      for (int part = 0; part < kParts; ++part) bits_[part][i] = static_cast<Bits>(seen >> (part * kBits));
+      for (int part = 0; part < kParts; ++part)
+        bits_[part][i] = static_cast<Bits>(seen >> (part * kBits));
     }
     all_seen_ = all_ == first_bits(n);
   }
@@ -204,7 +224,8 @@ class MaskTile {
     for (std::int64_t k = 0; k < n; ++k) {
       const auto bit = hn::Set(du, Bits{1} << (k % kBits));
       for (int g = 0; g < QV; ++g) {
-        const auto seen = hn::RebindMask(d, hn::TestBit(hn::Load(du, bits_[k / kBits] + g * kLanes<T>), bit));
+        const auto seen =
+            hn::RebindMask(d, hn::TestBit(hn::Load(du, bits_[k / kBits] + g * kLanes<T>), bit));
         T* at = s + k * kQueries + g * kLanes<T>;
         hn::Store(hn::IfThenElse(seen, hn::Load(d, at), hn::Set(d, kHidden<T>)), d, at);
       }
@@ -220,7 +241,7 @@ class MaskTile {
     std::uint64_t bits = 0;
     std::int64_t k = 0;
     for (; stride == 1 && k + 8 <= n; k += 8) {
-      std::uint64_t bytes;   // each 0 or 1; the product gathers them in its top byte
+      std::uint64_t bytes;  // each 0 or 1; the product gathers them in its top byte
       std::memcpy(&bytes, row + k, 8);
       bits |= (bytes * 0x0102040810204080u >> 56) << k;
     }
@@ -235,11 +256,14 @@ class MaskTile {
 
 /// The first n rows that some query of the tile sees, and zeros for the others: 0 · NaN is NaN. `copy` holds kKeyBlock rows.
 template <class T, int QV>
-Rows<T> seen_rows(const MaskTile<T, QV>& mask, Rows<T> rows, std::int64_t n, std::int64_t width, T* copy) {
+Rows<T> seen_rows(const MaskTile<T, QV>& mask, Rows<T> rows, std::int64_t n, std::int64_t width,
+                  T* copy) {
   if (mask.every_key_seen(n)) return rows;
   for (std::int64_t k = 0; k < n; ++k) {
-    if (mask.key_seen(k)) std::copy_n(rows.row(k), width, copy + k * width);
-    else std::fill_n(copy + k * width, width, T{0});
+    if (mask.key_seen(k))
+      std::copy_n(rows.row(k), width, copy + k * width);
+    else
+      std::fill_n(copy + k * width, width, T{0});
   }
   return {copy, width};
 }

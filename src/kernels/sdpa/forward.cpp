@@ -38,17 +38,29 @@ class ForwardBlock {
   using V = hn::Vec<Tag<T>>;
   static constexpr std::int64_t kQueries = QV * kLanes<T>;
 
-  ForwardBlock(const SdpaForward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first, T* scratch, Ahead& ahead)
-      : p_(p), b_(b), h_(h), first_(first), count_(std::min(kQueries, p.queries - first)), qt_(scratch),
-        out_(qt_ + p.width * kQueries), s_(out_ + p.value_width * kQueries), values_(s_ + kKeyBlock * kQueries),
-        rows_(p, b * p.heads + h), scaling_(p), range_(p, b, first, count_),
-        dropout_(p.seed, p.dropout), ahead_(ahead) {}
+  ForwardBlock(const SdpaForward<T>& p, std::int64_t b, std::int64_t h, std::int64_t first,
+               T* scratch, Ahead& ahead)
+      : p_(p),
+        b_(b),
+        h_(h),
+        first_(first),
+        count_(std::min(kQueries, p.queries - first)),
+        qt_(scratch),
+        out_(qt_ + p.width * kQueries),
+        s_(out_ + p.value_width * kQueries),
+        values_(s_ + kKeyBlock * kQueries),
+        rows_(p, b * p.heads + h),
+        scaling_(p),
+        range_(p, b, first, count_),
+        dropout_(p.seed, p.dropout),
+        ahead_(ahead) {}
 
   void run() {
     const Rows<T> key = rows_.key, value = rows_.value;
     load_queries();
     for (int g = 0; g < QV; ++g)
-      largest_[g] = hn::Set(d_, kHidden<T>), reference_[g] = reference_of(largest_[g]), total_[g] = hn::Zero(d_);
+      largest_[g] = hn::Set(d_, kHidden<T>), reference_[g] = reference_of(largest_[g]),
+      total_[g] = hn::Zero(d_);
     bool first = true;
     for (std::int64_t j = range_.begin; j < range_.end; j += kKeyBlock) {
       const std::int64_t n = std::min<std::int64_t>(kKeyBlock, range_.end - j);
@@ -64,7 +76,8 @@ class ForwardBlock {
       add_values<QV>(v, p_.value_width, s_, n, fade, first, out_, ahead_);
       first = false;
     }
-    if (first) std::memset(out_, 0, static_cast<std::size_t>(p_.value_width * kQueries) * sizeof(T));
+    if (first)
+      std::memset(out_, 0, static_cast<std::size_t>(p_.value_width * kQueries) * sizeof(T));
     store();
     if (p_.weights) finish_weights();
   }
@@ -90,7 +103,8 @@ class ForwardBlock {
     const bool partial = !range_.all_see(j, j + n);
     if (!partial && scaling_.plain && !p_.visible.mask) {
       scores<QV>(key, qt_, p_.width, n, ahead_, [&](std::int64_t k, const auto& sum) HWY_ATTR {
-        V most[QV];   // of the tile: one that could alias the stores would be reloaded after each of them
+        V most
+            [QV];  // of the tile: one that could alias the stores would be reloaded after each of them
         ATTEND_UNROLL for (int g = 0; g < QV; ++g) most[g] = largest[g];
         each_of<T>(sum, k, [&](std::int64_t at, int g, V s) HWY_ATTR {
           most[g] = hn::Max(most[g], s);
@@ -101,11 +115,15 @@ class ForwardBlock {
       return;
     }
     scores<QV>(key, qt_, p_.width, n, ahead_, store_to(s_));
-    if (!scaling_.plain) finish_scores<QV>(scaling_.after, p_.bias, p_.bias_strides, b_, h_, first_, count_, j, n, s_);
-    if (p_.visible.mask) mask_.hide(n, s_);
-    else if (partial) range_.hide(j, n, s_);
+    if (!scaling_.plain)
+      finish_scores<QV>(scaling_.after, p_.bias, p_.bias_strides, b_, h_, first_, count_, j, n, s_);
+    if (p_.visible.mask)
+      mask_.hide(n, s_);
+    else if (partial)
+      range_.hide(j, n, s_);
     for (std::int64_t k = 0; k < n; ++k)
-      for (int g = 0; g < QV; ++g) largest[g] = hn::Max(largest[g], hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
+      for (int g = 0; g < QV; ++g)
+        largest[g] = hn::Max(largest[g], hn::Load(d_, s_ + k * kQueries + g * kLanes<T>));
   }
 
   /// s_ = exp2(exponent); the running maximum and total move on, fade is what older sums shrink by.
@@ -148,8 +166,9 @@ class ForwardBlock {
       const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
       const auto none = hn::Eq(total_[g], hn::Zero(d_));
       inverse_[g] = hn::IfThenZeroElse(none, hn::Div(hn::Set(d_, 1), total_[g]));
-      transpose_out(out_ + g * kLanes<T>, kQueries, rows, p_.value_width, hn::Mul(inverse_[g], kept_factor),
-                    out + g * kLanes<T> * p_.output_strides.row, p_.output_strides.row);
+      transpose_out(out_ + g * kLanes<T>, kQueries, rows, p_.value_width,
+                    hn::Mul(inverse_[g], kept_factor), out + g * kLanes<T> * p_.output_strides.row,
+                    p_.output_strides.row);
       if (!p_.inverse || rows == 0) continue;
       const std::int64_t at = (b_ * p_.heads + h_) * p_.queries + first_ + g * kLanes<T>;
       store_n(reference_[g], d_, p_.largest + at, static_cast<std::size_t>(rows));
@@ -157,13 +176,17 @@ class ForwardBlock {
     }
   }
 
-  T* weights_of(std::int64_t i) const { return p_.weights + ((b_ * p_.heads + h_) * p_.queries + first_ + i) * p_.keys; }
+  T* weights_of(std::int64_t i) const {
+    return p_.weights + ((b_ * p_.heads + h_) * p_.queries + first_ + i) * p_.keys;
+  }
 
   /// Scores go where the weights will be: the maximum and the total are known only after the last key.
   void keep_scores(std::int64_t j, std::int64_t n) {
     for (int g = 0; g < QV; ++g) {
       const std::int64_t rows = std::clamp<std::int64_t>(count_ - g * kLanes<T>, 0, kLanes<T>);
-      if (rows > 0) transpose_out(s_ + g * kLanes<T>, kQueries, rows, n, hn::Set(d_, 1), weights_of(g * kLanes<T>) + j, p_.keys);
+      if (rows > 0)
+        transpose_out(s_ + g * kLanes<T>, kQueries, rows, n, hn::Set(d_, 1),
+                      weights_of(g * kLanes<T>) + j, p_.keys);
     }
   }
 
@@ -171,16 +194,20 @@ class ForwardBlock {
   void finish_weights() {
     HWY_ALIGN T reference[kQueries], inverse[kQueries];
     for (int g = 0; g < QV; ++g)
-      hn::Store(reference_[g], d_, reference + g * kLanes<T>), hn::Store(inverse_[g], d_, inverse + g * kLanes<T>);
+      hn::Store(reference_[g], d_, reference + g * kLanes<T>),
+          hn::Store(inverse_[g], d_, inverse + g * kLanes<T>);
     const V factor = hn::Set(d_, scaling_.factor);
     for (std::int64_t i = 0; i < count_; ++i) {
       T* row = weights_of(i);
       std::fill(row, row + range_.begin, T{0});
       std::fill(row + range_.end, row + p_.keys, T{0});
       const V c = hn::Set(d_, reference[i]), r = hn::Set(d_, inverse[i]);
-      const auto weight = [&](V s) HWY_ATTR { return hn::Mul(exp2_nonpositive(d_, hn::MulSub(factor, s, c)), r); };
+      const auto weight = [&](V s) HWY_ATTR {
+        return hn::Mul(exp2_nonpositive(d_, hn::MulSub(factor, s, c)), r);
+      };
       std::int64_t j = range_.begin;
-      for (; j + kLanes<T> <= range_.end; j += kLanes<T>) hn::StoreU(weight(hn::LoadU(d_, row + j)), d_, row + j);
+      for (; j + kLanes<T> <= range_.end; j += kLanes<T>)
+        hn::StoreU(weight(hn::LoadU(d_, row + j)), d_, row + j);
       const auto rest = static_cast<std::size_t>(range_.end - j);
       if (rest > 0) store_n(weight(load_n(d_, row + j, rest)), d_, row + j, rest);
     }
@@ -205,12 +232,14 @@ Ahead next_block(const SdpaForward<T>& p, std::int64_t i, std::int64_t blocks) {
   constexpr std::int64_t kQueries = QV * kLanes<T>;
   Ahead ahead;
   const HeadRows<T> next(p, (i + 1) / blocks);
-  const std::int64_t first = (blocks - 1 - (i + 1) % blocks) * kQueries, last = std::min(first + kQueries, p.queries);
+  const std::int64_t first = (blocks - 1 - (i + 1) % blocks) * kQueries,
+                     last = std::min(first + kQueries, p.queries);
   ahead.add(next.query, first, last, p.width);
   ahead.add(next.output, first, last, p.value_width);
   if (head_bytes(p) <= kMostAhead) {
     const HeadRows<T> then(p, std::min(i / blocks + 1, p.batch * p.heads - 1));
-    const std::int64_t from = p.keys * (i % blocks) / blocks, to = p.keys * (i % blocks + 1) / blocks;
+    const std::int64_t from = p.keys * (i % blocks) / blocks,
+                       to = p.keys * (i % blocks + 1) / blocks;
     ahead.add(then.key, from, to, p.width);
     ahead.add(then.value, from, to, p.value_width);
   }
@@ -222,7 +251,8 @@ Ahead next_block(const SdpaForward<T>& p, std::int64_t i, std::int64_t blocks) {
 template <int QV, class T>
 void run_all(const SdpaForward<T>& p) {
   constexpr std::int64_t kQueries = QV * kLanes<T>;
-  const std::int64_t blocks = (p.queries + kQueries - 1) / kQueries, tasks = p.batch * p.heads * blocks;
+  const std::int64_t blocks = (p.queries + kQueries - 1) / kQueries,
+                     tasks = p.batch * p.heads * blocks;
   const std::int64_t scratch = scratch_of(p, kQueries);
   const bool large = head_bytes(p) * p.batch * p.heads >= kLeastAhead;
   const std::int64_t chunk = std::max<std::int64_t>(1, tasks / 64);
@@ -232,7 +262,9 @@ void run_all(const SdpaForward<T>& p) {
     Ahead ahead;
     if (large && i + 1 < tasks) ahead = next_block<QV>(p, i, blocks);
     with_tile<QV, T>(p.queries - block * kQueries, [&](auto vectors) {
-      ForwardBlock<vectors, T>(p, head / p.heads, head % p.heads, block * kQueries, p.workspace + worker * scratch, ahead).run();
+      ForwardBlock<vectors, T>(p, head / p.heads, head % p.heads, block * kQueries,
+                               p.workspace + worker * scratch, ahead)
+          .run();
     });
   });
 }
@@ -241,7 +273,8 @@ template <class T>
 void forward(const SdpaForward<T>& p) {
   note_simd_target(HWY_TARGET);
   if (p.batch == 0 || p.heads == 0 || p.queries == 0) return;
-  if (kRegisters == 32 && !p.visible.causal && p.queries >= kLongSequence && p.keys >= kLongSequence)
+  if (kRegisters == 32 && !p.visible.causal && p.queries >= kLongSequence &&
+      p.keys >= kLongSequence)
     run_all<4, T>(p);
   else
     run_all<2, T>(p);
@@ -250,7 +283,9 @@ void forward(const SdpaForward<T>& p) {
 void forward_float(const SdpaForward<float>& p) { forward(p); }
 void forward_double(const SdpaForward<double>& p) { forward(p); }
 std::int64_t scratch_float(const SdpaForward<float>& p) { return scratch_of(p, 4 * kLanes<float>); }
-std::int64_t scratch_double(const SdpaForward<double>& p) { return scratch_of(p, 4 * kLanes<double>); }
+std::int64_t scratch_double(const SdpaForward<double>& p) {
+  return scratch_of(p, 4 * kLanes<double>);
+}
 
 }  // namespace
 }  // namespace attend::kernels::HWY_NAMESPACE

@@ -44,7 +44,8 @@ void pack_words(const VocabularyBlock<T>& block, std::int64_t slice) {
   const std::int64_t begin = plan.first_word(slice), words = plan.first_word(slice + 1) - begin;
   T* packed = block.packed() + begin * plan.padded;
   for (std::int64_t column = 0; column < plan.padded; column += kPanel<T>) {
-    const std::int64_t width = panel_width<T>(column, plan.padded), given = std::min(width, plan.channels - column);
+    const std::int64_t width = panel_width<T>(column, plan.padded),
+                       given = std::min(width, plan.channels - column);
     const T* from = block.p.weight + begin * block.p.weight_stride + column;
     T* to = packed + column * words;
     for (std::int64_t c = 0; c < width; c += kLanes<T>) {
@@ -63,7 +64,8 @@ void pack_words(const VocabularyBlock<T>& block, std::int64_t slice) {
 /// e ← exp(e − largest) for kRows rows of `words` words; its sum, and the sum of what e was.
 template <class T>
 HWY_INLINE void exponentials(T* HWY_RESTRICT e, std::int64_t pitch, std::int64_t words,
-                             const Vector<T> (&largest)[kRowVectors], T* HWY_RESTRICT sums, T* HWY_RESTRICT totals) {
+                             const Vector<T> (&largest)[kRowVectors], T* HWY_RESTRICT sums,
+                             T* HWY_RESTRICT totals) {
   const Tag<T> d;
   const auto factor = hn::Set(d, kLog2e<T>);
   Vector<T> sum[kRowVectors], total[kRowVectors];
@@ -92,19 +94,24 @@ void slice_forward(const VocabularyBlock<T>& block, std::int64_t slice) {
   const std::int64_t begin = plan.first_word(slice), words = plan.first_word(slice + 1) - begin;
   if (plan.gradients && block.is_first()) pack_words(block, slice);
   const T* packed = block.packed() + begin * plan.padded;
-  const WordsView<T> view =
-      plan.gradients
-          ? WordsView<T>{packed, true, words, kPanel<T>, plan.padded, 0}
-          : WordsView<T>{block.p.weight + begin * block.p.weight_stride, false, words, plan.channels, plan.padded,
-                         block.p.weight_stride};
-  T* base = block.exponentials() + (plan.gradients ? begin : slice * plan.most_words()) * plan.pitch;
+  const WordsView<T> view = plan.gradients
+                                ? WordsView<T>{packed, true, words, kPanel<T>, plan.padded, 0}
+                                : WordsView<T>{block.p.weight + begin * block.p.weight_stride,
+                                               false,
+                                               words,
+                                               plan.channels,
+                                               plan.padded,
+                                               block.p.weight_stride};
+  T* base =
+      block.exponentials() + (plan.gradients ? begin : slice * plan.most_words()) * plan.pitch;
   for (std::int64_t r = 0; r < block.rows; r += kRows<T>) {
     T* e = base + (plan.gradients ? r : 0);
     Vector<T> largest[kRowVectors];
     for (auto& x : largest) x = hn::Set(d, std::numeric_limits<T>::lowest());
-    scores(view, block.p.bias ? block.p.bias + begin : nullptr, block.rows_transposed() + r * plan.channels, plan.channels,
-           e, plan.pitch, largest);
-    for (int g = 0; g < kRowVectors; ++g) hn::StoreU(largest[g], d, block.largest(slice) + r + g * kLanes<T>);
+    scores(view, block.p.bias ? block.p.bias + begin : nullptr,
+           block.rows_transposed() + r * plan.channels, plan.channels, e, plan.pitch, largest);
+    for (int g = 0; g < kRowVectors; ++g)
+      hn::StoreU(largest[g], d, block.largest(slice) + r + g * kLanes<T>);
     for (std::int64_t i = r; i < std::min(r + kRows<T>, block.rows); ++i) {
       const std::int64_t word = block.p.target[block.row(i)] - begin;
       if (word >= 0 && word < words) block.label_logits()[i] = e[word * plan.pitch + i - r];
@@ -114,8 +121,9 @@ void slice_forward(const VocabularyBlock<T>& block, std::int64_t slice) {
   if (!block.p.grad_input) return;
   for (std::int64_t column = 0; column < plan.padded; column += kPanel<T>) {
     const std::int64_t width = panel_width<T>(column, plan.padded);
-    panel_product<Walk::kAcrossRows, Start::kZero>(base, plan.pitch, packed + column * words, width, words, block.rows,
-                                                   width, block.slice_rows(slice) + column, plan.padded);
+    panel_product<Walk::kAcrossRows, Start::kZero>(base, plan.pitch, packed + column * words, width,
+                                                   words, block.rows, width,
+                                                   block.slice_rows(slice) + column, plan.padded);
   }
 }
 
@@ -128,7 +136,8 @@ void sum_rows_and_words(const VocabularyBlock<T>& block) {
   over<T>(plan.channels, [&](std::int64_t c, std::size_t n) HWY_ATTR {
     auto sum = hn::Zero(d);
     if (block.is_first()) {
-      for (std::int64_t s = 0; s < plan.slices; ++s) sum = hn::Add(sum, hn::LoadU(d, block.column_sums(s) + c));
+      for (std::int64_t s = 0; s < plan.slices; ++s)
+        sum = hn::Add(sum, hn::LoadU(d, block.column_sums(s) + c));
       hn::StoreU(sum, d, block.all_columns() + c);
       sum = hn::Zero(d);
     } else {
@@ -148,13 +157,16 @@ HWY_INLINE void merge_input_gradient(const VocabularyBlock<T>& block, std::int64
   const std::int64_t row = block.row(r);
   const T g = block.gradient(r);
   const T* label_word = block.p.weight + block.p.target[row] * block.p.weight_stride;
-  const auto label = hn::Set(d, g * block.label_weight()), smooth = hn::Set(d, g * block.word_weight());
+  const auto label = hn::Set(d, g * block.label_weight()),
+             smooth = hn::Set(d, g * block.word_weight());
   over<T>(plan.channels, [&](std::int64_t c, std::size_t n) HWY_ATTR {
     auto sum = hn::Zero(d);
     for (std::int64_t s = 0; s < plan.slices; ++s)
-      sum = hn::MulAdd(hn::Set(d, block.factors(s)[r]), hn::LoadU(d, block.slice_rows(s) + r * plan.padded + c), sum);
+      sum = hn::MulAdd(hn::Set(d, block.factors(s)[r]),
+                       hn::LoadU(d, block.slice_rows(s) + r * plan.padded + c), sum);
     sum = hn::NegMulAdd(label, load_n(d, label_word + c, n), sum);
-    if (block.p.label_smoothing != 0) sum = hn::NegMulAdd(smooth, hn::LoadU(d, block.all_columns() + c), sum);
+    if (block.p.label_smoothing != 0)
+      sum = hn::NegMulAdd(smooth, hn::LoadU(d, block.all_columns() + c), sum);
     store_n(sum, d, block.p.grad_input + row * plan.channels + c, n);
   });
 }
@@ -164,14 +176,17 @@ template <class T>
 void merge_rows(const VocabularyBlock<T>& block, std::int64_t group) {
   const Tag<T> d;
   const VocabularyPlan& plan = block.plan;
-  const std::int64_t first = group * VocabularyPlan::kRowGroup, end = std::min(first + VocabularyPlan::kRowGroup, block.rows);
+  const std::int64_t first = group * VocabularyPlan::kRowGroup,
+                     end = std::min(first + VocabularyPlan::kRowGroup, block.rows);
   const auto log2e = hn::Set(d, kLog2e<T>);
   for (std::int64_t r = first; r < end; r += kLanes<T>) {
     auto largest = hn::Set(d, std::numeric_limits<T>::lowest());
-    for (std::int64_t s = 0; s < plan.slices; ++s) largest = hn::Max(largest, hn::LoadU(d, block.largest(s) + r));
+    for (std::int64_t s = 0; s < plan.slices; ++s)
+      largest = hn::Max(largest, hn::LoadU(d, block.largest(s) + r));
     auto sum = hn::Zero(d), total = hn::Zero(d);
     const auto share = [&](std::int64_t s) HWY_ATTR {
-      return exp2_nonpositive(d, hn::Mul(hn::Sub(hn::LoadU(d, block.largest(s) + r), largest), log2e));
+      return exp2_nonpositive(d,
+                              hn::Mul(hn::Sub(hn::LoadU(d, block.largest(s) + r), largest), log2e));
     };
     for (std::int64_t s = 0; s < plan.slices; ++s) {
       sum = hn::MulAdd(share(s), hn::LoadU(d, block.sums(s) + r), sum);
@@ -181,13 +196,18 @@ void merge_rows(const VocabularyBlock<T>& block, std::int64_t group) {
     HWY_ALIGN T loss[kLanes<T>], gradient[kLanes<T>];
     for (std::size_t i = 0; i < static_cast<std::size_t>(kLanes<T>); ++i)
       gradient[i] = i < n ? block.gradient(r + static_cast<std::int64_t>(i)) : T(0);
-    auto value = hn::Sub(hn::Add(largest, log(d, sum)), hn::Mul(hn::Set(d, block.label_weight()), load_n(d, block.label_logits() + r, n)));
-    if (block.p.label_smoothing != 0) value = hn::NegMulAdd(hn::Set(d, block.word_weight()), total, value);
+    auto value =
+        hn::Sub(hn::Add(largest, log(d, sum)),
+                hn::Mul(hn::Set(d, block.label_weight()), load_n(d, block.label_logits() + r, n)));
+    if (block.p.label_smoothing != 0)
+      value = hn::NegMulAdd(hn::Set(d, block.word_weight()), total, value);
     hn::Store(value, d, loss);
-    for (std::size_t i = 0; i < n; ++i) block.p.loss[block.row(r + static_cast<std::int64_t>(i))] = loss[i];
+    for (std::size_t i = 0; i < n; ++i)
+      block.p.loss[block.row(r + static_cast<std::int64_t>(i))] = loss[i];
     if (!plan.gradients) continue;
     const auto scale = hn::Div(hn::Load(d, gradient), sum);
-    for (std::int64_t s = 0; s < plan.slices; ++s) hn::StoreU(hn::Mul(share(s), scale), d, block.factors(s) + r);
+    for (std::int64_t s = 0; s < plan.slices; ++s)
+      hn::StoreU(hn::Mul(share(s), scale), d, block.factors(s) + r);
   }
   if (block.p.grad_input)
     for (std::int64_t r = first; r < end; ++r) merge_input_gradient(block, r);
@@ -198,7 +218,8 @@ template <class T>
 HWY_INLINE void add_scaled(T factor, const T* x, std::int64_t channels, T* out) {
   const Tag<T> d;
   over<T>(channels, [&](std::int64_t c, std::size_t n) HWY_ATTR {
-    store_n(hn::MulAdd(hn::Set(d, factor), load_n(d, x + c, n), load_n(d, out + c, n)), d, out + c, n);
+    store_n(hn::MulAdd(hn::Set(d, factor), load_n(d, x + c, n), load_n(d, out + c, n)), d, out + c,
+            n);
   });
 }
 
@@ -206,12 +227,15 @@ template <class T>
 void slice_weight_gradient(const VocabularyBlock<T>& block, std::int64_t slice) {
   const Tag<T> d;
   const VocabularyPlan& plan = block.plan;
-  const std::int64_t begin = plan.first_word(slice), words = plan.first_word(slice + 1) - begin, channels = plan.channels;
+  const std::int64_t begin = plan.first_word(slice), words = plan.first_word(slice + 1) - begin,
+                     channels = plan.channels;
   const T* e = block.exponentials() + begin * plan.pitch;
-  T* scaled = block.slice_rows(slice);   // free since the rows were merged: [panel][row][width], g_r / Σ · x_r
+  T* scaled = block.slice_rows(
+      slice);  // free since the rows were merged: [panel][row][width], g_r / Σ · x_r
   T* out = block.p.grad_weight + begin * channels;
   for (std::int64_t column = 0; column < plan.padded; column += kPanel<T>) {
-    const std::int64_t width = panel_width<T>(column, plan.padded), given = std::min(width, channels - column);
+    const std::int64_t width = panel_width<T>(column, plan.padded),
+                       given = std::min(width, channels - column);
     T* panel = scaled + column * block.rows;
     for (std::int64_t r = 0; r < block.rows; ++r) {
       const auto factor = hn::Set(d, block.factors(slice)[r]);
@@ -224,19 +248,22 @@ void slice_weight_gradient(const VocabularyBlock<T>& block, std::int64_t slice) 
     for (std::int64_t r = 0; r < block.rows; r += kDepth) {
       const std::int64_t depth = std::min(kDepth, block.rows - r);
       if (block.is_first() && r == 0)
-        panel_product<Walk::kAlongRows, Start::kZero>(e, plan.pitch, panel, width, depth, words, given, out + column, channels);
+        panel_product<Walk::kAlongRows, Start::kZero>(e, plan.pitch, panel, width, depth, words,
+                                                      given, out + column, channels);
       else
-        panel_product<Walk::kAlongRows, Start::kAdd>(e + r, plan.pitch, panel + r * width, width, depth, words, given,
-                                                     out + column, channels);
+        panel_product<Walk::kAlongRows, Start::kAdd>(e + r, plan.pitch, panel + r * width, width,
+                                                     depth, words, given, out + column, channels);
     }
   }
   for (std::int64_t r = 0; r < block.rows; ++r) {
     const std::int64_t word = block.p.target[block.row(r)] - begin;
     if (word >= 0 && word < words)
-      add_scaled(-block.label_weight() * block.gradient(r), block.input(r), channels, out + word * channels);
+      add_scaled(-block.label_weight() * block.gradient(r), block.input(r), channels,
+                 out + word * channels);
   }
   if (block.is_last() && block.p.label_smoothing != 0)
-    for (std::int64_t j = 0; j < words; ++j) add_scaled(-block.word_weight(), block.row_sum(), channels, out + j * channels);
+    for (std::int64_t j = 0; j < words; ++j)
+      add_scaled(-block.word_weight(), block.row_sum(), channels, out + j * channels);
 }
 
 template <class T>
@@ -266,10 +293,14 @@ void slice_bias_gradient(const VocabularyBlock<T>& block, std::int64_t slice) {
 template <class T>
 void run_step(const VocabularyBlock<T>& block, VocabularyStep step, std::int64_t index) {
   switch (step) {
-    case VocabularyStep::kTranspose: return transpose_rows(block, index);
-    case VocabularyStep::kSliceForward: return slice_forward(block, index);
-    case VocabularyStep::kSum: return sum_rows_and_words(block);
-    case VocabularyStep::kMergeRows: return merge_rows(block, index);
+    case VocabularyStep::kTranspose:
+      return transpose_rows(block, index);
+    case VocabularyStep::kSliceForward:
+      return slice_forward(block, index);
+    case VocabularyStep::kSum:
+      return sum_rows_and_words(block);
+    case VocabularyStep::kMergeRows:
+      return merge_rows(block, index);
     case VocabularyStep::kSliceBackward:
       if (block.p.grad_bias) slice_bias_gradient(block, index);
       if (block.p.grad_weight) slice_weight_gradient(block, index);

@@ -15,11 +15,13 @@
 HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 
-void vocabulary_step_float(const VocabularyBlock<float>& block, VocabularyStep step, std::int64_t index) {
+void vocabulary_step_float(const VocabularyBlock<float>& block, VocabularyStep step,
+                           std::int64_t index) {
   note_simd_target(HWY_TARGET);
   run_step(block, step, index);
 }
-void vocabulary_step_double(const VocabularyBlock<double>& block, VocabularyStep step, std::int64_t index) {
+void vocabulary_step_double(const VocabularyBlock<double>& block, VocabularyStep step,
+                            std::int64_t index) {
   note_simd_target(HWY_TARGET);
   run_step(block, step, index);
 }
@@ -51,7 +53,8 @@ constexpr std::int64_t kParallelWork = 1 << 18;
 
 }  // namespace
 
-std::int64_t vocabulary_loss_workspace(std::int64_t counted, std::int64_t channels, std::int64_t words, bool gradients) {
+std::int64_t vocabulary_loss_workspace(std::int64_t counted, std::int64_t channels,
+                                       std::int64_t words, bool gradients) {
   return VocabularyPlan(counted, channels, words, gradients).size;
 }
 

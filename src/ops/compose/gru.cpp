@@ -44,7 +44,8 @@ std::tuple<at::Tensor, at::Tensor> gru(const at::Tensor& input, const at::Tensor
       const auto from_h = at::linear(masked, weight_hh.narrow(0, 0, 2 * hidden), b_rz).chunk(2, 1);
       r = at::sigmoid(from_x[0] + from_h[0]);
       z = at::sigmoid(from_x[1] + from_h[1]);
-      n = at::tanh(from_x[2] + at::linear(r * masked, weight_hh.narrow(0, 2 * hidden, hidden), b_n));
+      n = at::tanh(from_x[2] +
+                   at::linear(r * masked, weight_hh.narrow(0, 2 * hidden, hidden), b_n));
     }
     const at::Tensor next = n + z * (h - n);
     at::Tensor& output = outputs[static_cast<std::size_t>(t)];

@@ -29,7 +29,8 @@ at::Tensor both(const at::Tensor& a, const at::Tensor& b) {
 
 at::Tensor lengths_or(const at::Tensor& lengths, std::int64_t all, const at::Device& device) {
   const auto type = at::TensorOptions().dtype(at::kLong).device(device);
-  return lengths.defined() ? lengths.to(device).view({-1, 1, 1, 1}) : at::scalar_tensor(all, type).view({1, 1, 1, 1});
+  return lengths.defined() ? lengths.to(device).view({-1, 1, 1, 1})
+                           : at::scalar_tensor(all, type).view({1, 1, 1, 1});
 }
 
 at::Tensor zero_like_scalar(const at::Tensor& t) { return at::scalar_tensor(0, t.options()); }
@@ -39,14 +40,15 @@ at::Tensor zero_like_scalar(const at::Tensor& t) { return at::scalar_tensor(0, t
 at::Tensor visibility(const AttentionOptions& o, std::int64_t query_count, std::int64_t key_count,
                       const at::Device& device) {
   const auto type = at::TensorOptions().dtype(at::kLong).device(device);
-  const at::Tensor i = at::arange(query_count, type).view({1, 1, -1, 1});   // [1,1,Lq,1]
-  const at::Tensor j = at::arange(key_count, type).view({1, 1, 1, -1});     // [1,1,1,Lk]
-  const at::Tensor queries = lengths_or(o.query_lengths, query_count, device);   // [B,1,1,1]
+  const at::Tensor i = at::arange(query_count, type).view({1, 1, -1, 1});       // [1,1,Lq,1]
+  const at::Tensor j = at::arange(key_count, type).view({1, 1, 1, -1});         // [1,1,1,Lk]
+  const at::Tensor queries = lengths_or(o.query_lengths, query_count, device);  // [B,1,1,1]
   const at::Tensor keys = lengths_or(o.key_lengths, key_count, device);
   at::Tensor visible = o.mask.defined() ? o.mask.to(device) : at::Tensor();
   if (o.query_lengths.defined()) visible = both(visible, i.lt(queries));
   if (o.key_lengths.defined()) visible = both(visible, j.lt(keys));
-  const at::Tensor place = o.alignment == Alignment::kLast ? i + (keys - queries) : i;   // of the query among the keys
+  const at::Tensor place =
+      o.alignment == Alignment::kLast ? i + (keys - queries) : i;  // of the query among the keys
   if (o.causal) visible = both(visible, j.le(place));
   if (o.window_left >= 0) visible = both(visible, j.ge(place - o.window_left));
   if (o.window_right >= 0) visible = both(visible, j.le(place + o.window_right));
@@ -60,7 +62,9 @@ at::Tensor hide_unseen(const at::Tensor& rows, const at::Tensor& seen) {
 at::Tensor masked_softmax(const at::Tensor& scores, const at::Tensor& visible) {
   if (scores.size(-1) == 0) return scores;
   const double lowest = -std::numeric_limits<double>::infinity();
-  const at::Tensor s = visible.defined() ? at::where(visible, scores, at::scalar_tensor(lowest, scores.options())) : scores;
+  const at::Tensor s = visible.defined()
+                           ? at::where(visible, scores, at::scalar_tensor(lowest, scores.options()))
+                           : scores;
   // The largest score only keeps exp in range: no gradient runs through it. A row without keys has −inf; 0 stands in.
   at::Tensor largest = s.detach().amax({-1}, /*keepdim=*/true);
   largest = at::where(largest.eq(lowest), zero_like_scalar(largest), largest);
@@ -69,16 +73,18 @@ at::Tensor masked_softmax(const at::Tensor& scores, const at::Tensor& visible) {
   return e / at::where(total.eq(0), at::scalar_tensor(1, total.options()), total);
 }
 
-at::Tensor dropout_factors(const AttentionOptions& o, at::IntArrayRef shape, const at::TensorOptions& like) {
+at::Tensor dropout_factors(const AttentionOptions& o, at::IntArrayRef shape,
+                           const at::TensorOptions& like) {
   at::Tensor factors = at::empty(shape, at::TensorOptions().dtype(at::kDouble));
-  kernels::AttentionDropout(o.seed, o.dropout).fill(factors.data_ptr<double>(), shape[0] * shape[1], shape[2], shape[3]);
+  kernels::AttentionDropout(o.seed, o.dropout)
+      .fill(factors.data_ptr<double>(), shape[0] * shape[1], shape[2], shape[3]);
   return factors.to(like);
 }
 
-AttentionResult attend_over(const at::Tensor& scores, const at::Tensor& value, const at::Tensor& visible,
-                            const AttentionOptions& o) {
+AttentionResult attend_over(const at::Tensor& scores, const at::Tensor& value,
+                            const at::Tensor& visible, const AttentionOptions& o) {
   const at::Tensor biased = o.bias.defined() ? scores + o.bias : scores;
-  const at::Tensor weights = masked_softmax(biased, visible);   // [B,H,Lq,Lk]
+  const at::Tensor weights = masked_softmax(biased, visible);  // [B,H,Lq,Lk]
   const at::Tensor used =
       o.dropout > 0 ? weights * dropout_factors(o, weights.sizes(), weights.options()) : weights;
   return {at::matmul(used, value), o.need_weights ? weights : at::Tensor()};

@@ -8,8 +8,8 @@
 namespace attend::compose {
 
 /// Which key each query may attend to: bool, broadcastable to [B,H,Lq,Lk]; undefined when every query sees every key.
-at::Tensor visibility(const AttentionOptions& options, std::int64_t query_count, std::int64_t key_count,
-                      const at::Device& device);
+at::Tensor visibility(const AttentionOptions& options, std::int64_t query_count,
+                      std::int64_t key_count, const at::Device& device);
 
 /// rows [B,H,L,D] with those zeroed that nobody sees, so that a NaN in them is harmless, forward and backward. `seen`
 /// [B,H,L,1] bool; undefined: all are seen.
@@ -19,11 +19,12 @@ at::Tensor hide_unseen(const at::Tensor& rows, const at::Tensor& seen);
 at::Tensor masked_softmax(const at::Tensor& scores, const at::Tensor& visible);
 
 /// 1 / (1 − p) where the weight is kept, else 0: [B,H,Lq,Lk], a pure function of options.seed and the place.
-at::Tensor dropout_factors(const AttentionOptions& options, at::IntArrayRef shape, const at::TensorOptions& like);
+at::Tensor dropout_factors(const AttentionOptions& options, at::IntArrayRef shape,
+                           const at::TensorOptions& like);
 
 /// scores (scaled, without bias) [B,H,Lq,Lk] and value [B,H,Lk,Dv] to the result [B,H,Lq,Dv], weights [B,H,Lq,Lk].
-AttentionResult attend_over(const at::Tensor& scores, const at::Tensor& value, const at::Tensor& visible,
-                            const AttentionOptions& options);
+AttentionResult attend_over(const at::Tensor& scores, const at::Tensor& value,
+                            const at::Tensor& visible, const AttentionOptions& options);
 
 /// Drops the head axis that ops without heads carry inside: [B,1,…] to [B,…].
 AttentionResult without_heads(const AttentionResult& result);

@@ -15,17 +15,19 @@ namespace {
 
 /// Every query head with keys and values of its own, and what nobody sees zeroed.
 struct SdpaInputs {
-  at::Tensor visible;   // broadcastable to [B,H,Lq,Lk], or undefined
-  at::Tensor query;     // [B,H,Lq,D]
-  at::Tensor key;       // [B,H,Lk,D]
-  at::Tensor value;     // [B,H,Lk,Dv]
+  at::Tensor visible;  // broadcastable to [B,H,Lq,Lk], or undefined
+  at::Tensor query;    // [B,H,Lq,D]
+  at::Tensor key;      // [B,H,Lk,D]
+  at::Tensor value;    // [B,H,Lk,Dv]
   double scale;
 
-  SdpaInputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& o)
+  SdpaInputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+             const AttentionOptions& o)
       : visible(visibility(o, q.size(2), k.size(2), q.device())),
-        scale(o.scale.value_or(1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, q.size(3)))))) {
+        scale(o.scale.value_or(
+            1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, q.size(3)))))) {
     const std::int64_t group = k.size(1) == 0 ? 1 : q.size(1) / k.size(1);
-    at::Tensor query_sees, key_seen;   // [B,H,Lq,1], [B,H,Lk,1]
+    at::Tensor query_sees, key_seen;  // [B,H,Lq,1], [B,H,Lk,1]
     if (visible.defined()) {
       query_sees = visible.any(-1, /*keepdim=*/true);
       key_seen = visible.any(-2, /*keepdim=*/true).transpose(-1, -2);
@@ -39,21 +41,27 @@ struct SdpaInputs {
 
 /// [B,H,L,D] to [B,Hkv,L,D]: query heads that share a key head add up.
 at::Tensor sum_of_groups(const at::Tensor& t, std::int64_t key_heads) {
-  return t.view({t.size(0), key_heads, key_heads == 0 ? 1 : t.size(1) / key_heads, t.size(2), t.size(3)}).sum(2);
+  return t
+      .view(
+          {t.size(0), key_heads, key_heads == 0 ? 1 : t.size(1) / key_heads, t.size(2), t.size(3)})
+      .sum(2);
 }
 
 }  // namespace
 
-AttentionResult sdpa(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const AttentionOptions& o) {
+AttentionResult sdpa(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                     const AttentionOptions& o) {
   const SdpaInputs in(query, key, value, o);
   return attend_over(in.scores(), in.value, in.visible, o);
 }
 
 SdpaGradients sdpa_backward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                            const AttentionOptions& o, const at::Tensor& grad_output, const at::Tensor& grad_weights) {
+                            const AttentionOptions& o, const at::Tensor& grad_output,
+                            const at::Tensor& grad_weights) {
   const SdpaInputs in(query, key, value, o);
   const at::Tensor scores = in.scores();
-  const at::Tensor weights = masked_softmax(o.bias.defined() ? scores + o.bias : scores, in.visible);   // [B,H,Lq,Lk]
+  const at::Tensor weights =
+      masked_softmax(o.bias.defined() ? scores + o.bias : scores, in.visible);  // [B,H,Lq,Lk]
   at::Tensor slope, grad_value = at::zeros_like(value, at::MemoryFormat::Contiguous);
   if (grad_output.defined()) {
     slope = at::matmul(grad_output, in.value.transpose(-1, -2));
@@ -66,10 +74,11 @@ SdpaGradients sdpa_backward(const at::Tensor& query, const at::Tensor& key, cons
   }
   if (grad_weights.defined()) slope = slope.defined() ? slope + grad_weights : grad_weights;
   if (!slope.defined()) slope = at::zeros_like(weights);
-  const at::Tensor centred = weights * (slope - (weights * slope).sum({-1}, /*keepdim=*/true));   // dS
+  const at::Tensor centred =
+      weights * (slope - (weights * slope).sum({-1}, /*keepdim=*/true));  // dS
   return {at::matmul(centred, in.key) * in.scale,
-          sum_of_groups(at::matmul(centred.transpose(-1, -2), in.query) * in.scale, key.size(1)), grad_value,
-          o.bias.defined() ? centred.sum_to_size(o.bias.sizes()) : at::Tensor()};
+          sum_of_groups(at::matmul(centred.transpose(-1, -2), in.query) * in.scale, key.size(1)),
+          grad_value, o.bias.defined() ? centred.sum_to_size(o.bias.sizes()) : at::Tensor()};
 }
 
 }  // namespace attend::compose
