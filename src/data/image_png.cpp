@@ -135,8 +135,8 @@ RawImage decode_png(std::string_view bytes, const std::string& name) {
 }
 
 std::string encode_png(const Image& image) {
-  const std::int64_t most = std::int64_t{1} << 24;
-  if (image.height < 1 || image.width < 1 || image.height > most || image.width > most ||
+  if (image.height < 1 || image.width < 1 || image.height > kMostPixels ||
+      image.width > kMostPixels ||
       image.pixels.size() != static_cast<std::size_t>(image.height * image.width * 3))
     fail_usage("encode_png: an image of " + std::to_string(image.width) + " × " +
                std::to_string(image.height) + " pixels with " +

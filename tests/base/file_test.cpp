@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "attend/base/error.h"
+#include "support/temporary_folder.h"
 
 namespace attend {
 namespace {
@@ -26,15 +27,7 @@ using ::testing::HasSubstr;
 
 class File : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "attend_file_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override {
-    fs::permissions(folder_, fs::perms::owner_all);
-    fs::remove_all(folder_);
-  }
+  void TearDown() override { fs::permissions(folder_, fs::perms::owner_all); }
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
   std::vector<std::string> names() const {
     std::vector<std::string> out;
@@ -42,7 +35,8 @@ class File : public ::testing::Test {
       out.push_back(entry.path().filename().string());
     return out;
   }
-  fs::path folder_;
+  test::TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 void expect_io_error(const std::function<void()>& act, const std::string& path,

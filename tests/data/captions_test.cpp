@@ -20,23 +20,16 @@
 #include <sstream>
 
 #include "attend/base/error.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
 
 namespace attend::data {
 namespace {
 
 namespace fs = std::filesystem;
+using test::message_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-template <class F>
-std::string message_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 std::vector<std::string> words_of(const std::string& text) {
   std::istringstream in(text);
@@ -48,20 +41,16 @@ std::vector<std::string> words_of(const std::string& text) {
 class Captions : public testing::Test {
  protected:
   Captions() {
-    std::string name = (fs::temp_directory_path() / "attend-captions-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
     for (const char* image : {"a.png", "b.png", "alone.png"})
       put(image, encode_png({1, 1, {10, 20, 30}}));
     ::mkfifo((folder_ + "/fifo.jpg").c_str(), 0600);
     put("notes.md", "no image");
   }
-  ~Captions() override { fs::remove_all(folder_); }
   std::string put(const std::string& name, const std::string& text) {
-    fs::create_directories(fs::path(folder_ + "/" + name).parent_path());
-    std::ofstream(folder_ + "/" + name, std::ios::binary) << text;
-    return folder_ + "/" + name;
+    return temporary_.write(name, text);
   }
-  std::string folder_;
+  test::TemporaryFolder temporary_;
+  std::string folder_ = temporary_.path();
 };
 
 TEST_F(Captions, Coco) {

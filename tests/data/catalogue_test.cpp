@@ -16,6 +16,7 @@
 #include "attend/base/file.h"
 #include "attend/data/load.h"
 #include "attend/data/splits.h"
+#include "support/temporary_folder.h"
 
 namespace attend::data {
 namespace {
@@ -37,8 +38,6 @@ std::string shared_data() {
 class Catalogue : public testing::Test {
  protected:
   Catalogue() {
-    std::string name = (fs::temp_directory_path() / "attend-data-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
     shared_data();
     ::setenv("ATTEND_DATA", "", 1);
     ::setenv("ATTEND_CACHE", (folder_ + "/cache").c_str(), 1);
@@ -46,7 +45,6 @@ class Catalogue : public testing::Test {
   ~Catalogue() override {
     ::setenv("ATTEND_DATA", shared_data().c_str(), 1);
     ::unsetenv("ATTEND_CACHE");
-    fs::remove_all(folder_);
   }
   void put(const std::string& place, const CatalogueSet& set, std::size_t but_last = 0) {
     fs::create_directories(folder_ + place + "/" + set.name);
@@ -58,7 +56,8 @@ class Catalogue : public testing::Test {
     return find_folder(*find_set("uci-sentiment")) && find_folder(*find_set("sst")) &&
            find_folder(*find_set("hutto-reviews"));
   }
-  std::string folder_;
+  test::TemporaryFolder temporary_;
+  std::string folder_ = temporary_.path();
 };
 
 std::string message(const std::string& name) {

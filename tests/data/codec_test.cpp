@@ -9,22 +9,14 @@
 
 #include "attend/base/error.h"
 #include "attend/data/batches.h"
+#include "support/message_of.h"
 
 namespace attend::data {
 namespace {
 
+using test::message_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-template <class F>
-std::string message_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 const std::vector<std::string> kTexts = {"low low low low low", "lower lower",
                                          "newest newest newest newest newest newest",

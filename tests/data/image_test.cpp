@@ -20,12 +20,15 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
 
 namespace attend::data {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using test::message_of;
 using testing::AnyOf;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -65,32 +68,17 @@ int distance(const Image& a, const Image& b) {
   return out;
 }
 
-template <class F>
-std::string message_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
 std::string decoding(const std::string& bytes) {
   return message_of([&] { decode_image(bytes, "f"); });
 }
 
 class ImageFiles : public testing::Test {
  protected:
-  ImageFiles() {
-    std::string name = (fs::temp_directory_path() / "attend-image-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~ImageFiles() override { fs::remove_all(folder_); }
   std::string put(const std::string& name, const std::string& bytes) {
-    std::ofstream(folder_ + "/" + name, std::ios::binary) << bytes;
-    return folder_ + "/" + name;
+    return temporary_.write(name, bytes);
   }
-  std::string folder_;
+  test::TemporaryFolder temporary_;
+  std::string folder_ = temporary_.path();
 };
 
 TEST(Image, PixelsArePillows) {

@@ -12,22 +12,15 @@
 #include <fstream>
 
 #include "attend/base/error.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
 
 namespace attend::data {
 namespace {
 
 namespace fs = std::filesystem;
+using test::message_of;
 using testing::HasSubstr;
-
-template <class F>
-std::string message_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 /// An IDX file of these lengths, big-endian, and values.
 std::string idx(const std::vector<std::uint32_t>& lengths, const std::string& values) {
@@ -41,21 +34,17 @@ std::string idx(const std::vector<std::uint32_t>& lengths, const std::string& va
 class Labelled : public testing::Test {
  protected:
   Labelled() {
-    std::string name = (fs::temp_directory_path() / "attend-idx-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
     put("train-images-idx3-ubyte", idx({2, 1, 3}, "abcdef"));
     put("train-labels-idx1-ubyte", idx({2}, std::string("\1\0", 2)));
     put("t10k-images-idx3-ubyte", idx({1, 1, 3}, "xyz"));
     put("t10k-labels-idx1-ubyte", idx({1}, "\2"));
   }
-  ~Labelled() override { fs::remove_all(folder_); }
-  void put(const std::string& name, const std::string& bytes) {
-    std::ofstream(folder_ + "/" + name, std::ios::binary) << bytes;
-  }
+  void put(const std::string& name, const std::string& bytes) { temporary_.write(name, bytes); }
   std::string told() {
     return message_of([&] { load_labelled_images(folder_); });
   }
-  std::string folder_;
+  test::TemporaryFolder temporary_;
+  std::string folder_ = temporary_.path();
 };
 
 TEST(Idx, ShapeAndValues) {

@@ -12,10 +12,12 @@
 
 #include "attend/base/error.h"
 #include "data/line_reader.h"
+#include "support/temporary_folder.h"
 
 namespace attend::data {
 namespace {
 
+using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -45,20 +47,6 @@ std::string message(const std::string& bytes, Format format, const LoadOptions& 
   }
   return "";
 }
-
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "attend-load-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(path + "/" + name, std::ios::binary) << bytes;
-    return path + "/" + name;
-  }
-  std::string path;
-};
 
 TEST(Load, UciSentences) {
   const Dataset set = from("bad\t0\nwith\ttab \t1\r\nlast, no newline\t1", Format::kUci);
@@ -262,25 +250,25 @@ TEST(Load, LinesAcrossBlocks) {  // blocks of one byte
 }
 
 TEST(Load, FilesFoldersAndLists) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string a = folder.write("a.txt", "x\t0\ny\t1\n");
   const std::string b = folder.write("b.tsv", "text\tlabel\nz\t1\n");
   EXPECT_THAT(texts(load(a + "," + b).train), ElementsAre("x", "y", "z"));
-  EXPECT_THAT(texts(load(folder.path).train), ElementsAre("x", "y", "z"));
-  EXPECT_EQ(load(folder.path).train.examples[2].file, b);
-  const Folder parts;
+  EXPECT_THAT(texts(load(folder.path()).train), ElementsAre("x", "y", "z"));
+  EXPECT_EQ(load(folder.path()).train.examples[2].file, b);
+  const TemporaryFolder parts;
   parts.write("train.tsv", "a\tbad\nb\tgood\n");
   parts.write("dev.tsv", "c\tgood\n");
   parts.write("test.csv", "d,bad\n");
-  const Corpus corpus = load(parts.path);
+  const Corpus corpus = load(parts.path());
   EXPECT_THAT(labels(corpus.validation), ElementsAre(1));
   EXPECT_THAT(labels(corpus.test), ElementsAre(0));
   parts.write("test.csv", "d,awful\n");
-  EXPECT_THROW(load(parts.path), Error);
+  EXPECT_THROW(load(parts.path()), Error);
 }
 
 TEST(Load, WhatIsNotThere) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto text_of = [](const std::string& path) -> std::string {
     try {
       load(path);
@@ -291,13 +279,13 @@ TEST(Load, WhatIsNotThere) {
   };
   EXPECT_EQ(text_of("uci-sentimet"),
             "no data set or file 'uci-sentimet'; did you mean uci-sentiment?");
-  EXPECT_THAT(text_of(folder.path), HasSubstr("no *.txt, *.tsv, *.csv or *.jsonl file"));
+  EXPECT_THAT(text_of(folder.path()), HasSubstr("no *.txt, *.tsv, *.csv or *.jsonl file"));
   EXPECT_THAT(text_of(folder.write("a.doc", "x")), HasSubstr("unknown kind of file"));
   EXPECT_THAT(text_of("uci-sentiment:amazon+foo"), HasSubstr("uci-sentiment:amazon"));
 }
 
 TEST(ReadLines, HandsOnEveryLineAndStops) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.write("in", std::string("one\r\n\nbad \xFF\nnul\0\nlast", 21));
   std::vector<std::string> seen;
   read_lines(path, [&](const InputLine& line) {
@@ -309,8 +297,8 @@ TEST(ReadLines, HandsOnEveryLineAndStops) {
   int count = 0;
   read_lines(path, [&](const InputLine&) { return ++count < 2; });
   EXPECT_EQ(count, 2);
-  EXPECT_THROW(read_lines(folder.path, [](const InputLine&) { return true; }), Error);
-  EXPECT_THROW(read_lines(folder.path + "/none", [](const InputLine&) { return true; }), Error);
+  EXPECT_THROW(read_lines(folder.path(), [](const InputLine&) { return true; }), Error);
+  EXPECT_THROW(read_lines(folder.path() + "/none", [](const InputLine&) { return true; }), Error);
 }
 
 }  // namespace

@@ -9,35 +9,23 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
 
 namespace attend::data {
 namespace {
 
 namespace fs = std::filesystem;
+using test::message_of;
 using testing::HasSubstr;
-
-template <class F>
-std::string message_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 class Parallel : public testing::Test {
  protected:
-  Parallel() {
-    std::string name = (fs::temp_directory_path() / "attend-pairs-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~Parallel() override { fs::remove_all(folder_); }
   std::string put(const std::string& name, const std::string& text) {
-    std::ofstream(folder_ + "/" + name, std::ios::binary) << text;
-    return folder_ + "/" + name;
+    return temporary_.write(name, text);
   }
-  std::string folder_;
+  test::TemporaryFolder temporary_;
+  std::string folder_ = temporary_.path();
 };
 
 TEST(Pharaoh, ReadsWhatItWrites) {

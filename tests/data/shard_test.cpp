@@ -9,6 +9,7 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
+#include "support/temporary_folder.h"
 
 namespace attend::data {
 namespace {
@@ -19,12 +20,6 @@ using Ids = std::vector<std::int64_t>;
 
 class Shard : public testing::Test {
  protected:
-  Shard() {
-    std::string name = (fs::temp_directory_path() / "attend-shard-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-    path_ = folder_ + "/a.ids";
-  }
-  ~Shard() override { fs::remove_all(folder_); }
   void make(const std::vector<std::pair<Ids, Ids>>& pairs) {
     PairShardWriter writer(path_);
     for (const auto& [source, target] : pairs) writer.add(source, target);
@@ -39,7 +34,9 @@ class Shard : public testing::Test {
     }
     return "";
   }
-  std::string folder_, path_;
+  test::TemporaryFolder temporary_;
+  std::string folder_ = temporary_.path();
+  std::string path_ = folder_ + "/a.ids";
 };
 
 Ids ids_of(std::span<const std::int32_t> ids) { return {ids.begin(), ids.end()}; }

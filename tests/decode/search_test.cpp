@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include "attend/base/error.h"
+#include "support/message_of.h"
 #include "table_model.h"
 
 namespace attend::decode {
 namespace {
 
+using test::message_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -121,16 +123,6 @@ TEST(Alignment, UnknownWordsBecomeTheirSource) {
   h.attention.clear();
   EXPECT_THAT(replace_unknown(h, {"a", "<unk>", "c", "d"}, source, 1),
               ElementsAre("a", "<unk>", "c", "d"));
-}
-
-template <class F>
-std::string message_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
 }
 
 TEST(Search, Messages) {

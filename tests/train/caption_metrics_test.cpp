@@ -16,23 +16,15 @@
 #include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
+#include "support/message_of.h"
 
 namespace attend::train {
 namespace {
 
 using nlohmann::json;
+using test::message_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-template <class F>
-std::string message_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 /// Both are sums of some hundred terms, in another order.
 void expect_close(double got, double want, const std::string& what) {

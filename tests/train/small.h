@@ -1,6 +1,5 @@
 #pragma once
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -9,27 +8,11 @@
 #include "attend/data/catalogue.h"
 #include "attend/train/recipe.h"
 #include "attend/train/trainer.h"
+#include "support/temporary_folder.h"
 
 namespace attend::train {
 
-/// A folder that goes when the test ends.
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "attend-train-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
+using Folder = test::TemporaryFolder;
 
 /// A recipe that trains in hundredths of a second: 160 generated reviews in 3 epochs of 7 steps.
 inline Recipe small_recipe(const Folder& folder) {

@@ -8,27 +8,19 @@
 #include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
+#include "support/message_of.h"
 
 namespace attend::train {
 namespace {
 
 using nlohmann::json;
+using test::message_of;
 using testing::HasSubstr;
 
 /// What sacreBLEU gave (tests/golden/make_translation_scores.py).
 const json& golden() {
   static const json all = json::parse(std::ifstream(ATTEND_GOLDEN "/translation_scores.json"));
   return all;
-}
-
-template <class F>
-std::string message_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
 }
 
 TEST(Bleu, TokensAreSacrebleus) {
