@@ -28,4 +28,25 @@ using StepTrained =
 using StepGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor,
                                  at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
+inline constexpr const char* kStepOp = "attend::decoder_step";
+
+/// The cell of this name. Throws Error(kUsage).
+DecoderCell step_cell(std::string_view name);
+/// The shapes and dtypes that every path asks for. Throws Error(kUsage).
+void check_step(ATTEND_STEP_TENSORS);
+/// nullptr when the kernels can take these tensors; otherwise why not.
+const char* why_step_composed(ATTEND_STEP_TENSORS);
+
+at::Tensor decoder_step_pack_cpu(const at::Tensor& weight_query, const at::Tensor& weight_context,
+                                 const at::Tensor& weight_hidden, std::string_view cell);
+/// Of checked arguments that the kernels can take.
+StepTrained decoder_step_fused(ATTEND_STEP_TENSORS);
+StepGradients decoder_step_backward_cpu(const OptionalTensor& grad_state,
+                                        const OptionalTensor& grad_memory,
+                                        const OptionalTensor& grad_context,
+                                        const OptionalTensor& grad_weights, ATTEND_STEP_TENSORS,
+                                        const at::Tensor& memory_after, const at::Tensor& context,
+                                        const at::Tensor& weights, const at::Tensor& query,
+                                        const at::Tensor& kept, bool grad_parameters);
+
 }  // namespace attend

@@ -12,9 +12,9 @@
 #include <string_view>
 
 #include "attend/base/error.h"
-#include "attend/kernels/gemm.h"
 #include "ops/arena.h"
 #include "ops/dispatch.h"
+#include "ops/product.h"
 #include "ops/recompose.h"
 #include "ops/shape_check.h"
 
@@ -93,19 +93,7 @@ at::Tensor linear_product(const at::Tensor& left, const at::Tensor& right,
                    addend = contiguous_or_undefined(bias);
   const at::Tensor c =
       pooled_empty(a.size(0) * b.size(1), a.options()).view({a.size(0), b.size(1)});
-  with_scalar_type(a, [&](auto zero) {
-    using T = decltype(zero);
-    kernels::Gemm<T> p;
-    p.rows = a.size(0), p.columns = b.size(1), p.depth = a.size(1);
-    p.a = a.const_data_ptr<T>(), p.a_row = a.stride(0), p.a_depth = a.stride(1);
-    p.b = b.const_data_ptr<T>(), p.b_depth = b.stride(0), p.b_column = b.stride(1);
-    p.c = c.mutable_data_ptr<T>(), p.c_row = c.size(1);
-    p.bias = addend.defined() ? addend.const_data_ptr<T>() : nullptr;
-    p.finish = finish;
-    const at::Tensor workspace = pooled_empty(kernels::gemm_workspace(p), a.options());
-    p.workspace = workspace.mutable_data_ptr<T>();
-    kernels::gemm(p);
-  });
+  product_into(c, a, b, {.bias = addend, .finish = finish});
   return c;
 }
 
