@@ -2,9 +2,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "attend/base/error.h"
 #include "attend/ops/machine.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
+#include "generation.h"
 #include "output.h"
 #include "program.h"
 
@@ -15,7 +17,7 @@ using nlohmann::json;
 
 struct EvalOptions {
   std::string run, data, split;
-  std::optional<std::uint64_t> threads;
+  std::optional<std::uint64_t> threads, samples, images;
 };
 
 json document_of(const train::Evaluation& e, const std::vector<std::string>& labels) {
@@ -97,8 +99,11 @@ int evaluate_translation(Output& out, const EvalOptions& o) {
 
 int evaluate(Output& out, const EvalOptions& o) {
   use_threads(static_cast<int>(o.threads.value_or(0)));
-  if (train::kind_of_run(o.run) == train::TaskKind::kTranslation)
-    return evaluate_translation(out, o);
+  const train::TaskKind kind = train::kind_of_run(o.run);
+  if (kind == train::TaskKind::kGeneration)
+    return evaluate_generation(out, {o.run, o.data, o.split, o.samples, o.images});
+  if (o.samples || o.images) fail_usage("--samples and --images are for runs that draw images");
+  if (kind == train::TaskKind::kTranslation) return evaluate_translation(out, o);
   const train::Run run = train::load_run(o.run);
   const train::Evaluation e = train::evaluate(run, o.data, o.split);
   if (out.json()) {
@@ -123,7 +128,8 @@ void add_eval(Program& program) {
   const auto o = std::make_shared<EvalOptions>();
   const Verb verb = program.verb("eval",
                                  "Measure a run on labelled data (accuracy, F1, confusion matrix, "
-                                 "calibration) or on pairs (BLEU, chrF, perplexity)");
+                                 "calibration), on pairs (BLEU, chrF, perplexity) or on "
+                                 "images (bound on the likelihood)");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.text("--data", Kind::kData, o->data,
             "data to measure on (default: what the run was trained on)");
@@ -131,6 +137,10 @@ void add_eval(Program& program) {
               "part of the data (default: test if there is one; else validation of the run's own "
               "data, all of other data)");
   verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
+  verb.number("--samples", o->samples, 1, 1'000'000,
+              "images: estimate log p(x) too, by this many importance samples an image");
+  verb.number("--images", o->images, 1, 1'000'000,
+              "images: number of images for --samples, the first of the part (default: 500)");
   verb.example("attend eval runs/quick --split validation");
   verb.run([o](Output& out) { return evaluate(out, *o); });
 }

@@ -16,6 +16,7 @@
 #include "attend/viz/terminal.h"
 #include "explain.h"
 #include "explained.h"
+#include "generation.h"
 #include "output.h"
 #include "program.h"
 
@@ -154,6 +155,10 @@ int explain_rows(Output& out, const ExplainOptions& o, const std::vector<std::st
 int explain_run(Output& out, const ExplainOptions& o) {
   use_threads(static_cast<int>(o.threads.value_or(0)));
   const std::vector<std::string> folders = runs_of(o);
+  if (is_finished(folders.front()) &&
+      train::kind_of_run(folders.front()) == train::TaskKind::kGeneration)
+    return explain_drawing(out, o);
+  if (!o.apng.empty()) fail_usage("--apng: only a run that draws makes a film");
   if (folders.size() == o.words.size() && o.data.empty() && o.split.empty() && !o.count)
     fail_usage(
         "no input: give a sentence, or --split validation to take sentences from the run's data");
@@ -188,7 +193,7 @@ void check_pictures(const ExplainOptions& o, std::size_t chosen) {
 
 bool print_written(Output& out, const ExplainOptions& o) {
   bool written = false;
-  for (const std::string& file : {o.html, o.svg, o.png})
+  for (const std::string& file : {o.html, o.svg, o.png, o.apng})
     if (!file.empty()) out.line(file), written = true;
   return written;
 }
@@ -217,7 +222,8 @@ void add_explain(Program& program) {
       program.verb("explain", "Show what a run looked at, beside what changed its answer");
   verb.positionals("RUN", Kind::kRun, o->words, Need::kRequired,
                    "the folder of a run, or of a classifier several (seeds, other models), then "
-                   "the sentences to explain");
+                   "the sentences to explain; of a run that draws, an image file or PART:NUMBER of "
+                   "its data");
   verb.text("--data", Kind::kData, o->data,
             "take sentences from this data set (default: what the run was trained on)");
   verb.choice("--split", {"train", "validation", "test", "all"}, o->split,
@@ -228,9 +234,12 @@ void add_explain(Program& program) {
   verb.text("--html", Kind::kFile, o->html, "write one self-contained page");
   verb.text("--svg", Kind::kFile, o->svg, "write a picture of one sentence");
   verb.text("--png", Kind::kFile, o->png, "write the same picture as pixels");
+  verb.text("--apng", Kind::kFile, o->apng,
+            "of a run that draws: write the film as an animated PNG");
   verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
   verb.example("attend explain runs/quick 'Great phone, bad battery.'");
   verb.example("attend explain runs/numbers 'three hundred and five' --svg alignment.svg");
+  verb.example("attend explain runs/digits test:0 --html digit.html");
   verb.example("attend explain runs/lstm runs/attention --split validation --html report.html");
   verb.run([o](Output& out) { return explain_run(out, *o); });
 }

@@ -13,7 +13,7 @@ class Output;
 
 struct ExplainOptions {
   std::vector<std::string> words;  // runs, then sentences
-  std::string data, split, html, svg, png;
+  std::string data, split, html, svg, png, apng;
   std::optional<std::uint64_t> count, threads;
 };
 

@@ -12,6 +12,7 @@
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "attend/viz/terminal.h"
+#include "generation.h"
 #include "output.h"
 #include "program.h"
 
@@ -24,6 +25,7 @@ struct PredictOptions {
   std::string run, file;
   std::optional<std::string> input;
   std::optional<std::uint64_t> threads;
+  SampleOptions samples;
 };
 
 /// A line of stdin is answered at once; of a file, many are answered together.
@@ -179,7 +181,20 @@ std::optional<std::string> sentence_of(const PredictOptions& o) {
   return o.input;
 }
 
+int predict_images(Output& out, const PredictOptions& o) {
+  if (o.input || !o.file.empty())
+    fail_usage("'" + o.run +
+               "' draws images and takes no input; --count and --seed choose samples");
+  use_threads(static_cast<int>(o.threads.value_or(0)));
+  SampleOptions samples = o.samples;
+  samples.run = o.run;
+  return predict_samples(out, samples);
+}
+
 int predict(Output& out, const PredictOptions& o) {
+  if (train::kind_of_run(o.run) == train::TaskKind::kGeneration) return predict_images(out, o);
+  if (!o.samples.out.empty() || o.samples.count || o.samples.seed)
+    fail_usage("--count, --seed and --out are for runs that draw images");
   const auto sentence = sentence_of(o);
   const std::string path = o.file.empty() ? "-" : o.file;
   use_threads(static_cast<int>(o.threads.value_or(0)));
@@ -199,14 +214,22 @@ int predict(Output& out, const PredictOptions& o) {
 void add_predict(Program& program) {
   const auto o = std::make_shared<PredictOptions>();
   const Verb verb = program.verb(
-      "predict", "Label or translate a sentence, or each line of a file or of standard input");
+      "predict",
+      "Label or translate a sentence, or each line of a file or of standard input; of a run that "
+      "draws, a sheet of samples");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.given("INPUT", o->input,
              "a sentence; '-' or nothing: lines of standard input, each answered at once");
   verb.text("--input", Kind::kFile, o->file, "a file with one sentence a line");
   verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
+  verb.number("--count", o->samples.count, 1, 10'000, "images: number of samples (default: 100)");
+  verb.number("--seed", o->samples.seed, 0, (std::uint64_t{1} << 63) - 1,
+              "images: seed of the samples (default: 1)");
+  verb.text("--out", Kind::kFile, o->samples.out,
+            "images: the PNG file to write (default: samples.png)");
   verb.example("attend predict runs/quick 'Great phone, bad battery.'");
   verb.example("attend predict runs/quick --json < sentences.txt");
+  verb.example("attend predict runs/digits --seed 2 --out digits.png");
   verb.run([o](Output& out) { return predict(out, *o); });
 }
 

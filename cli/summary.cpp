@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
+#include "attend/train/generation.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "output.h"
@@ -47,12 +48,22 @@ Described described(const models::TranslatorConfig& c) {
           "vocabularies " + grouped(c.source_vocabulary) + " and " + grouped(c.target_vocabulary)};
 }
 
+Described described(const models::DrawConfig& c) {
+  return {models::summarize(c),
+          {{"height", c.height}, {"width", c.width}, {"channels", c.channels}},
+          "images of " + std::to_string(c.height) + " x " + std::to_string(c.width) + ", " +
+              std::to_string(c.channels) + (c.channels == 1 ? " channel" : " channels")};
+}
+
 Described described_run(const SummaryOptions& o) {
   if (!o.settings.empty() || o.vocabulary || o.classes)
     fail_usage("'" + o.target +
                "' is a trained run: --set, --vocabulary and --classes go with a recipe");
-  if (train::kind_of_run(o.target) == train::TaskKind::kTranslation)
+  const train::TaskKind kind = train::kind_of_run(o.target);
+  if (kind == train::TaskKind::kTranslation)
     return described(train::load_translation(o.target).config);
+  if (kind == train::TaskKind::kGeneration)
+    return described(train::load_generation(o.target).config);
   return described(train::load_run(o.target).config);
 }
 
@@ -64,6 +75,12 @@ Described described_recipe(const SummaryOptions& o) {
     const auto ids = static_cast<std::int64_t>(
         o.vocabulary.value_or(static_cast<std::uint64_t>(recipe.data.vocabulary_size)));
     return described(train::translator_config(recipe, ids, ids));
+  }
+  if (recipe.task.kind == train::TaskKind::kGeneration) {
+    if (o.classes || o.vocabulary) fail_usage("--classes and --vocabulary: DRAW has neither");
+    const std::int64_t side = recipe.data.image_size > 0 ? recipe.data.image_size : 28;
+    return described(
+        train::draw_config(recipe, recipe.data.colour == train::Colour::kRgb ? 3 : 1, side, side));
   }
   const auto vocabulary = o.vocabulary ? *o.vocabulary
                           : recipe.data.num_words > 0
@@ -111,7 +128,7 @@ int summary(Output& out, const SummaryOptions& o) {
   out.line("");
   out.line(grouped(trainable) + " trainable parameters, " +
            bytes_text(static_cast<double>(total) * 4) + " as float32; " + model.words +
-           (is_folder(o.target) || o.vocabulary
+           (is_folder(o.target) || o.vocabulary || model.sizes.contains("channels")
                 ? ""
                 : " (a run's comes from its data; --vocabulary N sets it here)"));
   return 0;

@@ -57,7 +57,8 @@ std::string state_json(const Checkpoint& c) {
   out["step"] = s.step;
   out["epoch"] = s.epoch;
   out["batch"] = s.batch;
-  out["tally"] = {{"loss", s.tally.loss}, {"right", s.tally.right}, {"rows", s.tally.rows}};
+  out["tally"] = {
+      {"loss", s.tally.loss}, {"right", s.tally.right}, {"rows", s.tally.rows}, {"kl", s.tally.kl}};
   out["epoch_seconds"] = s.epoch_seconds;
   out["seconds"] = s.seconds;
   out["best_epoch"] = s.best_epoch;
@@ -80,6 +81,7 @@ void read_state(const std::string& text, const std::string& path, Checkpoint& c)
     s.step = in.at("step").get<std::int64_t>();
     s.epoch = in.at("epoch").get<std::int64_t>();
     s.batch = in.at("batch").get<std::int64_t>();
+    s.tally.kl = in.at("tally").value("kl", 0.0);
     s.tally.loss = in.at("tally").at("loss").get<double>();
     s.tally.right = in.at("tally").at("right").get<std::int64_t>();
     s.tally.rows = in.at("tally").at("rows").get<std::int64_t>();

@@ -11,7 +11,8 @@ using Names = std::vector<std::string>;
 /// Those that the training measured.
 Names columns_of(const TrainResult& result) {
   Names out;
-  for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "perplexity", "loss"})
+  for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "perplexity", "elbo_nats",
+                           "reconstruction_nats", "kl_nats", "loss"})
     if (result.train.contains(name) || result.validation.contains(name) ||
         result.test.contains(name))
       out.push_back(name);
@@ -34,10 +35,35 @@ void row(std::ostringstream& out, const char* part, std::int64_t rows, const Met
 
 }  // namespace
 
+std::string pipeline_tag(TaskKind kind) {
+  switch (kind) {
+    case TaskKind::kTranslation:
+      return "translation";
+    case TaskKind::kGeneration:
+      return "unconditional-image-generation";
+    default:
+      return "text-classification";
+  }
+}
+
+std::string what_loss_is(TaskKind kind) {
+  if (kind == TaskKind::kGeneration)
+    return "loss is elbo_nats, the mean over images of an upper bound on −log p(x) in nats: the "
+           "sum of "
+           "reconstruction_nats and kl_nats; lower is better. ";
+  return "loss is the mean cross-entropy in nats, without the regulariser. ";
+}
+
+std::string what_it_knows(TaskKind kind) {
+  if (kind == TaskKind::kGeneration)
+    return "The model draws what its training images show and nothing else. ";
+  return "The model knows the words and the tone of its training data and no others; check it on "
+         "your own texts before it decides anything.";
+}
+
 std::string model_card(const Recipe& recipe, const TrainResult& result) {
   std::ostringstream out;
-  out << "---\nlibrary_name: attend\npipeline_tag: "
-      << (recipe.task.kind == TaskKind::kTranslation ? "translation" : "text-classification")
+  out << "---\nlibrary_name: attend\npipeline_tag: " << pipeline_tag(recipe.task.kind)
       << "\n---\n# " << recipe.name << "\n\n";
   if (!recipe.task.description.empty())
     out << "A model of attend: " << recipe.task.description << ". ";
@@ -54,13 +80,12 @@ std::string model_card(const Recipe& recipe, const TrainResult& result) {
   row(out, "training, as it went", result.rows_train, result.train, columns);
   row(out, "validation", result.rows_validation, result.validation, columns);
   row(out, "test", result.rows_test, result.test, columns);
-  out << "\nloss is the mean cross-entropy in nats, without the regulariser. ";
+  out << "\n" << what_loss_is(recipe.task.kind);
   if (result.rows_validation > 0)
     out << "Validation rows guided whoever chose this recipe, so their figures flatter; test rows "
            "were not looked at. ";
-  out << "The model knows the words and the tone of its training data and no others; check it on "
-         "your own texts "
-         "before it decides anything.\n\n"
+  out << what_it_knows(recipe.task.kind)
+      << "\n\n"
          "`recipe.toml` holds every setting: `attend train recipe.toml` repeats the training, to "
          "the last bit on "
          "the same machine with the same number of threads. `SHA256SUMS` guards the files.\n";

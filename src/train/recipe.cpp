@@ -188,7 +188,8 @@ void check_watch(const Recipe& r) {
       r.train.watch == Metric::kBleu || r.train.watch == Metric::kExactMatch;
   const bool of_classification = r.train.watch == Metric::kAccuracy || r.train.watch == Metric::kF1;
   const bool translates = r.task.kind == TaskKind::kTranslation;
-  if (translates ? of_classification : of_translation)
+  const bool classifies = r.task.kind == TaskKind::kClassification;
+  if ((!translates && of_translation) || (!classifies && of_classification))
     fail_usage(
         "train.early_stopping.metric = " + to_text(recipe_value(r, "train.early_stopping.metric")) +
         ": a " + task_name(r.task.kind) + " recipe has no such metric");
@@ -200,6 +201,9 @@ void check_watch(const Recipe& r) {
 
 void check_recipe(const Recipe& r) {
   check_watch(r);
+  if (r.task.kind == TaskKind::kGeneration && r.data.validation + r.data.test > 0.95)
+    fail_usage("data.validation + data.test = " + number(r.data.validation + r.data.test) +
+               ": at most 0.95, some images are needed for training");
   if (r.task.kind != TaskKind::kClassification) return;
   if (r.data.split != Split::kFolds && r.data.validation + r.data.test > 0.95)
     fail_usage("data.validation + data.test = " + number(r.data.validation + r.data.test) +

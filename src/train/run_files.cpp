@@ -17,9 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kRequired{"config.json", "model.safetensors", "tokenizer.json",
-                                         "recipe.toml", "metrics.jsonl",     "results.json",
-                                         "README.md"};
+const std::vector<std::string> kRequired{"config.json",   "model.safetensors", "recipe.toml",
+                                         "metrics.jsonl", "results.json",      "README.md"};
 
 void check_exists(const std::string& path) {
   if (is_finished_run(path)) return;
@@ -36,8 +35,14 @@ void check_exists(const std::string& path) {
   fail_usage("no run '" + path + "'" + did_you_mean(path, beside));
 }
 
-/// Compares every file with SHA256SUMS. Names that lead out of the folder are refused.
-void check_sums(const std::string& path) {
+void expect_listed(const std::vector<std::string>& listed, const std::string& name,
+                   const std::string& path) {
+  if (std::find(listed.begin(), listed.end(), name) == listed.end())
+    fail_input(path + "/SHA256SUMS: lists no " + name);
+}
+
+/// Compares every file with SHA256SUMS and returns their names. Names that lead out of the folder are refused.
+std::vector<std::string> check_sums(const std::string& path) {
   const std::string sums_path = path + "/SHA256SUMS", sums = read_file(sums_path);
   std::vector<std::string> listed;
   if (!sums.ends_with('\n')) fail_input(sums_path + ": its end is missing");
@@ -59,9 +64,8 @@ void check_sums(const std::string& path) {
                  "restore the file or train again");
     listed.push_back(name);
   }
-  for (const std::string& name : kRequired)
-    if (std::find(listed.begin(), listed.end(), name) == listed.end())
-      fail_input(sums_path + ": lists no " + name);
+  for (const std::string& name : kRequired) expect_listed(listed, name, path);
+  return listed;
 }
 
 }  // namespace
@@ -88,8 +92,10 @@ RunFiles open_run(const std::string& given) {
   run.path = given;
   while (run.path.size() > 1 && run.path.back() == '/') run.path.pop_back();
   check_exists(run.path);
-  check_sums(run.path);
+  const std::vector<std::string> listed = check_sums(run.path);
   run.recipe = read_made_recipe(run.path).recipe;
+  if (run.recipe.task.kind != TaskKind::kGeneration)
+    expect_listed(listed, "tokenizer.json", run.path);
   const std::string history = run.path + "/metrics.jsonl";
   run.history = read_history(read_file(history), history);
   run.result = read_result(run.path);

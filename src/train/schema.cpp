@@ -57,7 +57,8 @@ SchemaEntry choice(const char* key, Access access, std::vector<std::string> name
           }};
 }
 
-const std::vector<TaskKind> kClass{TaskKind::kClassification}, kTranslate{TaskKind::kTranslation};
+const std::vector<TaskKind> kClass{TaskKind::kClassification}, kTranslate{TaskKind::kTranslation},
+    kGenerate{TaskKind::kGeneration}, kWords{TaskKind::kClassification, TaskKind::kTranslation};
 
 /// Makes the entries from place `first` on known to these kinds of task alone.
 void only_for(std::vector<SchemaEntry>& s, std::size_t first, const std::vector<TaskKind>& tasks) {
@@ -105,7 +106,9 @@ void add_data(std::vector<SchemaEntry>& s) {
   s.push_back(whole("data.inner_fold", FIELD(data.inner_fold), 0, 999,
                     "split = folds: the inner fold that validates"));
   only_for(s, classified, kClass);
+  const std::size_t worded = s.size();
   s.push_back(flag("data.lower", FIELD(data.lower), "lower-case the text"));
+  only_for(s, worded, kWords);
   const std::size_t translated = s.size();
   s.push_back(
       text("data.source", FIELD(data.source), "language translated from: the ending of its files"));
@@ -123,6 +126,33 @@ void add_data(std::vector<SchemaEntry>& s) {
                     "most tokens of a sentence; longer training pairs are left out and counted, "
                     "longer input is refused"));
   only_for(s, translated, kTranslate);
+  const std::size_t generated = s.size();
+  s.push_back(choice("data.binarise", FIELD(data.binarise), {"sample", "threshold", "none"},
+                     "pixels become black or white: by chance, anew in each epoch; above one half; "
+                     "not at all"));
+  s.push_back(whole("data.image_size", FIELD(data.image_size), 0, 4096,
+                    "a folder's images are resized to this height and width; 0: they must all be "
+                    "of one size"));
+  s.push_back(choice("data.colour", FIELD(data.colour), {"auto", "grey", "rgb"},
+                     "channels of a folder's images; auto: grey when all of them are"));
+  only_for(s, generated, kGenerate);
+}
+
+void add_generation_model(std::vector<SchemaEntry>& s) {
+  const std::size_t first = s.size();
+  s.push_back(whole("model.steps", FIELD(model.steps), 1, 4096, "steps of drawing, T"));
+  s.push_back(
+      whole("model.latent", FIELD(model.latent), 1, 65536, "latent variables of a step, Z"));
+  s.push_back(choice("model.attention.kind", FIELD(model.windows), {"none", "window"},
+                     "none: whole images are read and written; window: N x N Gaussian filters that "
+                     "move"));
+  s.push_back(whole("model.attention.read_size", FIELD(model.read_size), 1, 256,
+                    "filters a side of the window that is read through, N"));
+  s.push_back(whole("model.attention.write_size", FIELD(model.write_size), 1, 256,
+                    "filters a side of the window that is written through, N"));
+  s.push_back(choice("model.output", FIELD(model.output), {"bernoulli", "gaussian"},
+                     "distribution of a pixel around the final canvas"));
+  only_for(s, first, kGenerate);
 }
 
 void add_translation_model(std::vector<SchemaEntry>& s) {
@@ -160,6 +190,7 @@ void add_translation_model(std::vector<SchemaEntry>& s) {
 }
 
 void add_model(std::vector<SchemaEntry>& s) {
+  const std::size_t worded = s.size();
   s.push_back(whole("model.embedding_width", FIELD(model.embedding_width), 1, 65536,
                     "width of a word's vector, E"));
   s.push_back(whole("model.hidden", FIELD(model.hidden), 1, 65536,
@@ -169,6 +200,8 @@ void add_model(std::vector<SchemaEntry>& s) {
   s.push_back(
       real("model.dropout", FIELD(model.dropout), 0, 0.99,
            "share of a layer's inputs dropped, one mask per sequence (transformer: per element)"));
+  only_for(s, worded, kWords);
+  s[worded + 1].spec.tasks.clear();  // every task has a recurrent layer
   const std::size_t classified = s.size();
   s.push_back(choice("model.cell", FIELD(model.cell), {"lstm", "gru"}, "recurrent cell"));
   s.push_back(flag("model.bidirectional", FIELD(model.bidirectional), "read in both directions"));
@@ -186,6 +219,7 @@ void add_model(std::vector<SchemaEntry>& s) {
                    "leave the word vectors as they are"));
   only_for(s, classified, kClass);
   add_translation_model(s);
+  add_generation_model(s);
 }
 
 void add_train(std::vector<SchemaEntry>& s) {
@@ -263,8 +297,8 @@ void add_decode(std::vector<SchemaEntry>& s) {
 
 std::vector<SchemaEntry> make_schema() {
   std::vector<SchemaEntry> s;
-  s.push_back(
-      choice("task.kind", FIELD(task.kind), {"classification", "translation"}, "what is learned"));
+  s.push_back(choice("task.kind", FIELD(task.kind), {"classification", "translation", "generation"},
+                     "what is learned"));
   s.push_back(text("task.description", FIELD(task.description), "one line for attend recipes"));
   add_data(s);
   add_model(s);

@@ -21,6 +21,7 @@ struct Tally {
   double loss = 0;  // Σ over rows, without regulariser
   std::int64_t right = 0;
   std::int64_t rows = 0;  // of a translation: target tokens
+  double kl = 0;          // of a generation: Σ kl_nats, part of the loss
 };
 
 /// What the training loop knows of a task: rows, a loss to differentiate, parameters, and the files that a run needs beside

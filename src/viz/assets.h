@@ -7,5 +7,7 @@ extern const char* const kSentimentStyle;
 extern const char* const kSentimentScript;
 extern const char* const kTranslationStyle;
 extern const char* const kTranslationScript;
+extern const char* const kFilmStyle;
+extern const char* const kFilmScript;
 
 }  // namespace attend::viz

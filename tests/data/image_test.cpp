@@ -141,6 +141,33 @@ TEST(Image, PngIsReadBack) {
   EXPECT_THAT(message_of([&] { encode_png(image); }), HasSubstr("expected 3 bytes a pixel"));
 }
 
+/// What has no animation (libpng) reads the first frame; the chunks count what they must.
+TEST(Image, AnAnimationBeginsWithItsFirstFrame) {
+  std::vector<Image> frames;
+  for (std::uint8_t level : {0, 90, 180})
+    frames.push_back({3, 4, std::vector<std::uint8_t>(36, level)});
+  const std::string bytes = encode_apng(frames, 150);
+  EXPECT_EQ(decode_image(bytes, "f"), frames[0]);
+  const auto times = [&](const std::string& type) {
+    int n = 0;
+    for (auto at = bytes.find(type); at != std::string::npos; at = bytes.find(type, at + 1)) ++n;
+    return n;
+  };
+  EXPECT_EQ(times("acTL"), 1);
+  EXPECT_EQ(times("fcTL"), 3);
+  EXPECT_EQ(times("IDAT"), 1);
+  EXPECT_EQ(times("fdAT"), 2);
+  EXPECT_EQ(bytes.substr(bytes.find("acTL") + 4, 8), std::string("\0\0\0\3\0\0\0\0", 8));
+  std::string numbers;  // control and data chunks count together
+  for (std::size_t at = 0; at + 8 < bytes.size(); ++at)
+    if (const std::string type = bytes.substr(at, 4); type == "fcTL" || type == "fdAT")
+      numbers.push_back(static_cast<char>('0' + bytes[at + 7]));
+  EXPECT_EQ(numbers, "01234");
+  frames.push_back({4, 3, std::vector<std::uint8_t>(36)});
+  EXPECT_THAT(message_of([&] { encode_apng(frames, 150); }), HasSubstr("one size"));
+  EXPECT_THAT(message_of([] { encode_apng({}, 150); }), HasSubstr("at least one frame"));
+}
+
 TEST(Image, ExifOfEitherByteOrder) {
   const std::string big("MM\0*\0\0\0\x8\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0", 26);
   const std::string little("II*\0\x8\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0", 26);

@@ -48,6 +48,10 @@ Image decode_image(std::string_view bytes, const std::string& name);
 /// each pixel.
 std::string encode_png(const Image& image);
 
+/// The bytes of an animated PNG that shows each frame for so many milliseconds, over and over; what knows no animation shows the
+/// first. Throws kUsage without frames, for frames of two sizes, and as encode_png.
+std::string encode_apng(const std::vector<Image>& frames, std::int64_t milliseconds);
+
 /// Kernels of `resize`, by their reach in source pixels: 1, 2 (Keys 1981, a = −½) and 3.
 enum class ResizeFilter { kBilinear, kBicubic, kLanczos };
 

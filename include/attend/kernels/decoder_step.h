@@ -19,7 +19,8 @@ struct StepForward {
   std::int64_t batch = 0, hidden = 0;
   const T* token = nullptr;
   std::int64_t token_row = 0;
-  const T *from_context = nullptr, *from_state = nullptr;
+  const T *from_context = nullptr,
+          *from_state = nullptr;  // LSTM: from_context may be null, for zero
   const T *state = nullptr, *memory = nullptr;
   T* kept =
       nullptr;  // [B,4H] for backward: GRU [u r z n], with r ∘ state for u where the reset comes first; LSTM [i f g o]

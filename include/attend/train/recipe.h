@@ -6,11 +6,12 @@
 
 #include "attend/data/pad.h"
 #include "attend/models/classifier.h"
+#include "attend/models/draw.h"
 #include "attend/models/translator.h"
 
 namespace attend::train {
 
-enum class TaskKind { kClassification, kTranslation };
+enum class TaskKind { kClassification, kTranslation, kGeneration };
 /// What a vocabulary of a translation counts as one token.
 enum class Tokens { kWords, kBpe, kCharacters };
 /// Which texts the vocabulary is made from. kAll reads the words (never the labels) of held-out rows
@@ -26,6 +27,14 @@ enum class Split {
   kPredefined,  // the parts that the data set brings; a part it lacks is cut off the training rows,
                 // stratified
 };
+/// How pixels between 0 and 1 become black and white ones.
+enum class Binarise {
+  kSample,  // white with the pixel as probability: anew in every epoch of training, fixed for validation and test
+  kThreshold,  // white above ½
+  kNone,       // as they are
+};
+/// Channels of a folder's images: kAuto is grey when every pixel of every image is.
+enum class Colour { kAuto, kGrey, kRgb };
 enum class OptimizerKind { kAdam, kAdamW, kSgd };
 enum class ScheduleKind { kConstant, kLinear, kCosine, kExponential, kStep, kInverseSqrt };
 enum class Metric { kLoss, kAccuracy, kF1, kBleu, kExactMatch };
@@ -66,6 +75,9 @@ struct Recipe {
     std::int64_t min_count = 1;
     bool share_vocabulary = false;
     std::int64_t max_tokens = 128;
+    Binarise binarise = Binarise::kSample;
+    std::int64_t image_size = 0;
+    Colour colour = Colour::kAuto;
   } data;
 
   struct Model {
@@ -93,6 +105,12 @@ struct Recipe {
     std::int64_t feed_forward = 1024;
     models::NormPlace norm = models::NormPlace::kFirst;
     models::SharedEmbeddings share_embeddings = models::SharedEmbeddings::kNone;
+    std::int64_t steps = 64;
+    std::int64_t latent = 100;
+    bool windows = true;          // key model.attention.kind of a generation: none, window
+    std::int64_t read_size = 2;   // key model.attention.read_size
+    std::int64_t write_size = 5;  // key model.attention.write_size
+    models::PixelOutput output = models::PixelOutput::kBernoulli;
   } model;
 
   struct Train {

@@ -52,10 +52,10 @@ struct StepSums {
 
   StepSums(const StepForward<T>& p, std::int64_t row)
       : token(p.token + row * p.token_row),
-        context(p.from_context + row * step_gates(p.cell) * p.hidden),
+        context(p.from_context ? p.from_context + row * step_gates(p.cell) * p.hidden : nullptr),
         product(p.from_state + row * step_gates(p.cell) * p.hidden) {}
   HWY_INLINE auto input(const StepLanes<T>& l, int block) const {
-    return hn::Add(l.load(token, block), l.load(context, block));
+    return context ? hn::Add(l.load(token, block), l.load(context, block)) : l.load(token, block);
   }
   HWY_INLINE auto all(const StepLanes<T>& l, int block) const {
     return hn::Add(input(l, block), l.load(product, block));

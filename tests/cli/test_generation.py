@@ -1,0 +1,156 @@
+"""Runs that draw images, from training to film strip, on generated images; and on mnist where it is."""
+import json
+import os
+import pathlib
+import struct
+import zlib
+
+import pytest
+from conftest import DATA, Attend
+
+TINY = ["--set", "model.hidden=6", "--set", "model.latent=3", "--set", "model.steps=4", "--set", "train.epochs=2", "--set", "train.batch=8",
+        "--set", "data.validation=0.2", "--set", "data.test=0.2", "--threads", "1"]
+
+
+def write_png(path, height, width, grey, seed):
+    """A PNG file, without a library."""
+    state, rows = seed * 7919 + 1, b""
+    for _ in range(height):
+        rows += b"\0"
+        for _ in range(width * (1 if grey else 3)):
+            state = (state * 1103515245 + 12345) % (1 << 31)
+            rows += bytes([state >> 16 & 255])
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0 if grey else 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def size_of(path):
+    return struct.unpack(">II", pathlib.Path(path).read_bytes()[16:24])
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """A folder with images and three small runs."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for name, grey in (("grey", True), ("colour", False)):
+        (folder / name).mkdir()
+        for i in range(20):
+            write_png(folder / name / f"{i:02}.png", 7, 6, grey, i)
+    call = Attend(folder)
+    for run, recipe, data, more in (("digits", "generation/draw", "grey", []), ("whole", "generation/draw-no-attention", "grey", []),
+                                    ("photos", "generation/draw", "colour", ["--set", "model.output=gaussian", "--set", "data.binarise=none"])):
+        done = call("train", recipe, "--data", data, "--out", run, *more, *TINY)
+        assert done.status == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def at(drawn):
+    return Attend(drawn)
+
+
+def test_train_tells_the_bound_in_nats(at):
+    for line in (at.folder / "digits/metrics.jsonl").read_text().splitlines():
+        for part in ("train", "validation"):
+            m = json.loads(line)[part]
+            assert m["elbo_nats"] == pytest.approx(m["reconstruction_nats"] + m["kl_nats"]) == m["loss"]
+    assert json.loads((at.folder / "digits/config.json").read_text())["model_type"] == "attend-draw"
+
+
+def test_eval_with_and_without_the_likelihood(at):
+    for run in ("digits", "whole", "photos"):
+        plain = at("eval", run, "--json").json
+        assert plain["split"] == "test" and plain["n"] == 4
+        low, high = plain["elbo_interval"]
+        assert low < plain["metrics"]["elbo_nats"] < high
+        more = at("eval", run, "--json", "--samples", "50", "--images", "3").json
+        assert more["likelihood"] == {"samples": 50, "images": 3} and "log_likelihood_nats" in more["metrics"]
+        assert more["metrics"]["elbo_nats"] == plain["metrics"]["elbo_nats"]
+    assert "nats" in at("eval", "digits", "--split", "validation").out
+    at.fails(2, "eval", "digits", "--split", "all", names="no split 'all'")
+    at.fails(3, "eval", "digits", "--data", "colour", names=["images of 3 x 7 x 6", "digits"])
+
+
+def test_predict_draws_a_sheet_of_samples(at, tmp_path):
+    first = at("predict", "digits", "--json", "--count", "10", "--out", tmp_path / "a.png")
+    assert first.json == {"image": str(tmp_path / "a.png"), "count": 10, "seed": 1}
+    assert size_of(tmp_path / "a.png") == (4 * 7 + 1, 3 * 8 + 1)   # three rows of four
+    for name, seed in (("b", "1"), ("c", "2")):
+        assert at("predict", "digits", "--count", "10", "--seed", seed, "--out", tmp_path / f"{name}.png").status == 0
+    a, b, c = ((tmp_path / f"{n}.png").read_bytes() for n in "abc")
+    assert a == b != c
+    at.fails(2, "predict", "digits", "a sentence", names="takes no input")
+    at.fails(4, "predict", "digits", "--out", tmp_path / "missing/a.png", names="missing")
+
+
+def test_explain_writes_strip_page_and_numbers(at, tmp_path):
+    for run, windows in (("digits", True), ("whole", False), ("photos", True)):
+        document = at("explain", run, "test:1", "--json").json
+        assert document["schema"] == "attend.explain/1" and len(document["steps"]) == 4
+        output = document["output"]
+        assert output["elbo_nats"] == pytest.approx(output["reconstruction_nats"] + output["kl_nats"])
+        assert output["kl_nats"] == pytest.approx(sum(s["kl_nats"] for s in document["steps"]), rel=1e-5)
+        for step in document["steps"]:
+            for which in ("read", "write"):
+                assert (step[which] is not None) == windows
+        done = at("explain", run, "test:1", "--png", tmp_path / "s.png", "--html", tmp_path / "s.html")
+        assert done.out.split() == [str(tmp_path / "s.html"), str(tmp_path / "s.png")]
+        assert size_of(tmp_path / "s.png") == (5 * (6 * 16 + 8) + 8, 7 * 16 + 16)   # the input and four steps
+        page = (tmp_path / "s.html").read_text()
+        assert "How the picture was painted" in page and "http:" not in page.replace("http://www.w3.org", "")
+    assert "bound" in at("explain", "digits", "grey/03.png").out
+    assert at("explain", "digits", "test:0", "--apng", tmp_path / "film.png").status == 0
+    film = (tmp_path / "film.png").read_bytes()
+    assert film.count(b"fcTL") == 4 + 9 and size_of(tmp_path / "film.png") == (2 * (6 * 32 + 8) + 8, 7 * 32 + 16)   # the last one stays
+
+
+def test_summary_of_recipe_and_run(at):
+    table = at("summary", "generation/draw", "--json").json
+    assert [layer["name"] for layer in table["layers"]] == ["canvas", "read", "encoder", "latent", "decoder", "write"]
+    assert table["parameters"] == 784 + 5 * 257 + 4 * 256 * (8 + 256 + 256 + 1) + 512 + 200 * 257 + 4 * 256 * (100 + 256 + 1) + 512 + 30 * 257
+    run = at("summary", "digits", "--json").json
+    assert run["parameters"] == json.loads((at.folder / "digits/results.json").read_text())["parameters"]
+    assert (run["height"], run["width"], run["channels"]) == (7, 6, 1)
+
+
+def test_bad_input_is_named(at, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "a.txt").write_text("x")
+    at.fails(3, "train", "generation/draw", "--data", tmp_path / "empty", "--out", tmp_path / "r", names=["empty", "holds no PNG or JPEG"])
+    two = tmp_path / "two"
+    two.mkdir()
+    write_png(two / "a.png", 4, 4, True, 1), write_png(two / "b.png", 4, 5, True, 1)
+    at.fails(3, "train", "generation/draw", "--data", two, "--out", tmp_path / "r", names=["b.png: 4 x 5", "data.image_size"])
+    os.mkfifo(two / "pipe.png")
+    (two / "b.png").unlink(), write_png(two / "c.png", 4, 4, True, 2), write_png(two / "d.png", 4, 4, True, 3)
+    done = at("train", "generation/draw", "--data", two, "--out", tmp_path / "r", *TINY, "--set", "data.test=0")
+    assert done.status == 0 and "1 files" in done.err
+    for key, range_ in (("model.steps", "1 to 4096"), ("model.attention.read_size", "1 to 256"), ("model.latent", "1 to 65536")):
+        at.fails(2, "train", "generation/draw", "--set", f"{key}=0", names=[key, range_])
+    at.fails(2, "explain", "digits", names="PART:NUMBER")
+    at.fails(2, "explain", "digits", "test:99", names="0 to 3")
+    at.fails(2, "explain", "digits", "tset:0", names="'test'")
+    at.fails(4, "explain", "digits", "nothing.png", names="nothing.png")
+    at.fails(4, "explain", "digits", two / "pipe.png", names="pipe.png")
+    at.fails(2, "explain", "digits", "test:0", "--svg", "x.svg", names="--png or --html")
+    at.fails(2, "predict", "digits", "--count", "0", names="--count")
+    assert not (tmp_path / "x.svg").exists()
+
+
+def test_options_of_images_are_refused_elsewhere(trained):
+    call = Attend(trained)
+    call.fails(2, "predict", "plain", "x", "--count", "3", names="draw images")
+    call.fails(2, "eval", "plain", "--samples", "3", names="draw images")
+    call.fails(2, "explain", "plain", "x", "--apng", "a.png", names="draws")
+
+
+@pytest.mark.skipif(not (pathlib.Path(DATA.split(":")[0]) / "mnist").is_dir(), reason="needs mnist in the folder of ATTEND_DATA")
+def test_a_few_steps_on_mnist(attend):
+    small = ["--set", "data.validation=0.95", "--set", "model.steps=4", "--set", "model.hidden=32", "--set", "model.latent=8",
+             "--set", "train.epochs=2", "--set", "train.batch=50", "--threads", "2"]
+    done = attend("train", "generation/draw", "--json", "--out", "run", *small, timeout=300)
+    assert done.status == 0, done.err
+    metrics = done.json["metrics"]
+    assert metrics["test"]["elbo_nats"] < 250   # pixels drawn apart from each other with their means: 207
+    assert attend("explain", "run", "test:0", "--png", "strip.png").status == 0

@@ -1,0 +1,94 @@
+"""The film page in Chromium: silent, alone, readable in both schemes and at every width; controls, keys, address, saving."""
+import csv
+import io
+import json
+import xml.etree.ElementTree as xml
+
+import pytest
+from pages import data, saved
+
+PAGES = ["windows", "whole", "colour"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 390, 768, 1280, 1600])
+def test_nothing_scrolls_sideways(visit, width, scheme):
+    for name in PAGES:
+        page = visit(name, scheme=scheme, width=width)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+
+
+def test_strip_and_step_show_the_same(visit):
+    page = visit("windows")
+    film = data(page)["items"][0]
+    assert page.locator("#strip button").count() == len(film["steps"]) == 20
+    page.click("#strip button:nth-child(7)")
+    assert page.evaluate("location.hash") == "#t=7"
+    assert "Step 7." in page.inner_text("#readout") and "Write: 12.0 px wide at (7.5, 10.0)" in page.inner_text("#readout")
+    assert page.input_value("#t") == "7" and page.inner_text("#t-value") == "7 of 20"
+    rect = page.eval_on_selector("#now .write", "r => ['x', 'y', 'width'].map(a => Number(r.getAttribute(a)))")
+    assert rect == pytest.approx([7.5 - 6 + .5, 10 - 6 + .5, 12])   # pixel centres lie half a pixel in
+    assert page.locator("#now .dot.of-write").count() == 25 and page.locator("#now .read").count() == 1
+    page.press("#strip button:nth-child(7)", "ArrowRight")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "step 8" and "Step 8." in page.inner_text("#readout")
+    page.press("#strip button:nth-child(8)", "Home")
+    assert "Step 1." in page.inner_text("#readout")
+    assert "Step 3." in visit("windows", "#t=3").inner_text("#readout")
+    visit("windows", "#t=999&win=nonsense")
+
+
+def test_windows_can_be_hidden(visit):
+    page = visit("windows")
+    page.check("input[name=win][value=read]", force=True)
+    assert page.locator(".write").count() == 0 and page.locator("#strip .read").count() == 20
+    page.check("input[name=win][value=both]", force=True)
+    assert page.locator("#strip .write").count() == 20
+    whole = visit("whole")
+    assert whole.locator("input[name=win]").count() == 0 and whole.locator(".read, .write").count() == 0
+
+
+def test_play_stops_at_the_end(visit):
+    page = visit("whole", "#t=11")
+    page.click("#play")
+    page.wait_for_function("document.querySelector('#t-value').textContent === '12 of 12'")
+    assert page.inner_text("#play") == "Play"
+
+
+def test_pictures_are_in_the_page(visit):
+    for name, scheme in (("windows", "light"), ("windows", "dark"), ("colour", "dark")):
+        page = visit(name, scheme=scheme)
+        assert page.eval_on_selector_all("image", "a => a.every(n => n.getAttribute('href').startsWith('data:image/png'))")
+        inverted = page.eval_on_selector("image", "n => getComputedStyle(n).filter") != "none"
+        assert inverted == (name != "colour" and scheme == "dark")
+
+
+def test_saving(visit):
+    light, dark = visit("windows", "#t=5"), visit("windows", "#t=5", "dark")
+    for figure in ("step", "film strip"):
+        text = saved(light, figure, "SVG")
+        assert text == saved(dark, figure, "SVG"), figure
+        root = xml.fromstring(text)
+        assert root.find("{http://www.w3.org/2000/svg}title").text == figure
+        assert len(list(root.iter("{http://www.w3.org/2000/svg}image"))) == (2 if figure == "step" else 20)
+        assert saved(light, figure, "PNG")[:8] == b"\x89PNG\r\n\x1a\n"
+    rows = list(csv.reader(io.StringIO(saved(light, "film strip", "CSV").decode(), newline="")))
+    assert rows[0][:3] == ["step", "kl_nats", "read_x"] and len(rows) == 21 and float(rows[5][1]) == pytest.approx(2 - 1.5 * 4 / 20)
+    assert json.loads(saved(light, "step", "JSON"))["read_size"] == 2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(visit, scheme):
+    page = visit("windows", scheme=scheme)
+    bad = page.evaluate("""() => { const lum = c => { const v = c.match(/[\\d.]+/g).slice(0, 3).map(x => { x /= 255; return x <= .04045 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4; }); return .2126 * v[0] + .7152 * v[1] + .0722 * v[2]; };
+      const ground = lum(getComputedStyle(document.body).backgroundColor);
+      return [...document.querySelectorAll('body *')].filter(n => [...n.childNodes].some(t => t.nodeType === 3 && t.data.trim()) && n.getClientRects().length && !n.matches('script, style'))
+        .map(n => { const l = lum(getComputedStyle(n).color); return [n.textContent.slice(0, 30), (Math.max(l, ground) + .05) / (Math.min(l, ground) + .05)]; }).filter(([, c]) => c < 4.5); }""")
+    assert bad == []
+
+
+@pytest.mark.parametrize("width,least", [(1280, 26), (390, 32)])
+def test_targets_are_large_enough(visit, width, least):
+    page = visit("windows", width=width)
+    small = page.evaluate("""least => [...document.querySelectorAll('button, select, summary')].filter(n => n.getClientRects().length)
+      .map(n => [n.textContent || n.id, n.getBoundingClientRect()]).filter(([, r]) => r.height < least - .5 || r.width < 26 - .5).map(([t, r]) => [t, r.width, r.height])""", least)
+    assert small == []
