@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
+#include "attend/train/captioning.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "output.h"
@@ -47,12 +48,21 @@ Described described(const models::TranslatorConfig& c) {
           "vocabularies " + grouped(c.source_vocabulary) + " and " + grouped(c.target_vocabulary)};
 }
 
+Described described(const train::CaptioningConfig& c) {
+  return {models::summarize(c.encoder, c.captioner),
+          {{"vocabulary", c.captioner.vocabulary}},
+          "vocabulary " + grouped(c.captioner.vocabulary)};
+}
+
 Described described_run(const SummaryOptions& o) {
   if (!o.settings.empty() || o.vocabulary || o.classes)
     fail_usage("'" + o.target +
                "' is a trained run: --set, --vocabulary and --classes go with a recipe");
-  if (train::kind_of_run(o.target) == train::TaskKind::kTranslation)
+  const train::TaskKind kind = train::kind_of_run(o.target);
+  if (kind == train::TaskKind::kTranslation)
     return described(train::load_translation(o.target).config);
+  if (kind == train::TaskKind::kCaptioning)
+    return described(train::load_captioning(o.target).config);
   return described(train::load_run(o.target).config);
 }
 
@@ -64,6 +74,12 @@ Described described_recipe(const SummaryOptions& o) {
     const auto ids = static_cast<std::int64_t>(
         o.vocabulary.value_or(static_cast<std::uint64_t>(recipe.data.vocabulary_size)));
     return described(train::translator_config(recipe, ids, ids));
+  }
+  if (recipe.task.kind == train::TaskKind::kCaptioning) {
+    if (o.classes) fail_usage("--classes: a captioner has no labels");
+    return described(train::captioning_config(
+        recipe, static_cast<std::int64_t>(o.vocabulary.value_or(
+                    static_cast<std::uint64_t>(recipe.data.vocabulary_size)))));
   }
   const auto vocabulary = o.vocabulary ? *o.vocabulary
                           : recipe.data.num_words > 0

@@ -11,7 +11,8 @@ using Names = std::vector<std::string>;
 /// Those that the training measured.
 Names columns_of(const TrainResult& result) {
   Names out;
-  for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "perplexity", "loss"})
+  for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "pointing", "bleu4", "cider",
+                           "perplexity", "loss"})
     if (result.train.contains(name) || result.validation.contains(name) ||
         result.test.contains(name))
       out.push_back(name);
@@ -32,13 +33,25 @@ void row(std::ostringstream& out, const char* part, std::int64_t rows, const Met
   out << "\n";
 }
 
+/// What the Hugging Face hub calls the task.
+const char* tag_of(TaskKind kind) {
+  switch (kind) {
+    case TaskKind::kTranslation:
+      return "translation";
+    case TaskKind::kCaptioning:
+      return "image-to-text";
+    case TaskKind::kClassification:
+      break;
+  }
+  return "text-classification";
+}
+
 }  // namespace
 
 std::string model_card(const Recipe& recipe, const TrainResult& result) {
   std::ostringstream out;
-  out << "---\nlibrary_name: attend\npipeline_tag: "
-      << (recipe.task.kind == TaskKind::kTranslation ? "translation" : "text-classification")
-      << "\n---\n# " << recipe.name << "\n\n";
+  out << "---\nlibrary_name: attend\npipeline_tag: " << tag_of(recipe.task.kind) << "\n---\n# "
+      << recipe.name << "\n\n";
   if (!recipe.task.description.empty())
     out << "A model of attend: " << recipe.task.description << ". ";
   out << result.parameters << " parameters, trained for " << result.epochs << " epochs on `"
@@ -59,8 +72,9 @@ std::string model_card(const Recipe& recipe, const TrainResult& result) {
     out << "Validation rows guided whoever chose this recipe, so their figures flatter; test rows "
            "were not looked at. ";
   out << "The model knows the words and the tone of its training data and no others; check it on "
-         "your own texts "
-         "before it decides anything.\n\n"
+         "your own "
+      << (recipe.task.kind == TaskKind::kCaptioning ? "images " : "texts ")
+      << "before it decides anything.\n\n"
          "`recipe.toml` holds every setting: `attend train recipe.toml` repeats the training, to "
          "the last bit on "
          "the same machine with the same number of threads. `SHA256SUMS` guards the files.\n";

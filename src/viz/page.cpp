@@ -1,25 +1,10 @@
 #include "viz/page.h"
 
-#include <cstdint>
-
 #include "attend/base/file.h"
 #include "viz/markup.h"
 
 namespace attend::viz {
 namespace {
-
-std::string base64(const std::string& bytes) {
-  static const char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t three = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      three = (three << 8) | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (std::size_t k = 0; k < 4; ++k)
-      out.push_back(i + k <= bytes.size() ? kDigits[(three >> (18 - 6 * k)) & 63u] : '=');
-  }
-  return out;
-}
 
 std::string source_hash(const std::string& text) {  // as content security policy writes it
   const std::string hex = sha256(text);

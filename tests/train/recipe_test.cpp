@@ -38,7 +38,8 @@ std::string usage(const std::string& assignment) {
   return "no error";
 }
 
-constexpr TaskKind kKinds[] = {TaskKind::kClassification, TaskKind::kTranslation};
+constexpr TaskKind kKinds[] = {TaskKind::kClassification, TaskKind::kTranslation,
+                               TaskKind::kCaptioning};
 
 /// The keys that recipes of a kind know, but for the kind itself.
 std::vector<KeySpec> keys_of(TaskKind kind) {
@@ -109,8 +110,9 @@ TEST(Recipe, UnknownNamesGetTheNearest) {
 
 TEST(Recipe, WhatIsWrittenIsReadBackExactly) {
   for (const TaskKind kind : kKinds) {
-    Recipe r =
-        load_recipe(kind == TaskKind::kTranslation ? "translation/bahdanau" : "classification/gru");
+    Recipe r = load_recipe(kind == TaskKind::kTranslation  ? "translation/bahdanau"
+                           : kind == TaskKind::kCaptioning ? "captioning/soft"
+                                                           : "classification/gru");
     r.optim.lr = 0.1 + 0.2;  // 17 digits
     r.data.oov = "<\"q\"\\\n\x01>";
     r.data.name = "folder/ünïcode.tsv";

@@ -1,5 +1,7 @@
 #pragma once
+#include <attend/models/captioner.h>
 #include <attend/models/classifier.h>
+#include <attend/models/image_encoder.h>
 #include <attend/models/translator.h>
 
 #include <cstdint>
@@ -24,5 +26,9 @@ std::vector<LayerSummary> summarize(const ClassifierConfig& config);
 /// The same of a translator, in the order that a token takes; sources and targets have max_length steps, and attention's output
 /// is the context. Builds the model and counts its parameters. Throws kUsage as make_translator.
 std::vector<LayerSummary> summarize(const TranslatorConfig& config);
+
+/// The same of a captioner with its encoder; captions have max_length words and an end. Throws kUsage as the models do.
+std::vector<LayerSummary> summarize(const ImageEncoderConfig& encoder,
+                                    const CaptionerConfig& captioner);
 
 }  // namespace attend::models
