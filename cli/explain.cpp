@@ -161,13 +161,22 @@ int explain_run(Output& out, const ExplainOptions& o) {
   if (!o.apng.empty()) fail_usage("--apng: only a run that draws makes a film");
   if (folders.size() == o.words.size() && o.data.empty() && o.split.empty() && !o.count)
     fail_usage(
-        "no input: give a sentence, or --split validation to take sentences from the run's data");
+        "no input: give a sentence (of a captioner an image), or --split validation to take "
+        "sentences from the run's data");
   // A folder of seed-N runs is of classifiers; what is no run at all fails where it is loaded.
-  if (is_finished(folders.front()) &&
-      train::kind_of_run(folders.front()) == train::TaskKind::kTranslation) {
+  const train::TaskKind kind = is_finished(folders.front()) ? train::kind_of_run(folders.front())
+                                                            : train::TaskKind::kClassification;
+  const auto alone = [&](const char* what) {
     if (folders.size() > 1)
-      fail_usage("'" + folders[1] + "': translations are explained one run at a time");
+      fail_usage("'" + folders[1] + "': " + what + " are explained one run at a time");
+  };
+  if (kind == train::TaskKind::kTranslation) {
+    alone("translations");
     return explain_translations(out, o);
+  }
+  if (kind == train::TaskKind::kCaptioning) {
+    alone("captions");
+    return explain_captions(out, o);
   }
   return explain_rows(out, o, folders);
 }
@@ -222,8 +231,8 @@ void add_explain(Program& program) {
       program.verb("explain", "Show what a run looked at, beside what changed its answer");
   verb.positionals("RUN", Kind::kRun, o->words, Need::kRequired,
                    "the folder of a run, or of a classifier several (seeds, other models), then "
-                   "the sentences to explain; of a run that draws, an image file or PART:NUMBER of "
-                   "its data");
+                   "the sentences, or the image files, to explain; of a run that draws, an image "
+                   "file or PART:NUMBER of its data");
   verb.text("--data", Kind::kData, o->data,
             "take sentences from this data set (default: what the run was trained on)");
   verb.choice("--split", {"train", "validation", "test", "all"}, o->split,
@@ -240,6 +249,7 @@ void add_explain(Program& program) {
   verb.example("attend explain runs/quick 'Great phone, bad battery.'");
   verb.example("attend explain runs/numbers 'three hundred and five' --svg alignment.svg");
   verb.example("attend explain runs/digits test:0 --html digit.html");
+  verb.example("attend explain runs/captions photo.jpg --html maps.html");
   verb.example("attend explain runs/lstm runs/attention --split validation --html report.html");
   verb.run([o](Output& out) { return explain_run(out, *o); });
 }

@@ -34,4 +34,7 @@ bool print_written(Output& out, const ExplainOptions& options);
 /// `attend explain` of a translation run, options.words[0], and the sentences from options.words[1] on.
 int explain_translations(Output& out, const ExplainOptions& options);
 
+/// The same of a captioning run and image files.
+int explain_captions(Output& out, const ExplainOptions& options);
+
 }  // namespace attend::cli

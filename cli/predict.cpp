@@ -6,9 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
+#include "attend/data/image.h"
 #include "attend/data/load.h"
 #include "attend/data/tokenizer.h"
 #include "attend/ops/machine.h"
+#include "attend/train/captioning.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "attend/viz/terminal.h"
@@ -116,9 +118,49 @@ class Translations final : public Answers {
   const train::TranslationRun run_;
 };
 
+/// Texts are the names of image files.
+class Captions final : public Answers {
+ public:
+  explicit Captions(const std::string& run) : run_(train::load_captioning(run)) {}
+
+  void print(Output& out, const std::vector<std::string>& texts,
+             const std::vector<std::string>&) override {
+    std::size_t answered = 0;
+    std::vector<data::Image> images;
+    const auto answer = [&] {
+      for (const train::WrittenCaption& caption : train::caption(run_, images))
+        print_one(out, texts[answered++], caption);
+      images.clear();
+    };
+    for (const std::string& path : texts) {
+      try {
+        images.push_back(data::read_image(path));
+      } catch (const Error&) {
+        answer();  // what came before is answered
+        throw;
+      }
+      if (images.size() >= kTogether) answer();
+    }
+    answer();
+  }
+
+ private:
+  static constexpr std::size_t kTogether = 32;  // whole images in memory
+
+  static void print_one(Output& out, const std::string& path, const train::WrittenCaption& c) {
+    if (out.json())
+      out.document({{"input", path}, {"caption", c.text}, {"score", c.score}});
+    else
+      out.line(viz::safe(c.text));
+  }
+
+  const train::CaptioningRun run_;
+};
+
 std::unique_ptr<Answers> answers_of(const std::string& run) {
-  if (train::kind_of_run(run) == train::TaskKind::kTranslation)
-    return std::make_unique<Translations>(run);
+  const train::TaskKind kind = train::kind_of_run(run);
+  if (kind == train::TaskKind::kTranslation) return std::make_unique<Translations>(run);
+  if (kind == train::TaskKind::kCaptioning) return std::make_unique<Captions>(run);
   return std::make_unique<Labels>(run);
 }
 
@@ -215,12 +257,14 @@ void add_predict(Program& program) {
   const auto o = std::make_shared<PredictOptions>();
   const Verb verb = program.verb(
       "predict",
-      "Label or translate a sentence, or each line of a file or of standard input; of a run that "
-      "draws, a sheet of samples");
+      "Label or translate a sentence, or describe an image; or each line of a file or of "
+      "standard input; of a run that draws, a sheet of samples");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.given("INPUT", o->input,
-             "a sentence; '-' or nothing: lines of standard input, each answered at once");
-  verb.text("--input", Kind::kFile, o->file, "a file with one sentence a line");
+             "a sentence, or an image file; '-' or nothing: lines of standard input, each "
+             "answered at once");
+  verb.text("--input", Kind::kFile, o->file,
+            "a file with one sentence, or the name of one image, a line");
   verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
   verb.number("--count", o->samples.count, 1, 10'000, "images: number of samples (default: 100)");
   verb.number("--seed", o->samples.seed, 0, (std::uint64_t{1} << 63) - 1,
@@ -230,6 +274,7 @@ void add_predict(Program& program) {
   verb.example("attend predict runs/quick 'Great phone, bad battery.'");
   verb.example("attend predict runs/quick --json < sentences.txt");
   verb.example("attend predict runs/digits --seed 2 --out digits.png");
+  verb.example("attend predict runs/captions photo.jpg");
   verb.run([o](Output& out) { return predict(out, *o); });
 }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
+#include "attend/train/captioning.h"
 #include "attend/train/generation.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
@@ -55,6 +56,12 @@ Described described(const models::DrawConfig& c) {
               std::to_string(c.channels) + (c.channels == 1 ? " channel" : " channels")};
 }
 
+Described described(const train::CaptioningConfig& c) {
+  return {models::summarize(c.encoder, c.captioner),
+          {{"vocabulary", c.captioner.vocabulary}},
+          "vocabulary " + grouped(c.captioner.vocabulary)};
+}
+
 Described described_run(const SummaryOptions& o) {
   if (!o.settings.empty() || o.vocabulary || o.classes)
     fail_usage("'" + o.target +
@@ -64,6 +71,8 @@ Described described_run(const SummaryOptions& o) {
     return described(train::load_translation(o.target).config);
   if (kind == train::TaskKind::kGeneration)
     return described(train::load_generation(o.target).config);
+  if (kind == train::TaskKind::kCaptioning)
+    return described(train::load_captioning(o.target).config);
   return described(train::load_run(o.target).config);
 }
 
@@ -81,6 +90,12 @@ Described described_recipe(const SummaryOptions& o) {
     const std::int64_t side = recipe.data.image_size > 0 ? recipe.data.image_size : 28;
     return described(
         train::draw_config(recipe, recipe.data.colour == train::Colour::kRgb ? 3 : 1, side, side));
+  }
+  if (recipe.task.kind == train::TaskKind::kCaptioning) {
+    if (o.classes) fail_usage("--classes: a captioner has no labels");
+    return described(train::captioning_config(
+        recipe, static_cast<std::int64_t>(o.vocabulary.value_or(
+                    static_cast<std::uint64_t>(recipe.data.vocabulary_size)))));
   }
   const auto vocabulary = o.vocabulary ? *o.vocabulary
                           : recipe.data.num_words > 0

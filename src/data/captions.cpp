@@ -154,7 +154,7 @@ CaptionCorpus load_captions_set(const std::string& asked, const CaptionOptions& 
   const CatalogueSet& set = *name.set;
   require_task(set, "captioning");
   if (!name.parts.empty()) fail_variant(set, asked);
-  if (set.generated) return make_shapes();
+  if (set.generated) return make_shapes(options.make);
   const auto folder = find_folder(set);
   if (!folder) fail_not_here(set, asked);
   CaptionCorpus out;

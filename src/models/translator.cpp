@@ -2,8 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/index_select.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 
@@ -60,16 +58,6 @@ void check_config(const TranslatorConfig& c) {
 std::int64_t target_tokens(const TranslationBatch& batch) {
   return batch.target_lengths.sum().item<std::int64_t>() -
          batch.target_lengths.size(0);  // kBegin is not predicted
-}
-
-void reorder(Decoding& decoding, const at::Tensor& parents) {
-  for (at::Tensor& rows : decoding.rows) {
-    const at::Tensor first =
-        at::arange(rows.size(0), parents.options()).unsqueeze(1) * rows.size(1);  // [B,1]
-    rows = rows.flatten(0, 1)
-               .index_select(0, (first + parents).flatten())
-               .unflatten(0, {parents.size(0), parents.size(1)});
-  }
 }
 
 std::unique_ptr<Translator> make_translator(const TranslatorConfig& config, std::uint64_t seed,

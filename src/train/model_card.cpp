@@ -11,8 +11,8 @@ using Names = std::vector<std::string>;
 /// Those that the training measured.
 Names columns_of(const TrainResult& result) {
   Names out;
-  for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "perplexity", "elbo_nats",
-                           "reconstruction_nats", "kl_nats", "loss"})
+  for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "pointing", "bleu4", "cider",
+                           "perplexity", "elbo_nats", "reconstruction_nats", "kl_nats", "loss"})
     if (result.train.contains(name) || result.validation.contains(name) ||
         result.test.contains(name))
       out.push_back(name);
@@ -33,17 +33,19 @@ void row(std::ostringstream& out, const char* part, std::int64_t rows, const Met
   out << "\n";
 }
 
-}  // namespace
-
+/// What the Hugging Face hub calls the task.
 std::string pipeline_tag(TaskKind kind) {
   switch (kind) {
+    case TaskKind::kClassification:
+      return "text-classification";
     case TaskKind::kTranslation:
       return "translation";
+    case TaskKind::kCaptioning:
+      return "image-to-text";
     case TaskKind::kGeneration:
       return "unconditional-image-generation";
-    default:
-      return "text-classification";
   }
+  return "other";
 }
 
 std::string what_loss_is(TaskKind kind) {
@@ -57,9 +59,13 @@ std::string what_loss_is(TaskKind kind) {
 std::string what_it_knows(TaskKind kind) {
   if (kind == TaskKind::kGeneration)
     return "The model draws what its training images show and nothing else. ";
+  const std::string own = kind == TaskKind::kCaptioning ? "images" : "texts";
   return "The model knows the words and the tone of its training data and no others; check it on "
-         "your own texts before it decides anything.";
+         "your own " +
+         own + " before it decides anything.";
 }
+
+}  // namespace
 
 std::string model_card(const Recipe& recipe, const TrainResult& result) {
   std::ostringstream out;

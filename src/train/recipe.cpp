@@ -81,6 +81,12 @@ std::vector<std::string> keys(TaskKind kind) {
 
 std::string tail_of(const std::string& key) { return key.substr(key.rfind('.') + 1); }
 
+std::string names_of(const std::vector<TaskKind>& tasks, const char* between) {
+  std::string out;
+  for (const TaskKind task : tasks) out += (out.empty() ? "" : between) + task_name(task);
+  return out;
+}
+
 /// A key with the same last part first ("epochs" means train.epochs), then one spelt alike.
 std::string suggestion(TaskKind kind, const std::string& key) {
   std::vector<std::string> tails;
@@ -141,7 +147,7 @@ const SchemaEntry& schema_entry(TaskKind kind, const std::string& key, const std
       other = &e;
     }
   if (other)
-    fail_usage(where + key + " is a key of " + task_name(other->spec.tasks.front()) +
+    fail_usage(where + key + " is a key of " + names_of(other->spec.tasks, " and ") +
                " recipes, and this one's task is " + task_name(kind));
   fail_usage(where + "unknown key '" + key + "'" + suggestion(kind, key));
 }
@@ -183,18 +189,38 @@ Value checked(const KeySpec& spec, const Value& value, const std::string& where)
 
 namespace {
 
+/// Whether trainings of this kind measure the metric on validation rows.
+bool has_metric(TaskKind kind, Metric metric) {
+  switch (metric) {
+    case Metric::kLoss:
+      return true;
+    case Metric::kAccuracy:
+    case Metric::kF1:
+      return kind == TaskKind::kClassification;
+    case Metric::kBleu:
+      return kind == TaskKind::kTranslation;
+    case Metric::kExactMatch:
+      return kind == TaskKind::kTranslation || kind == TaskKind::kCaptioning;
+    case Metric::kBleu4:
+    case Metric::kCider:
+    case Metric::kPointing:
+      return kind == TaskKind::kCaptioning;
+  }
+  return false;
+}
+
 void check_watch(const Recipe& r) {
-  const bool of_translation =
-      r.train.watch == Metric::kBleu || r.train.watch == Metric::kExactMatch;
-  const bool of_classification = r.train.watch == Metric::kAccuracy || r.train.watch == Metric::kF1;
-  const bool translates = r.task.kind == TaskKind::kTranslation;
-  const bool classifies = r.task.kind == TaskKind::kClassification;
-  if ((!translates && of_translation) || (!classifies && of_classification))
+  const Metric metric = r.train.watch;
+  if (!has_metric(r.task.kind, metric))
     fail_usage(
         "train.early_stopping.metric = " + to_text(recipe_value(r, "train.early_stopping.metric")) +
         ": a " + task_name(r.task.kind) + " recipe has no such metric");
-  if (translates && of_translation && r.train.patience > 0 && r.train.decode_rows == 0)
-    fail_usage("train.early_stopping.metric needs translations: set train.decode_rows");
+  const bool needs_texts = metric == Metric::kBleu || metric == Metric::kExactMatch ||
+                           metric == Metric::kBleu4 || metric == Metric::kCider;
+  if (needs_texts && r.train.patience > 0 && r.train.decode_rows == 0)
+    fail_usage(r.task.kind == TaskKind::kTranslation
+                   ? "train.early_stopping.metric needs translations: set train.decode_rows"
+                   : "train.early_stopping.metric needs captions: set train.decode_rows");
 }
 
 }  // namespace
@@ -288,7 +314,7 @@ std::string recipe_schema_markdown() {
       table = of;
     }
     out += "| `" + spec.key + "` | `" + to_text(spec.default_value) + "` | " + expectation(spec) +
-           " | " + (spec.tasks.empty() ? "" : task_name(spec.tasks.front()) + ": ") + spec.doc +
+           " | " + (spec.tasks.empty() ? "" : names_of(spec.tasks, ", ") + ": ") + spec.doc +
            " |\n";
   }
   return out;

@@ -58,7 +58,9 @@ SchemaEntry choice(const char* key, Access access, std::vector<std::string> name
 }
 
 const std::vector<TaskKind> kClass{TaskKind::kClassification}, kTranslate{TaskKind::kTranslation},
-    kGenerate{TaskKind::kGeneration}, kWords{TaskKind::kClassification, TaskKind::kTranslation};
+    kCaption{TaskKind::kCaptioning}, kGenerate{TaskKind::kGeneration},
+    kWrite{TaskKind::kTranslation, TaskKind::kCaptioning},
+    kWords{TaskKind::kClassification, TaskKind::kTranslation, TaskKind::kCaptioning};
 
 /// Makes the entries from place `first` on known to these kinds of task alone.
 void only_for(std::vector<SchemaEntry>& s, std::size_t first, const std::vector<TaskKind>& tasks) {
@@ -71,7 +73,8 @@ void only_for(std::vector<SchemaEntry>& s, std::size_t first, const std::vector<
 void add_data(std::vector<SchemaEntry>& s) {
   s.push_back(text(
       "data.name", FIELD(data.name),
-      "data set of the catalogue (attend data list), or path of a TSV, CSV, JSONL or UCI file"));
+      "data set of the catalogue (attend data list), or path of a TSV, CSV, JSONL or UCI file; of "
+      "captions a folder, COCO's JSON, Flickr8k's token file or CSV"));
   s.push_back(
       real("data.validation", FIELD(data.validation), 0, 0.9, "share of rows for validation"));
   s.push_back(real("data.test", FIELD(data.test), 0, 0.9, "share of rows for the test"));
@@ -116,16 +119,24 @@ void add_data(std::vector<SchemaEntry>& s) {
   s.push_back(choice(
       "data.tokens", FIELD(data.tokens), {"words", "bpe", "characters"},
       "what one token is: a word, a piece of one learnt by byte-pair encoding, or a character"));
+  s.push_back(flag("data.share_vocabulary", FIELD(data.share_vocabulary),
+                   "one vocabulary for both languages"));
+  only_for(s, translated, kTranslate);
+  const std::size_t written = s.size();
   s.push_back(whole("data.vocabulary_size", FIELD(data.vocabulary_size), 4, 10'000'000,
                     "most tokens of a vocabulary, the four special ones included"));
   s.push_back(whole("data.min_count", FIELD(data.min_count), 1, kMany,
                     "tokens = words: rarer ones are unknown"));
-  s.push_back(flag("data.share_vocabulary", FIELD(data.share_vocabulary),
-                   "one vocabulary for both languages"));
   s.push_back(whole("data.max_tokens", FIELD(data.max_tokens), 1, 65536,
-                    "most tokens of a sentence; longer training pairs are left out and counted, "
+                    "most tokens of a sentence; longer training rows are left out and counted, "
                     "longer input is refused"));
-  only_for(s, translated, kTranslate);
+  only_for(s, written, kWrite);
+  const std::size_t captioned = s.size();
+  s.push_back(whole("data.image_size", FIELD(data.caption_image_size), 2, 1024,
+                    "side of the square that images are resized to, in pixels"));
+  s.push_back(whole("data.images", FIELD(data.images), 10, 50'000,
+                    "shapes: images that are made, 80 : 10 : 10"));
+  only_for(s, captioned, kCaption);
   const std::size_t generated = s.size();
   s.push_back(choice("data.binarise", FIELD(data.binarise), {"sample", "threshold", "none"},
                      "pixels become black or white: by chance, anew in each epoch; above one half; "
@@ -170,8 +181,6 @@ void add_translation_model(std::vector<SchemaEntry>& s) {
                      "predicted one"));
   s.push_back(whole("model.attention.window", FIELD(model.window), 1, 65536,
                     "local spans: keys on each side, D"));
-  s.push_back(whole("model.attention.width", FIELD(model.attention_width), 1, 65536,
-                    "width of additive and concat scores and of the predicted position, A"));
   s.push_back(flag("model.input_feeding", FIELD(model.input_feeding),
                    "luong: the attentional vector of a step enters the next"));
   s.push_back(flag("model.reverse_source", FIELD(model.reverse_source),
@@ -189,6 +198,22 @@ void add_translation_model(std::vector<SchemaEntry>& s) {
   only_for(s, first, kTranslate);
 }
 
+void add_captioning_model(std::vector<SchemaEntry>& s) {
+  const std::size_t shared = s.size();
+  s.push_back(whole("model.attention.width", FIELD(model.attention_width), 1, 65536,
+                    "width of additive and concat scores and of the predicted position, A"));
+  only_for(s, shared, kWrite);
+  const std::size_t first = s.size();
+  s.push_back(choice("model.attention.kind", FIELD(model.look), {"soft", "hard", "uniform"},
+                     "soft: the mean under the map; hard: one place, sampled in training; uniform: "
+                     "every place the same, to see what looking is worth"));
+  s.push_back(whole("model.annotation_width", FIELD(model.annotation_width), 1, 65536,
+                    "width of an annotation, D, and channels of the encoder's last convolutions"));
+  s.push_back(whole("model.stride", FIELD(model.stride), 2, 32,
+                    "side of a place of the encoder's map in pixels: 2, 4, 8, 16 or 32"));
+  only_for(s, first, kCaption);
+}
+
 void add_model(std::vector<SchemaEntry>& s) {
   const std::size_t worded = s.size();
   s.push_back(whole("model.embedding_width", FIELD(model.embedding_width), 1, 65536,
@@ -196,7 +221,8 @@ void add_model(std::vector<SchemaEntry>& s) {
   s.push_back(whole("model.hidden", FIELD(model.hidden), 1, 65536,
                     "units of the recurrent layer, H, per direction; a transformer has none"));
   s.push_back(
-      whole("model.layers", FIELD(model.layers), 1, 64, "layers, of encoder and decoder each"));
+      whole("model.layers", FIELD(model.layers), 1, 64,
+            "layers, of encoder and decoder each; of a captioner the encoder's convolutions"));
   s.push_back(
       real("model.dropout", FIELD(model.dropout), 0, 0.99,
            "share of a layer's inputs dropped, one mask per sequence (transformer: per element)"));
@@ -220,6 +246,7 @@ void add_model(std::vector<SchemaEntry>& s) {
   only_for(s, classified, kClass);
   add_translation_model(s);
   add_generation_model(s);
+  add_captioning_model(s);
 }
 
 void add_train(std::vector<SchemaEntry>& s) {
@@ -233,9 +260,10 @@ void add_train(std::vector<SchemaEntry>& s) {
                    "largest global norm of the gradient; 0 = no limit"));
   s.push_back(whole("train.early_stopping.patience", FIELD(train.patience), 0, kMany,
                     "epochs without improvement before the training ends; 0 = never"));
-  s.push_back(choice("train.early_stopping.metric", FIELD(train.watch),
-                     {"loss", "accuracy", "f1", "bleu", "exact_match"},
-                     "validation metric that must improve"));
+  s.push_back(
+      choice("train.early_stopping.metric", FIELD(train.watch),
+             {"loss", "accuracy", "f1", "bleu", "exact_match", "bleu4", "cider", "pointing"},
+             "validation metric that must improve"));
   s.push_back(real("train.early_stopping.min_delta", FIELD(train.min_delta), 0, kMany,
                    "smallest change that counts as improvement"));
   s.push_back(flag("train.early_stopping.restore_best", FIELD(train.restore_best),
@@ -248,10 +276,22 @@ void add_train(std::vector<SchemaEntry>& s) {
   const std::size_t translated = s.size();
   s.push_back(real("train.label_smoothing", FIELD(train.label_smoothing), 0, 0.99,
                    "share of the target's probability spread over the vocabulary"));
-  s.push_back(
-      whole("train.decode_rows", FIELD(train.decode_rows), 0, kMany,
-            "validation sentences translated after each epoch for bleu and exact_match, greedily"));
   only_for(s, translated, kTranslate);
+  const std::size_t written = s.size();
+  s.push_back(whole("train.decode_rows", FIELD(train.decode_rows), 0, kMany,
+                    "validation rows for which a text is written after each epoch, greedily, for "
+                    "metrics of what is written"));
+  only_for(s, written, kWrite);
+  const std::size_t captioned = s.size();
+  s.push_back(real("train.doubly_stochastic", FIELD(train.doubly_stochastic), 0, 1e6,
+                   "soft: weight of the penalty on places that are not looked at once in all"));
+  s.push_back(real("train.reward_weight", FIELD(train.reward_weight), 0, 1e6,
+                   "hard: weight of REINFORCE's reward"));
+  s.push_back(real("train.entropy_weight", FIELD(train.entropy_weight), 0, 1e6,
+                   "hard: weight of the maps' entropy"));
+  s.push_back(real("train.expected_share", FIELD(train.expected_share), 0, 0.99,
+                   "hard: share of captions that take the mean under the map instead of a sample"));
+  only_for(s, captioned, kCaption);
 }
 
 void add_optim(std::vector<SchemaEntry>& s) {
@@ -290,14 +330,17 @@ void add_decode(std::vector<SchemaEntry>& s) {
                    "exponent of the length that scores are divided by (Wu et al. 2016)"));
   s.push_back(real("decode.coverage_penalty", FIELD(decode.coverage_penalty), 0, 10,
                    "weight of the penalty on source tokens that got little attention"));
-  s.push_back(whole("decode.max_length", FIELD(decode.max_length), 0, 65536,
-                    "most tokens of a translation; 0: twice the source's and ten more"));
-  only_for(s, first, kTranslate);
+  s.push_back(
+      whole("decode.max_length", FIELD(decode.max_length), 0, 65536,
+            "most tokens of a translation; 0: twice the source's and ten more, of a caption "
+            "data.max_tokens"));
+  only_for(s, first, kWrite);
 }
 
 std::vector<SchemaEntry> make_schema() {
   std::vector<SchemaEntry> s;
-  s.push_back(choice("task.kind", FIELD(task.kind), {"classification", "translation", "generation"},
+  s.push_back(choice("task.kind", FIELD(task.kind),
+                     {"classification", "translation", "captioning", "generation"},
                      "what is learned"));
   s.push_back(text("task.description", FIELD(task.description), "one line for attend recipes"));
   add_data(s);

@@ -6,6 +6,7 @@
 
 #include "attend/base/threads.h"
 #include "attend/ops/machine.h"
+#include "train/captioning.h"
 #include "train/classification.h"
 #include "train/generation.h"
 #include "train/schema.h"
@@ -20,6 +21,8 @@ std::unique_ptr<Task> make_task(const Recipe& recipe) {
       return make_classification(recipe);
     case TaskKind::kTranslation:
       return make_translation(recipe);
+    case TaskKind::kCaptioning:
+      return make_captioning(recipe);
     case TaskKind::kGeneration:
       return make_generation(recipe);
   }

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "attend/base/error.h"
-#include "attend/base/random.h"
+#include "train/cut_off.h"
 #include "train/translation.h"
 
 namespace attend::train {
@@ -13,26 +13,11 @@ namespace {
 
 constexpr std::size_t kEvaluationPairs = 64;  // of like length, so little of a batch is padding
 
-/// Moves `share` of the pairs, chosen by `seed`, into a set of their own.
-data::ParallelSet cut_off(data::ParallelSet& from, double share, std::uint64_t seed,
-                          std::uint64_t index) {
+data::ParallelSet cut_off_pairs(data::ParallelSet& from, double share, std::uint64_t seed,
+                                std::uint64_t index) {
   data::ParallelSet out;
   out.name = from.name;
-  const auto n = static_cast<std::int64_t>(from.pairs.size());
-  const auto wanted = static_cast<std::int64_t>(share * static_cast<double>(n));
-  std::vector<std::int64_t> places(from.pairs.size());
-  std::iota(places.begin(), places.end(), std::int64_t{0});
-  Random random(seed, Purpose::kSplit, index);
-  for (std::int64_t i = n - 1; i > 0; --i)
-    std::swap(places[static_cast<std::size_t>(i)],
-              places[random.below(static_cast<std::uint64_t>(i + 1))]);
-  std::vector<bool> moved(from.pairs.size(), false);
-  for (std::int64_t i = 0; i < wanted; ++i)
-    moved[static_cast<std::size_t>(places[static_cast<std::size_t>(i)])] = true;
-  std::vector<data::SentencePair> kept;
-  for (std::size_t i = 0; i < from.pairs.size(); ++i)
-    (moved[i] ? out.pairs : kept).push_back(std::move(from.pairs[i]));
-  from.pairs = std::move(kept);
+  out.pairs = cut_off(from.pairs, share, seed, index);
   return out;
 }
 
@@ -56,9 +41,9 @@ data::ParallelCorpus load_pairs_of(const Recipe& recipe) {
   data::ParallelCorpus corpus = data::load_parallel(recipe.data.name, options);
   const auto seed = static_cast<std::uint64_t>(recipe.data.split_seed);
   if (corpus.test.pairs.empty() && recipe.data.test > 0)
-    corpus.test = cut_off(corpus.train, recipe.data.test, seed, 1);
+    corpus.test = cut_off_pairs(corpus.train, recipe.data.test, seed, 1);
   if (corpus.validation.pairs.empty() && recipe.data.validation > 0)
-    corpus.validation = cut_off(corpus.train, recipe.data.validation, seed, 2);
+    corpus.validation = cut_off_pairs(corpus.train, recipe.data.validation, seed, 2);
   if (corpus.train.pairs.empty()) fail_input(recipe.data.name + ": no pairs are left for training");
   return corpus;
 }

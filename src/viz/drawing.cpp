@@ -60,6 +60,12 @@ void Drawing::line(double x1, double y, double x2, std::uint32_t stroke, double 
            (dashed ? "\" stroke-dasharray=\"5 3" : "") + "\"/>\n";
 }
 
+void Drawing::image(double x, double y, double w, double h, const std::string& png) {
+  body_ += "<image x=\"" + fixed(x) + "\" y=\"" + fixed(y) + "\" width=\"" + fixed(w) +
+           "\" height=\"" + fixed(h) +
+           "\" preserveAspectRatio=\"none\" href=\"data:image/png;base64," + base64(png) + "\"/>\n";
+}
+
 void Drawing::upright(double x, double y1, double y2, std::uint32_t stroke) {
   body_ += "<line x1=\"" + fixed(x) + "\" y1=\"" + fixed(y1) + "\" x2=\"" + fixed(x) + "\" y2=\"" +
            fixed(y2) + "\" stroke=\"" + colour(stroke) + "\"/>\n";

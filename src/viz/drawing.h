@@ -24,6 +24,8 @@ class Drawing {
             const std::string& more = "");
   /// A bar from zero, on the scale of `all`: ink to the right, vermilion to the left.
   void signed_bar(double x, double width, double y, double v, const std::vector<double>& all);
+  /// A PNG file, given as its bytes, stretched to w × h.
+  void image(double x, double y, double w, double h, const std::string& png);
   std::string finish(double width, double height, const std::string& title) const;
 
  private:

@@ -7,4 +7,7 @@ namespace attend::viz {
 /// visible first.
 std::string escaped(const std::string& text);
 
+/// As RFC 4648 writes bytes in 64 letters.
+std::string base64(const std::string& bytes);
+
 }  // namespace attend::viz

@@ -1,7 +1,5 @@
 #include "viz/page.h"
 
-#include <cstdint>
-
 #include "attend/base/file.h"
 #include "viz/markup.h"
 

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "attend/base/error.h"
+#include "attend/viz/caption.h"
 #include "attend/viz/report.h"
 #include "attend/viz/translation.h"
 
@@ -97,6 +98,10 @@ std::string pixels_of(const std::string& drawing) {
 
 std::string png(const Sentence& sentence, const std::vector<std::string>& label_names) {
   return pixels_of(svg(sentence, label_names));
+}
+
+std::string png(const CaptionPicture& caption, const std::vector<std::string>& frames) {
+  return pixels_of(svg(caption, frames));
 }
 
 std::string png(const Translation& translation) { return pixels_of(svg(translation)); }

@@ -58,6 +58,7 @@ struct CaptionCorpus {
 struct CaptionOptions {
   std::string images;  // folder of the images; "": the captions' own, or images/ or Images/ there
   std::size_t max_line_bytes = std::size_t{1} << 20;  // a longer line is refused
+  MakeOptions make;                                   // of a generated set
 };
 
 /// Captions from one file, by its name:

@@ -1,6 +1,8 @@
 #pragma once
+#include <attend/models/captioner.h>
 #include <attend/models/classifier.h>
 #include <attend/models/draw.h>
+#include <attend/models/image_encoder.h>
 #include <attend/models/translator.h>
 
 #include <cstdint>
@@ -28,5 +30,8 @@ std::vector<LayerSummary> summarize(const TranslatorConfig& config);
 
 /// The same of DRAW, in the order of a step. Builds no tensor.
 std::vector<LayerSummary> summarize(const DrawConfig& config);
+/// The same of a captioner with its encoder; captions have max_length words and an end. Throws kUsage as the models do.
+std::vector<LayerSummary> summarize(const ImageEncoderConfig& encoder,
+                                    const CaptionerConfig& captioner);
 
 }  // namespace attend::models

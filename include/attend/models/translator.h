@@ -1,5 +1,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <attend/models/decoding.h>
 #include <attend/nn/alignment.h>
 #include <attend/nn/dropout.h>
 #include <attend/nn/parameters.h>
@@ -12,9 +13,6 @@ namespace attend::models {
 
 using nn::NamedTensors;
 using nn::Pass;  // how a forward pass is run: training, seed, step
-
-/// Ids that every vocabulary of a translator keeps free.
-inline constexpr std::int64_t kPadding = 0, kUnknown = 1, kBegin = 2, kEnd = 3;
 
 enum class Architecture {
   kBahdanau,  // RNNsearch (Bahdanau et al. 2015): the context enters the decoder's unit, maxout readout
@@ -68,20 +66,6 @@ struct TranslationBatch {
   at::Tensor target, target_lengths;  // [B,T+1] int64, [B] int64 (kBegin and kEnd counted)
 };
 
-/// Where decoding stands: B sentences with K hypotheses each. A step may write into the tensors that the last one left, so
-/// of two copies that share them only one can go on.
-struct Decoding {
-  std::vector<at::Tensor>
-      memory;  // of the sources, [B,…]: shared by a sentence's hypotheses, never copied for them
-  std::vector<at::Tensor> rows;  // of the hypotheses, [B,K,…]
-  std::int64_t position = 0;     // tokens that every hypothesis has
-};
-
-struct DecodingStep {
-  at::Tensor log_probabilities;  // [B,K,V]
-  at::Tensor weights;            // [B,K,S] of the source tokens; undefined without attention
-};
-
 class Translator {
  public:
   virtual ~Translator() = default;
@@ -108,9 +92,6 @@ class Translator {
 
 /// Number of target tokens that loss() sums over.
 std::int64_t target_tokens(const TranslationBatch& batch);
-
-/// The hypotheses parents [B,K'] int64 of the present K; K' may differ from K.
-void reorder(Decoding& decoding, const at::Tensor& parents);
 
 /// Builds the model, a pure function of config and seed. Throws kUsage on a config that makes no sense.
 std::unique_ptr<Translator> make_translator(const TranslatorConfig& config, std::uint64_t seed,

@@ -5,13 +5,14 @@
 #include <vector>
 
 #include "attend/data/pad.h"
+#include "attend/models/captioner.h"
 #include "attend/models/classifier.h"
 #include "attend/models/draw.h"
 #include "attend/models/translator.h"
 
 namespace attend::train {
 
-enum class TaskKind { kClassification, kTranslation, kGeneration };
+enum class TaskKind { kClassification, kTranslation, kCaptioning, kGeneration };
 /// What a vocabulary of a translation counts as one token.
 enum class Tokens { kWords, kBpe, kCharacters };
 /// Which texts the vocabulary is made from. kAll reads the words (never the labels) of held-out rows
@@ -37,7 +38,7 @@ enum class Binarise {
 enum class Colour { kAuto, kGrey, kRgb };
 enum class OptimizerKind { kAdam, kAdamW, kSgd };
 enum class ScheduleKind { kConstant, kLinear, kCosine, kExponential, kStep, kInverseSqrt };
-enum class Metric { kLoss, kAccuracy, kF1, kBleu, kExactMatch };
+enum class Metric { kLoss, kAccuracy, kF1, kBleu, kExactMatch, kBleu4, kCider, kPointing };
 
 /// What to train, on what and how: the tables of a recipe file, one field a key. Meaning, range and
 /// default of each are in recipe_schema(); docs, validation, `--set` and the resolved recipe.toml
@@ -75,9 +76,11 @@ struct Recipe {
     std::int64_t min_count = 1;
     bool share_vocabulary = false;
     std::int64_t max_tokens = 128;
-    Binarise binarise = Binarise::kSample;
     std::int64_t image_size = 0;
+    Binarise binarise = Binarise::kSample;
     Colour colour = Colour::kAuto;
+    std::int64_t caption_image_size = 48;  // key data.image_size of a captioner
+    std::int64_t images = 2000;
   } data;
 
   struct Model {
@@ -111,6 +114,10 @@ struct Recipe {
     std::int64_t read_size = 2;   // key model.attention.read_size
     std::int64_t write_size = 5;  // key model.attention.write_size
     models::PixelOutput output = models::PixelOutput::kBernoulli;
+    models::CaptionAttention look =
+        models::CaptionAttention::kSoft;  // key model.attention.kind of a captioner
+    std::int64_t annotation_width = 64;
+    std::int64_t stride = 4;
   } model;
 
   struct Train {
@@ -128,6 +135,10 @@ struct Recipe {
     std::int64_t keep = 1;
     double label_smoothing = 0;
     std::int64_t decode_rows = 200;
+    double doubly_stochastic = 1;
+    double reward_weight = 1;
+    double entropy_weight = 0.01;
+    double expected_share = 0.5;
   } train;
 
   struct Optim {
@@ -150,7 +161,8 @@ struct Recipe {
     std::int64_t beams = 5;
     double length_penalty = 1;
     double coverage_penalty = 0;
-    std::int64_t max_length = 0;  // 0: twice the source's tokens and ten more
+    std::int64_t max_length =
+        0;  // 0: twice the source's tokens and ten more; of a caption data.max_tokens
   } decode;
 };
 

@@ -27,10 +27,15 @@ function vector(n) {  // an inner svg, its computed style written into attribute
   return copy;
 }
 
+/* Canvases of a figure, painted anew in its colours: each has its painter here. */
+const painters = new WeakMap();
+const repaint = within => within.querySelectorAll('canvas').forEach(c => painters.get(c)?.());
+
 /* Redraws a figure as real SVG (boxes, rules, text word by word), always in the light scheme. */
 function toSvg(fig) {
   mark(null);
   fig.classList.add('as-light');
+  repaint(fig);
   const o = fig.getBoundingClientRect(), pad = 12, root = svg('svg', {xmlns: SVG});
   const pen = document.createElement('canvas').getContext('2d');
   let right = o.width, bottom = o.height;
@@ -108,6 +113,17 @@ function toSvg(fig) {
       root.append(v);
       return;
     }
+    if (n.localName === 'canvas' || n.localName === 'img') {
+      root.append(svg('image', {
+        x: X(r.left),
+        y: Y(r.top),
+        width: r.width,
+        height: r.height,
+        href: n.localName === 'img' ? n.src : n.toDataURL(),
+        preserveAspectRatio: 'none'
+      }));
+      return;
+    }
     if (n !== fig) box(r, s);
     for (const k of n.childNodes) {
       if (k.nodeType === 1)
@@ -124,6 +140,7 @@ function toSvg(fig) {
       svg('rect',
           {width: w, height: h, fill: getComputedStyle(fig).getPropertyValue('--paper').trim()}));
   fig.classList.remove('as-light');
+  repaint(fig);
   return {text: new XMLSerializer().serializeToString(root), w, h};
 }
 function savePng(fig, name) {  // that SVG at twice its size, at most 8192 px

@@ -1,0 +1,334 @@
+// "Show, Attend and Tell" (Xu et al. 2015): the decoder.
+#include "attend/models/captioner.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/tanh.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <string>
+#include <utility>
+
+#include "attend/base/error.h"
+#include "attend/base/random.h"
+#include "attend/nn/cells.h"
+#include "attend/nn/embedding.h"
+#include "attend/nn/init.h"
+#include "attend/nn/recurrent.h"
+#include "attend/ops/additive.h"
+#include "attend/ops/hard.h"
+#include "attend/ops/vocabulary_loss.h"
+
+namespace attend::models {
+namespace {
+
+constexpr double kTableRange = 0.1;  // U(−r, r) of the embedding
+constexpr double kBaselineDecay = 0.9;
+enum CaptionDropout : std::int64_t { kTokens = 1, kReadout = 2, kExpected = 3 };  // masks of a step
+
+void in_field(const std::string& name, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value < low || value > high)
+    fail_usage("model." + name + " is " + std::to_string(value) + ": it must be in [" +
+               std::to_string(low) + ", " + std::to_string(high) + "]");
+}
+
+void in_field(const std::string& name, double value, double high) {
+  if (!(value >= 0 && value <= high))
+    fail_usage(name + " is " + std::to_string(value) + ": it must be in [0, " +
+               std::to_string(high) + "]");
+}
+
+/// Another seed for the choices of each step of a training and each word.
+std::uint64_t seed_of_choice(const Pass& pass, std::int64_t word) {
+  constexpr std::uint32_t kDomain = 0x63617074;
+  const auto step = static_cast<std::uint64_t>(pass.step);
+  const auto block =
+      philox({static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32),
+              static_cast<std::uint32_t>(word), kDomain},
+             {static_cast<std::uint32_t>(pass.seed), static_cast<std::uint32_t>(pass.seed >> 32)});
+  return (std::uint64_t{block[0]} << 32 | block[1]) >> 1;
+}
+
+at::Tensor dropped(const at::Tensor& x, double rate, const Pass& pass, CaptionDropout site) {
+  return nn::dropout(x, rate, pass, {site, false, nn::DropoutSite::kOutput});
+}
+
+}  // namespace
+
+void check_config(const CaptionerConfig& c) {
+  constexpr std::int64_t kWidest = 1 << 20;
+  constexpr double kHeaviest = 1e6;
+  in_field("vocabulary", c.vocabulary, kEnd + 1, std::int64_t{1} << 31);
+  in_field("max_length", c.max_length, 1, kWidest);
+  in_field("annotation_width", c.annotation_width, 1, kWidest);
+  in_field("embedding_width", c.embedding_width, 1, kWidest);
+  in_field("hidden", c.hidden, 1, kWidest);
+  in_field("attention.width", c.attention_width, 1, kWidest);
+  if (!(c.dropout >= 0 && c.dropout < 1)) fail_usage("model.dropout must be in [0, 1)");
+  in_field("train.doubly_stochastic", c.doubly_stochastic, kHeaviest);
+  in_field("train.reward_weight", c.reward_weight, kHeaviest);
+  in_field("train.entropy_weight", c.entropy_weight, kHeaviest);
+  in_field("train.expected_share", c.expected_share, 0.99);
+}
+
+/// What is known of the images before the first word.
+struct Captioner::Memory {
+  at::Tensor annotations;  // [B,L,D]
+  AdditiveKeys keys;       // [B,L,A]
+  at::Tensor mean;         // [B,D]
+};
+
+/// What K hypotheses of each image see; the last two of a sample only.
+struct Captioner::Look {
+  at::Tensor context, weights;          // [B,K,D], [B,K,L]
+  at::Tensor log_probability, entropy;  // [B,1]
+};
+
+struct Captioner::Forced {
+  at::Tensor readout;                   // [B,T,E]
+  at::Tensor maps, gates;               // [B,T,L] and [B,T], undefined unless asked for
+  at::Tensor log_probability, entropy;  // [B,T] of sampled choices, else undefined
+  at::Tensor expected;                  // [B,1] bool, captions that took the mean
+};
+
+Captioner::Captioner(const CaptionerConfig& config, std::uint64_t seed, at::ScalarType dtype)
+    : config_(config) {
+  check_config(config);
+  const std::int64_t v = config.vocabulary, e = config.embedding_width, h = config.hidden,
+                     a = config.attention_width, d = config.annotation_width;
+  std::uint64_t stream = 0;
+  const auto matrix = [&](std::int64_t rows, std::int64_t columns) {
+    Random random(seed, Purpose::kInit, 100 + stream++);
+    return nn::glorot_uniform({rows, columns}, columns, rows, random, dtype);
+  };
+  const auto zeros = [&](at::IntArrayRef shape) {
+    return at::zeros(shape, at::TensorOptions().dtype(dtype));
+  };
+  Random random(seed, Purpose::kInit, 99);
+  table_ = add("embedding.weight", nn::uniform({v, e}, kTableRange, random, dtype));
+  hidden_weight_ = add("initial.hidden.weight", matrix(h, d));
+  hidden_bias_ = add("initial.hidden.bias", zeros({h}));
+  memory_weight_ = add("initial.memory.weight", matrix(h, d));
+  memory_bias_ = add("initial.memory.bias", zeros({h}));
+  if (config.attention != CaptionAttention::kUniform) {
+    query_ = add("attention.query.weight", matrix(a, h));
+    key_ = add("attention.key.weight", matrix(a, d));
+    key_bias_ = add("attention.key.bias", zeros({a}));
+    score_ = add("attention.score.weight", matrix(1, a).squeeze(0));
+  }
+  gate_ = add("gate.weight", matrix(1, h).squeeze(0));
+  gate_bias_ = add("gate.bias", zeros({}));
+  nn::RecurrentOptions unit;
+  unit.cell = nn::Cell::kLstm, unit.input = e, unit.hidden = h;
+  const nn::CellWeights w = nn::recurrent_weights(unit, seed, dtype)[0];
+  from_token_ = add("lstm.weight_ih", w.weight_ih);
+  from_context_ = add("lstm.weight_ch", matrix(4 * h, d));
+  recurrent_ = add("lstm.weight_hh", w.weight_hh);
+  cell_bias_ = add("lstm.bias", w.bias);
+  readout_state_ = add("readout.state.weight", matrix(e, h));
+  readout_context_ = add("readout.context.weight", matrix(e, d));
+  output_weight_ = add("output.weight", matrix(v, e));
+  output_bias_ = add("output.bias", zeros({v}));
+  if (config.attention != CaptionAttention::kHard) return;
+  baseline_ = zeros({config.max_length + 2});
+  named_.emplace_back("attention.baseline", baseline_);
+}
+
+at::Tensor Captioner::add(const std::string& name, const at::Tensor& x) {
+  named_.emplace_back(name, x.detach().set_requires_grad(true));
+  return named_.back().second;
+}
+
+Captioner::Memory Captioner::remember(const at::Tensor& annotations) const {
+  Memory out{annotations, {}, annotations.mean({1})};
+  if (query_.defined()) out.keys = prepare_additive_keys(at::linear(annotations, key_, key_bias_));
+  return out;
+}
+
+Captioner::Look Captioner::look(const Memory& memory, const at::Tensor& state) const {
+  const at::Tensor& a = memory.annotations;
+  const std::int64_t hypotheses = state.size(1);
+  if (config_.attention == CaptionAttention::kUniform) {
+    const double share = 1.0 / static_cast<double>(a.size(1));
+    return {memory.mean.unsqueeze(1).expand({-1, hypotheses, -1}),
+            at::full({a.size(0), hypotheses, a.size(1)}, share, a.options()),
+            {},
+            {}};
+  }
+  AttentionOptions options;
+  options.need_weights = true;
+  auto [context, weights] = additive(at::linear(state, query_), memory.keys, a, score_, options);
+  if (config_.attention == CaptionAttention::kHard) {
+    const at::Tensor place = weights.argmax(-1, /*keepdim=*/true);  // [B,K,1]
+    context = a.gather(1, place.expand({-1, -1, a.size(2)}));
+  }
+  return {context, weights, {}, {}};
+}
+
+Captioner::Look Captioner::sample(const Memory& memory, const at::Tensor& state,
+                                  const at::Tensor& expected, std::uint64_t seed) const {
+  const at::Tensor scores =
+      at::matmul(at::tanh(at::linear(state, query_) + memory.keys.key), score_).unsqueeze(1);
+  HardOptions options;
+  options.attention.seed = seed;
+  const HardResult r = hard(scores, memory.annotations, options);
+  const at::Tensor mean = at::matmul(r.weights, memory.annotations);  // [B,1,D]
+  return {at::where(expected.unsqueeze(-1), mean, r.output), r.weights, r.log_probability,
+          r.entropy};
+}
+
+at::Tensor Captioner::readout(const at::Tensor& state, const at::Tensor& token,
+                              const at::Tensor& context) const {
+  return at::tanh(token + at::linear(state, readout_state_) +
+                  at::linear(context, readout_context_));
+}
+
+Captioner::Forced Captioner::forced(const at::Tensor& annotations, const at::Tensor& tokens,
+                                    const Pass& pass, bool need_maps) const {
+  const std::int64_t steps = tokens.size(1) - 1, batch = tokens.size(0);
+  const bool samples = pass.training && config_.attention == CaptionAttention::kHard;
+  Forced out;
+  if (samples) {  // a mask that drops the sample
+    const nn::DropoutStream stream{kExpected, false, nn::DropoutSite::kOutput};
+    out.expected = nn::dropout_mask(batch, 1, config_.expected_share, pass, stream) == 0;
+  }
+  const Memory memory = remember(annotations);
+  const at::Tensor words =
+      dropped(std::get<0>(nn::embed(table_, tokens.narrow(1, 0, steps).contiguous())),
+              config_.dropout, pass, kTokens);                          // [B,T,E]
+  const at::Tensor gates = at::linear(words, from_token_, cell_bias_);  // [B,T,4H]
+  at::Tensor h = at::tanh(at::linear(memory.mean, hidden_weight_, hidden_bias_)).unsqueeze(1),
+             c = at::tanh(at::linear(memory.mean, memory_weight_, memory_bias_)).unsqueeze(1);
+  std::vector<at::Tensor> states, contexts, maps, betas, log_probabilities, entropies;
+  for (std::int64_t t = 0; t < steps; ++t) {
+    const Look seen =
+        samples ? sample(memory, h, out.expected, seed_of_choice(pass, t)) : look(memory, h);
+    const at::Tensor gate = context_gate(h, gate_, gate_bias_);  // [B,1,1]
+    const at::Tensor z = gate * seen.context;                    // [B,1,D]
+    std::tie(h, c) =
+        nn::lstm_step(gates.narrow(1, t, 1) + at::linear(z, from_context_), h, c, recurrent_);
+    states.push_back(h), contexts.push_back(z);
+    if (need_maps) maps.push_back(seen.weights), betas.push_back(gate.squeeze(-1));
+    if (samples)
+      log_probabilities.push_back(seen.log_probability), entropies.push_back(seen.entropy);
+  }
+  out.readout = dropped(readout(at::cat(states, 1), words, at::cat(contexts, 1)), config_.dropout,
+                        pass, kReadout);
+  if (need_maps) out.maps = at::cat(maps, 1), out.gates = at::cat(betas, 1);
+  if (samples)
+    out.log_probability = at::cat(log_probabilities, 1), out.entropy = at::cat(entropies, 1);
+  return out;
+}
+
+/// −Σ over tokens of [λ_r (reward − baseline) log p(choice) + λ_e H]; moves the baseline.
+at::Tensor Captioner::reinforced(const Forced& forced, const at::Tensor& losses,
+                                 const at::Tensor& counted) const {
+  const at::Tensor reward = -losses.detach().flip({1}).cumsum(1).flip({1});  // [B,T]
+  const at::Tensor left =
+      counted.to(at::kLong).flip({1}).cumsum(1).flip({1});  // [B,T], 0 on padding
+  const at::Tensor before = baseline_.index_select(0, left.flatten()).view(left.sizes());
+  at::Tensor advantage = at::where(before == 0, at::zeros_like(reward), reward - before);
+  advantage = at::where(forced.expected, at::zeros_like(reward), advantage);
+  {
+    const at::NoGradGuard off;
+    const at::Tensor sums =
+        at::zeros_like(baseline_).index_add(0, left.flatten(), reward.flatten());
+    const at::Tensor counts =
+        at::zeros_like(baseline_).index_add(0, left.flatten(), at::ones_like(reward).flatten());
+    const at::Tensor mean = sums / counts;
+    const at::Tensor moved =
+        at::where(baseline_ == 0, mean, kBaselineDecay * baseline_ + (1 - kBaselineDecay) * mean);
+    baseline_.copy_(at::where(counts > 0, moved, baseline_));
+  }
+  const at::Tensor rows = counted.flatten().nonzero().squeeze(1);
+  const auto chosen = [&](const at::Tensor& x) { return x.reshape({-1}).index_select(0, rows); };
+  HardResult result;
+  result.log_probability = chosen(forced.log_probability).unsqueeze(1);
+  result.entropy = chosen(forced.entropy).unsqueeze(1);
+  return reinforce_loss(result, chosen(advantage), 0,
+                        {config_.reward_weight, config_.entropy_weight}) *
+         static_cast<double>(rows.size(0));
+}
+
+void Captioner::check_captions(const at::Tensor& annotations, const at::Tensor& tokens) const {
+  if (!annotations.defined() || annotations.dim() != 3 || annotations.size(1) < 1 ||
+      annotations.size(2) != config_.annotation_width)
+    fail_usage("captioner: annotations are [B,L," + std::to_string(config_.annotation_width) +
+               "] with L of at least 1");
+  if (!tokens.defined() || tokens.dim() != 2 || tokens.size(0) != annotations.size(0) ||
+      tokens.size(1) < 2)
+    fail_usage("captioner: tokens are [B,T+1] int64, a caption for each image");
+  if (tokens.size(1) - 2 > config_.max_length)
+    fail_usage("captioner: a caption has " + std::to_string(tokens.size(1) - 2) +
+               " tokens, more than model.max_length = " + std::to_string(config_.max_length));
+}
+
+CaptionLoss Captioner::loss(const at::Tensor& annotations, const at::Tensor& tokens,
+                            const Pass& pass) {
+  check_captions(annotations, tokens);
+  const bool hard = config_.attention == CaptionAttention::kHard;
+  const bool soft = config_.attention == CaptionAttention::kSoft && config_.doubly_stochastic > 0;
+  const Forced f = forced(annotations, tokens, pass, soft);
+  const at::Tensor wanted = tokens.narrow(1, 1, tokens.size(1) - 1).contiguous();  // [B,T]
+  const bool reinforces = hard && pass.training;
+  VocabularyLossOptions options;
+  options.ignore_index = kPadding;
+  options.reduction = reinforces ? Reduction::kNone : Reduction::kSum;
+  const at::Tensor l = vocabulary_loss(f.readout.flatten(0, 1), output_weight_, output_bias_,
+                                       wanted.flatten(), options);
+  const at::Tensor counted = wanted != kPadding;  // [B,T]
+  if (reinforces) return {l.sum(), reinforced(f, l.view(wanted.sizes()), counted)};
+  if (!soft) return {l, at::zeros({}, l.options())};
+  const at::Tensor maps = f.maps * counted.unsqueeze(-1).to(f.maps.scalar_type());
+  return {l, config_.doubly_stochastic * doubly_stochastic_penalty(maps).sum()};
+}
+
+CaptionReading Captioner::read(const at::Tensor& annotations, const at::Tensor& tokens) {
+  check_captions(annotations, tokens);
+  const at::NoGradGuard off;
+  const Forced f = forced(annotations, tokens, Pass{}, /*need_maps=*/true);
+  const at::Tensor wanted = tokens.narrow(1, 1, tokens.size(1) - 1).contiguous();
+  const at::Tensor counted = (wanted != kPadding).to(f.maps.scalar_type());  // [B,T]
+  VocabularyLossOptions options;
+  options.ignore_index = kPadding, options.reduction = Reduction::kNone;
+  const at::Tensor l = vocabulary_loss(f.readout.flatten(0, 1), output_weight_, output_bias_,
+                                       wanted.flatten(), options);
+  return {f.maps * counted.unsqueeze(-1), f.gates * counted, -l.view(wanted.sizes())};
+}
+
+Decoding Captioner::begin(const at::Tensor& annotations) const {
+  const Memory memory = remember(annotations);
+  Decoding d;
+  d.memory = {annotations, memory.keys.key.defined() ? memory.keys.key : memory.mean, memory.mean};
+  d.rows = {at::tanh(at::linear(memory.mean, hidden_weight_, hidden_bias_)).unsqueeze(1),
+            at::tanh(at::linear(memory.mean, memory_weight_, memory_bias_)).unsqueeze(1)};
+  return d;
+}
+
+DecodingStep Captioner::step(Decoding& d, const at::Tensor& tokens) const {
+  const at::Tensor words = std::get<0>(nn::embed(table_, tokens));  // [B,K,E]
+  const Look seen = look({d.memory[0], {d.memory[1], {}}, d.memory[2]}, d.rows[0]);
+  const at::Tensor z = context_gate(d.rows[0], gate_, gate_bias_) * seen.context;
+  const at::Tensor gates =
+      at::linear(words, from_token_, cell_bias_) + at::linear(z, from_context_);
+  std::tie(d.rows[0], d.rows[1]) = nn::lstm_step(gates, d.rows[0], d.rows[1], recurrent_);
+  ++d.position;
+  const at::Tensor out = readout(d.rows[0], words, z);  // [B,K,E]
+  return {vocabulary_log_probabilities(out.flatten(0, 1), output_weight_, output_bias_)
+              .unflatten(0, {tokens.size(0), tokens.size(1)}),
+          seen.weights};
+}
+
+CaptionerSteps::CaptionerSteps(const Captioner& captioner, at::Tensor annotations)
+    : captioner_(captioner), annotations_(std::move(annotations)) {
+  start();
+}
+
+}  // namespace attend::models

@@ -1,0 +1,74 @@
+#include "data/json.h"
+#include "train/captioning.h"
+#include "train/config_fields.h"
+#include "train/schema.h"
+
+namespace attend::train {
+namespace {
+
+constexpr char kCaptionerType[] = "attend-captioner";
+
+template <class F, class C>
+void visit_captioner_fields(F& f, C& c) {
+  f("image_size", c.encoder.image_size);
+  f("stride", c.encoder.stride);
+  f("layers", c.encoder.layers);
+  f("annotation_width", c.encoder.width);
+  f("vocabulary", c.captioner.vocabulary);
+  f("max_length", c.captioner.max_length);
+  f("embedding_width", c.captioner.embedding_width);
+  f("hidden", c.captioner.hidden);
+  f("attention_width", c.captioner.attention_width);
+  f("dropout", c.captioner.dropout);
+  f("attention", c.captioner.attention, choices_of(TaskKind::kCaptioning, "model.attention.kind"));
+  f("doubly_stochastic", c.captioner.doubly_stochastic);
+  f("reward_weight", c.captioner.reward_weight);
+  f("entropy_weight", c.captioner.entropy_weight);
+  f("expected_share", c.captioner.expected_share);
+}
+
+void check(const CaptioningConfig& c) {
+  models::check_config(c.encoder);
+  models::check_config(c.captioner);
+}
+
+}  // namespace
+
+CaptioningConfig captioning_config(const Recipe& recipe, std::int64_t vocabulary) {
+  const Recipe::Model& m = recipe.model;
+  CaptioningConfig out;
+  out.encoder = {recipe.data.caption_image_size, m.stride, m.layers, m.annotation_width};
+  models::CaptionerConfig& c = out.captioner;
+  c.vocabulary = vocabulary, c.max_length = recipe.data.max_tokens;
+  c.annotation_width = m.annotation_width, c.embedding_width = m.embedding_width;
+  c.hidden = m.hidden, c.attention_width = m.attention_width, c.dropout = m.dropout;
+  c.attention = m.look;
+  c.doubly_stochastic = recipe.train.doubly_stochastic;
+  c.reward_weight = recipe.train.reward_weight, c.entropy_weight = recipe.train.entropy_weight;
+  c.expected_share = recipe.train.expected_share;
+  check(out);
+  return out;
+}
+
+std::string to_config_json(const CaptioningConfig& c) {
+  ConfigWriter writer(kCaptionerType, "Captioner");
+  visit_captioner_fields(writer, c);
+  return writer.text();
+}
+
+CaptioningConfig captioning_from_config_json(const std::string& text, const std::string& name) {
+  Fields fields(data::parse_json(text, name), name);
+  fields.expect_model(kCaptionerType);
+  CaptioningConfig c;
+  visit_captioner_fields(fields, c);
+  fields.finish();
+  c.captioner.annotation_width = c.encoder.width;
+  try {
+    check(c);
+  } catch (const Error& e) {
+    fail_input(name + ": " + e.what());
+  }
+  return c;
+}
+
+}  // namespace attend::train
