@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "attend/ops/machine.h"
+#include "attend/train/language.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "output.h"
@@ -95,10 +96,25 @@ int evaluate_translation(Output& out, const EvalOptions& o) {
   return 0;
 }
 
+int evaluate_language(Output& out, const EvalOptions& o) {
+  const train::LanguageEvaluation e = train::evaluate(train::load_language(o.run), o.data, o.split);
+  if (out.json()) {
+    out.document(
+        {{"run", e.run}, {"data", e.data}, {"split", e.split}, {"n", e.n}, {"metrics", e.metrics}});
+    return 0;
+  }
+  out.line(e.run + " on " + e.data + ", " + e.split + ", " + grouped(e.n) + " tokens");
+  Table table({Align::kLeft, Align::kRight});
+  for (const auto& [name, value] : e.metrics) table.row({name, fixed(value, 4)});
+  out.table(table);
+  return 0;
+}
+
 int evaluate(Output& out, const EvalOptions& o) {
   use_threads(static_cast<int>(o.threads.value_or(0)));
   if (train::kind_of_run(o.run) == train::TaskKind::kTranslation)
     return evaluate_translation(out, o);
+  if (train::kind_of_run(o.run) == train::TaskKind::kLanguage) return evaluate_language(out, o);
   const train::Run run = train::load_run(o.run);
   const train::Evaluation e = train::evaluate(run, o.data, o.split);
   if (out.json()) {
@@ -121,9 +137,10 @@ int evaluate(Output& out, const EvalOptions& o) {
 
 void add_eval(Program& program) {
   const auto o = std::make_shared<EvalOptions>();
-  const Verb verb = program.verb("eval",
-                                 "Measure a run on labelled data (accuracy, F1, confusion matrix, "
-                                 "calibration) or on pairs (BLEU, chrF, perplexity)");
+  const Verb verb =
+      program.verb("eval",
+                   "Measure a run on labelled data (accuracy, F1, confusion matrix, "
+                   "calibration), on pairs (BLEU, chrF, perplexity) or on text (perplexity)");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.text("--data", Kind::kData, o->data,
             "data to measure on (default: what the run was trained on)");

@@ -9,6 +9,7 @@
 #include "attend/data/load.h"
 #include "attend/data/tokenizer.h"
 #include "attend/ops/machine.h"
+#include "attend/train/language.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "attend/viz/terminal.h"
@@ -23,7 +24,7 @@ using nlohmann::json;
 struct PredictOptions {
   std::string run, file;
   std::optional<std::string> input;
-  std::optional<std::uint64_t> threads;
+  std::optional<std::uint64_t> threads, seed;
 };
 
 /// A line of stdin is answered at once; of a file, many are answered together.
@@ -114,10 +115,52 @@ class Translations final : public Answers {
   const train::TranslationRun run_;
 };
 
-std::unique_ptr<Answers> answers_of(const std::string& run) {
-  if (train::kind_of_run(run) == train::TaskKind::kTranslation)
-    return std::make_unique<Translations>(run);
-  return std::make_unique<Labels>(run);
+/// How texts go on, drawn from a language model.
+class Continuations final : public Answers {
+ public:
+  Continuations(const std::string& run, std::uint64_t seed)
+      : run_(train::load_language(run)), seed_(seed) {}
+
+  void print(Output& out, const std::vector<std::string>& texts,
+             const std::vector<std::string>&) override {
+    const auto found = train::continue_texts(run_, texts, seed_);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (out.json())
+        out.document(
+            {{"input", texts[i]}, {"continuation", found[i].text}, {"score", found[i].score}});
+      else
+        out.line(lines_of(texts[i] + found[i].text));
+    }
+    seed_ += 1;  // the next lines are drawn anew
+  }
+
+ private:
+  /// Made safe line by line: text that runs on keeps its line breaks.
+  static std::string lines_of(const std::string& text) {
+    std::string out;
+    std::size_t begin = 0;
+    for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+      out += viz::safe(text.substr(begin, end - begin)) + "\n";
+    return out + viz::safe(text.substr(begin));
+  }
+
+  const train::LanguageRun run_;
+  std::uint64_t seed_;
+};
+
+std::unique_ptr<Answers> answers_of(const PredictOptions& o) {
+  const train::TaskKind kind = train::kind_of_run(o.run);
+  if (o.seed && kind != train::TaskKind::kLanguage)
+    fail_usage("--seed: the answers of a " + train::task_name(kind) + " run are not drawn");
+  switch (kind) {
+    case train::TaskKind::kTranslation:
+      return std::make_unique<Translations>(o.run);
+    case train::TaskKind::kLanguage:
+      return std::make_unique<Continuations>(o.run, o.seed.value_or(1));
+    case train::TaskKind::kClassification:
+      break;
+  }
+  return std::make_unique<Labels>(o.run);
 }
 
 /// Collects texts and has them answered, in order.
@@ -183,7 +226,7 @@ int predict(Output& out, const PredictOptions& o) {
   const auto sentence = sentence_of(o);
   const std::string path = o.file.empty() ? "-" : o.file;
   use_threads(static_cast<int>(o.threads.value_or(0)));
-  const std::unique_ptr<Answers> answers = answers_of(o.run);
+  const std::unique_ptr<Answers> answers = answers_of(o);
   Predictor predictor(out, *answers, is_interactive(path));
   if (sentence) {
     predictor.add(*sentence, "the sentence");
@@ -199,11 +242,13 @@ int predict(Output& out, const PredictOptions& o) {
 void add_predict(Program& program) {
   const auto o = std::make_shared<PredictOptions>();
   const Verb verb = program.verb(
-      "predict", "Label or translate a sentence, or each line of a file or of standard input");
+      "predict",
+      "Label, translate or continue a sentence, or each line of a file or of standard input");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.given("INPUT", o->input,
              "a sentence; '-' or nothing: lines of standard input, each answered at once");
   verb.text("--input", Kind::kFile, o->file, "a file with one sentence a line");
+  verb.number("--seed", o->seed, 0, UINT64_MAX, "of what a language model draws (default: 1)");
   verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
   verb.example("attend predict runs/quick 'Great phone, bad battery.'");
   verb.example("attend predict runs/quick --json < sentences.txt");

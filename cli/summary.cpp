@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
+#include "attend/train/language.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "output.h"
@@ -47,12 +48,19 @@ Described described(const models::TranslatorConfig& c) {
           "vocabularies " + grouped(c.source_vocabulary) + " and " + grouped(c.target_vocabulary)};
 }
 
+Described described(const models::LanguageConfig& c) {
+  return {
+      models::summarize(c), {{"vocabulary", c.vocabulary}}, "vocabulary " + grouped(c.vocabulary)};
+}
+
 Described described_run(const SummaryOptions& o) {
   if (!o.settings.empty() || o.vocabulary || o.classes)
     fail_usage("'" + o.target +
                "' is a trained run: --set, --vocabulary and --classes go with a recipe");
   if (train::kind_of_run(o.target) == train::TaskKind::kTranslation)
     return described(train::load_translation(o.target).config);
+  if (train::kind_of_run(o.target) == train::TaskKind::kLanguage)
+    return described(train::load_language(o.target).config);
   return described(train::load_run(o.target).config);
 }
 
@@ -64,6 +72,12 @@ Described described_recipe(const SummaryOptions& o) {
     const auto ids = static_cast<std::int64_t>(
         o.vocabulary.value_or(static_cast<std::uint64_t>(recipe.data.vocabulary_size)));
     return described(train::translator_config(recipe, ids, ids));
+  }
+  if (recipe.task.kind == train::TaskKind::kLanguage) {
+    if (o.classes) fail_usage("--classes: a language model has no labels");
+    return described(train::language_config(
+        recipe, static_cast<std::int64_t>(o.vocabulary.value_or(
+                    static_cast<std::uint64_t>(recipe.data.vocabulary_size)))));
   }
   const auto vocabulary = o.vocabulary ? *o.vocabulary
                           : recipe.data.num_words > 0

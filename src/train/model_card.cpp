@@ -8,10 +8,24 @@ namespace {
 
 using Names = std::vector<std::string>;
 
+/// As the Hugging Face Hub calls the task.
+const char* pipeline_tag(TaskKind kind) {
+  switch (kind) {
+    case TaskKind::kClassification:
+      return "text-classification";
+    case TaskKind::kTranslation:
+      return "translation";
+    case TaskKind::kLanguage:
+      return "text-generation";
+  }
+  return "other";
+}
+
 /// Those that the training measured.
 Names columns_of(const TrainResult& result) {
   Names out;
-  for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "perplexity", "loss"})
+  for (const char* name :
+       {"accuracy", "f1", "bleu", "exact_match", "perplexity", "bits_per_character", "loss"})
     if (result.train.contains(name) || result.validation.contains(name) ||
         result.test.contains(name))
       out.push_back(name);
@@ -36,8 +50,7 @@ void row(std::ostringstream& out, const char* part, std::int64_t rows, const Met
 
 std::string model_card(const Recipe& recipe, const TrainResult& result) {
   std::ostringstream out;
-  out << "---\nlibrary_name: attend\npipeline_tag: "
-      << (recipe.task.kind == TaskKind::kTranslation ? "translation" : "text-classification")
+  out << "---\nlibrary_name: attend\npipeline_tag: " << pipeline_tag(recipe.task.kind)
       << "\n---\n# " << recipe.name << "\n\n";
   if (!recipe.task.description.empty())
     out << "A model of attend: " << recipe.task.description << ". ";

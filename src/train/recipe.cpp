@@ -183,16 +183,27 @@ Value checked(const KeySpec& spec, const Value& value, const std::string& where)
 
 namespace {
 
+/// What a task measures on its validation rows.
+std::vector<Metric> metrics_of(TaskKind kind) {
+  switch (kind) {
+    case TaskKind::kClassification:
+      return {Metric::kLoss, Metric::kAccuracy, Metric::kF1};
+    case TaskKind::kTranslation:
+      return {Metric::kLoss, Metric::kBleu, Metric::kExactMatch};
+    case TaskKind::kLanguage:
+      return {Metric::kLoss};
+  }
+  return {};
+}
+
 void check_watch(const Recipe& r) {
-  const bool of_translation =
-      r.train.watch == Metric::kBleu || r.train.watch == Metric::kExactMatch;
-  const bool of_classification = r.train.watch == Metric::kAccuracy || r.train.watch == Metric::kF1;
-  const bool translates = r.task.kind == TaskKind::kTranslation;
-  if (translates ? of_classification : of_translation)
+  const std::vector<Metric> known = metrics_of(r.task.kind);
+  if (std::find(known.begin(), known.end(), r.train.watch) == known.end())
     fail_usage(
         "train.early_stopping.metric = " + to_text(recipe_value(r, "train.early_stopping.metric")) +
         ": a " + task_name(r.task.kind) + " recipe has no such metric");
-  if (translates && of_translation && r.train.patience > 0 && r.train.decode_rows == 0)
+  const bool decodes = r.train.watch == Metric::kBleu || r.train.watch == Metric::kExactMatch;
+  if (decodes && r.train.patience > 0 && r.train.decode_rows == 0)
     fail_usage("train.early_stopping.metric needs translations: set train.decode_rows");
 }
 

@@ -57,7 +57,8 @@ SchemaEntry choice(const char* key, Access access, std::vector<std::string> name
           }};
 }
 
-const std::vector<TaskKind> kClass{TaskKind::kClassification}, kTranslate{TaskKind::kTranslation};
+const std::vector<TaskKind> kClass{TaskKind::kClassification}, kTranslate{TaskKind::kTranslation},
+    kLanguage{TaskKind::kLanguage}, kWritesText{TaskKind::kTranslation, TaskKind::kLanguage};
 
 /// Makes the entries from place `first` on known to these kinds of task alone.
 void only_for(std::vector<SchemaEntry>& s, std::size_t first, const std::vector<TaskKind>& tasks) {
@@ -66,6 +67,33 @@ void only_for(std::vector<SchemaEntry>& s, std::size_t first, const std::vector<
 
 #define FIELD(path) \
   [](auto& r) -> auto& { return r.path; }
+
+/// Of tasks that write text.
+void add_text_data(std::vector<SchemaEntry>& s) {
+  const std::size_t written = s.size();
+  s.push_back(choice(
+      "data.tokens", FIELD(data.tokens), {"words", "bpe", "characters"},
+      "what one token is: a word, a piece of one learnt by byte-pair encoding, or a character"));
+  s.push_back(whole("data.vocabulary_size", FIELD(data.vocabulary_size), 4, 10'000'000,
+                    "most tokens of a vocabulary, the four special ones included"));
+  s.push_back(whole("data.min_count", FIELD(data.min_count), 1, kMany,
+                    "tokens = words: rarer ones are unknown"));
+  only_for(s, written, kWritesText);
+  const std::size_t translated = s.size();
+  s.push_back(
+      text("data.source", FIELD(data.source), "language translated from: the ending of its files"));
+  s.push_back(text("data.target", FIELD(data.target), "language translated to"));
+  s.push_back(flag("data.share_vocabulary", FIELD(data.share_vocabulary),
+                   "one vocabulary for both languages"));
+  s.push_back(whole("data.max_tokens", FIELD(data.max_tokens), 1, 65536,
+                    "most tokens of a sentence; longer training pairs are left out and counted, "
+                    "longer input is refused"));
+  only_for(s, translated, kTranslate);
+  const std::size_t rows = s.size();
+  s.push_back(whole("data.row_tokens", FIELD(data.row_tokens), 1, 65536,
+                    "tokens of a row, T: what can be looked back on, at most"));
+  only_for(s, rows, kLanguage);
+}
 
 void add_data(std::vector<SchemaEntry>& s) {
   s.push_back(text(
@@ -106,23 +134,7 @@ void add_data(std::vector<SchemaEntry>& s) {
                     "split = folds: the inner fold that validates"));
   only_for(s, classified, kClass);
   s.push_back(flag("data.lower", FIELD(data.lower), "lower-case the text"));
-  const std::size_t translated = s.size();
-  s.push_back(
-      text("data.source", FIELD(data.source), "language translated from: the ending of its files"));
-  s.push_back(text("data.target", FIELD(data.target), "language translated to"));
-  s.push_back(choice(
-      "data.tokens", FIELD(data.tokens), {"words", "bpe", "characters"},
-      "what one token is: a word, a piece of one learnt by byte-pair encoding, or a character"));
-  s.push_back(whole("data.vocabulary_size", FIELD(data.vocabulary_size), 4, 10'000'000,
-                    "most tokens of a vocabulary, the four special ones included"));
-  s.push_back(whole("data.min_count", FIELD(data.min_count), 1, kMany,
-                    "tokens = words: rarer ones are unknown"));
-  s.push_back(flag("data.share_vocabulary", FIELD(data.share_vocabulary),
-                   "one vocabulary for both languages"));
-  s.push_back(whole("data.max_tokens", FIELD(data.max_tokens), 1, 65536,
-                    "most tokens of a sentence; longer training pairs are left out and counted, "
-                    "longer input is refused"));
-  only_for(s, translated, kTranslate);
+  add_text_data(s);
 }
 
 void add_translation_model(std::vector<SchemaEntry>& s) {
@@ -140,23 +152,39 @@ void add_translation_model(std::vector<SchemaEntry>& s) {
                      "predicted one"));
   s.push_back(whole("model.attention.window", FIELD(model.window), 1, 65536,
                     "local spans: keys on each side, D"));
-  s.push_back(whole("model.attention.width", FIELD(model.attention_width), 1, 65536,
-                    "width of additive and concat scores and of the predicted position, A"));
   s.push_back(flag("model.input_feeding", FIELD(model.input_feeding),
                    "luong: the attentional vector of a step enters the next"));
   s.push_back(flag("model.reverse_source", FIELD(model.reverse_source),
                    "luong: the source is read from its end"));
+  s.push_back(choice("model.share_embeddings", FIELD(model.share_embeddings),
+                     {"none", "target", "all"},
+                     "transformer: target: its embedding is the output projection too; all: and "
+                     "the source's (needs data.share_vocabulary)"));
+  only_for(s, first, kTranslate);
+}
+
+void add_language_model(std::vector<SchemaEntry>& s) {
+  const std::size_t first = s.size();
+  s.push_back(choice("model.architecture", FIELD(model.language), {"lstm", "lstmn", "transformer"},
+                     "lstm: no attention; lstmn: an LSTM that looks back at its own states; "
+                     "transformer: causal self-attention"));
+  s.push_back(flag("model.share_embeddings", FIELD(model.share_embedding),
+                   "the embedding is the output projection too"));
+  only_for(s, first, kLanguage);
+}
+
+void add_attention_sizes(std::vector<SchemaEntry>& s) {
+  const std::size_t first = s.size();
+  s.push_back(whole("model.attention.width", FIELD(model.attention_width), 1, 65536,
+                    "width of additive and concat scores, of the predicted position and of an "
+                    "lstmn's score, A"));
   s.push_back(whole("model.heads", FIELD(model.heads), 1, 1024,
                     "transformer: attention heads, H, a divisor of model.embedding_width"));
   s.push_back(whole("model.feed_forward", FIELD(model.feed_forward), 1, 1 << 20,
                     "transformer: inner width of the feed-forward layers, F"));
   s.push_back(choice("model.norm", FIELD(model.norm), {"first", "last"},
                      "transformer: layer norm before each sublayer, or after its sum (the paper)"));
-  s.push_back(choice("model.share_embeddings", FIELD(model.share_embeddings),
-                     {"none", "target", "all"},
-                     "transformer: target: its embedding is the output projection too; all: and "
-                     "the source's (needs data.share_vocabulary)"));
-  only_for(s, first, kTranslate);
+  only_for(s, first, kWritesText);
 }
 
 void add_model(std::vector<SchemaEntry>& s) {
@@ -186,6 +214,8 @@ void add_model(std::vector<SchemaEntry>& s) {
                    "leave the word vectors as they are"));
   only_for(s, classified, kClass);
   add_translation_model(s);
+  add_language_model(s);
+  add_attention_sizes(s);
 }
 
 void add_train(std::vector<SchemaEntry>& s) {
@@ -256,15 +286,26 @@ void add_decode(std::vector<SchemaEntry>& s) {
                    "exponent of the length that scores are divided by (Wu et al. 2016)"));
   s.push_back(real("decode.coverage_penalty", FIELD(decode.coverage_penalty), 0, 10,
                    "weight of the penalty on source tokens that got little attention"));
-  s.push_back(whole("decode.max_length", FIELD(decode.max_length), 0, 65536,
-                    "most tokens of a translation; 0: twice the source's and ten more"));
   only_for(s, first, kTranslate);
+  const std::size_t written = s.size();
+  s.push_back(whole("decode.max_length", FIELD(decode.max_length), 0, 65536,
+                    "most tokens that are written; 0: of a translation twice the source's and ten "
+                    "more, of other text 200"));
+  only_for(s, written, kWritesText);
+  const std::size_t drawn = s.size();
+  s.push_back(real("decode.temperature", FIELD(decode.temperature), 1e-3, 100,
+                   "tokens are drawn from p^(1/temperature)"));
+  s.push_back(whole("decode.top_k", FIELD(decode.top_k), 0, kMany,
+                    "of the k likeliest tokens alone; 0: of all"));
+  s.push_back(real("decode.top_p", FIELD(decode.top_p), 1e-6, 1,
+                   "of the likeliest tokens that together reach p"));
+  only_for(s, drawn, kLanguage);
 }
 
 std::vector<SchemaEntry> make_schema() {
   std::vector<SchemaEntry> s;
-  s.push_back(
-      choice("task.kind", FIELD(task.kind), {"classification", "translation"}, "what is learned"));
+  s.push_back(choice("task.kind", FIELD(task.kind), {"classification", "translation", "language"},
+                     "what is learned"));
   s.push_back(text("task.description", FIELD(task.description), "one line for attend recipes"));
   add_data(s);
   add_model(s);

@@ -7,6 +7,7 @@
 #include "attend/base/threads.h"
 #include "attend/ops/machine.h"
 #include "train/classification.h"
+#include "train/language.h"
 #include "train/schema.h"
 #include "train/training.h"
 #include "train/translation.h"
@@ -19,6 +20,8 @@ std::unique_ptr<Task> make_task(const Recipe& recipe) {
       return make_classification(recipe);
     case TaskKind::kTranslation:
       return make_translation(recipe);
+    case TaskKind::kLanguage:
+      return make_language(recipe);
   }
   fail_usage("task.kind is unknown");
 }

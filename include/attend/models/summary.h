@@ -1,5 +1,6 @@
 #pragma once
 #include <attend/models/classifier.h>
+#include <attend/models/language_model.h>
 #include <attend/models/translator.h>
 
 #include <cstdint>
@@ -24,5 +25,8 @@ std::vector<LayerSummary> summarize(const ClassifierConfig& config);
 /// The same of a translator, in the order that a token takes; sources and targets have max_length steps, and attention's output
 /// is the context. Builds the model and counts its parameters. Throws kUsage as make_translator.
 std::vector<LayerSummary> summarize(const TranslatorConfig& config);
+
+/// The same of a language model, whose rows have max_length steps.
+std::vector<LayerSummary> summarize(const LanguageConfig& config);
 
 }  // namespace attend::models

@@ -1,5 +1,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <attend/models/special_ids.h>
 #include <attend/nn/alignment.h>
 #include <attend/nn/dropout.h>
 #include <attend/nn/parameters.h>
@@ -12,9 +13,6 @@ namespace attend::models {
 
 using nn::NamedTensors;
 using nn::Pass;  // how a forward pass is run: training, seed, step
-
-/// Ids that every vocabulary of a translator keeps free.
-inline constexpr std::int64_t kPadding = 0, kUnknown = 1, kBegin = 2, kEnd = 3;
 
 enum class Architecture {
   kBahdanau,  // RNNsearch (Bahdanau et al. 2015): the context enters the decoder's unit, maxout readout

@@ -6,11 +6,12 @@
 
 #include "attend/data/pad.h"
 #include "attend/models/classifier.h"
+#include "attend/models/language_model.h"
 #include "attend/models/translator.h"
 
 namespace attend::train {
 
-enum class TaskKind { kClassification, kTranslation };
+enum class TaskKind { kClassification, kTranslation, kLanguage };
 /// What a vocabulary of a translation counts as one token.
 enum class Tokens { kWords, kBpe, kCharacters };
 /// Which texts the vocabulary is made from. kAll reads the words (never the labels) of held-out rows
@@ -66,6 +67,7 @@ struct Recipe {
     std::int64_t min_count = 1;
     bool share_vocabulary = false;
     std::int64_t max_tokens = 128;
+    std::int64_t row_tokens = 128;
   } data;
 
   struct Model {
@@ -93,6 +95,9 @@ struct Recipe {
     std::int64_t feed_forward = 1024;
     models::NormPlace norm = models::NormPlace::kFirst;
     models::SharedEmbeddings share_embeddings = models::SharedEmbeddings::kNone;
+    models::LanguageArchitecture language =
+        models::LanguageArchitecture::kLstm;  // key model.architecture of a language model
+    bool share_embedding = false;             // key model.share_embeddings of a language model
   } model;
 
   struct Train {
@@ -132,7 +137,11 @@ struct Recipe {
     std::int64_t beams = 5;
     double length_penalty = 1;
     double coverage_penalty = 0;
-    std::int64_t max_length = 0;  // 0: twice the source's tokens and ten more
+    std::int64_t max_length =
+        0;  // 0: of a translation twice the source's tokens and ten more, of other text 200
+    double temperature = 1;
+    std::int64_t top_k = 0;
+    double top_p = 1;
   } decode;
 };
 
