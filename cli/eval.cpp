@@ -5,6 +5,7 @@
 #include "attend/base/error.h"
 #include "attend/ops/machine.h"
 #include "attend/train/captioning.h"
+#include "attend/train/language.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "generation.h"
@@ -114,6 +115,20 @@ int evaluate_captioning(Output& out, const EvalOptions& o) {
   return 0;
 }
 
+int evaluate_language(Output& out, const EvalOptions& o) {
+  const train::LanguageEvaluation e = train::evaluate(train::load_language(o.run), o.data, o.split);
+  if (out.json()) {
+    out.document(
+        {{"run", e.run}, {"data", e.data}, {"split", e.split}, {"n", e.n}, {"metrics", e.metrics}});
+    return 0;
+  }
+  out.line(e.run + " on " + e.data + ", " + e.split + ", " + grouped(e.n) + " tokens");
+  Table table({Align::kLeft, Align::kRight});
+  for (const auto& [name, value] : e.metrics) table.row({name, fixed(value, 4)});
+  out.table(table);
+  return 0;
+}
+
 int evaluate(Output& out, const EvalOptions& o) {
   use_threads(static_cast<int>(o.threads.value_or(0)));
   const train::TaskKind kind = train::kind_of_run(o.run);
@@ -122,6 +137,7 @@ int evaluate(Output& out, const EvalOptions& o) {
   if (o.samples || o.images) fail_usage("--samples and --images are for runs that draw images");
   if (kind == train::TaskKind::kTranslation) return evaluate_translation(out, o);
   if (kind == train::TaskKind::kCaptioning) return evaluate_captioning(out, o);
+  if (kind == train::TaskKind::kLanguage) return evaluate_language(out, o);
   const train::Run run = train::load_run(o.run);
   const train::Evaluation e = train::evaluate(run, o.data, o.split);
   if (out.json()) {
@@ -146,8 +162,9 @@ void add_eval(Program& program) {
   const auto o = std::make_shared<EvalOptions>();
   const Verb verb = program.verb("eval",
                                  "Measure a run on labelled data (accuracy, F1, confusion matrix, "
-                                 "calibration), pairs (BLEU, chrF, perplexity), captioned images "
-                                 "(BLEU, CIDEr, pointing) or images (bound on the likelihood)");
+                                 "calibration), pairs (BLEU, chrF, perplexity), text (perplexity), "
+                                 "captioned images (BLEU, CIDEr, pointing) or images (bound on the "
+                                 "likelihood)");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.text("--data", Kind::kData, o->data,
             "data to measure on (default: what the run was trained on)");

@@ -11,6 +11,7 @@
 #include "attend/data/tokenizer.h"
 #include "attend/ops/machine.h"
 #include "attend/train/captioning.h"
+#include "attend/train/language.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "attend/viz/terminal.h"
@@ -157,11 +158,50 @@ class Captions final : public Answers {
   const train::CaptioningRun run_;
 };
 
-std::unique_ptr<Answers> answers_of(const std::string& run) {
-  const train::TaskKind kind = train::kind_of_run(run);
-  if (kind == train::TaskKind::kTranslation) return std::make_unique<Translations>(run);
-  if (kind == train::TaskKind::kCaptioning) return std::make_unique<Captions>(run);
-  return std::make_unique<Labels>(run);
+/// How texts go on, drawn from a language model.
+class Continuations final : public Answers {
+ public:
+  Continuations(const std::string& run, std::uint64_t seed)
+      : run_(train::load_language(run)), seed_(seed) {}
+
+  void print(Output& out, const std::vector<std::string>& texts,
+             const std::vector<std::string>&) override {
+    const auto found = train::continue_texts(run_, texts, seed_);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (out.json())
+        out.document(
+            {{"input", texts[i]}, {"continuation", found[i].text}, {"score", found[i].score}});
+      else
+        out.line(lines_of(texts[i] + found[i].text));
+    }
+    seed_ += 1;  // the next lines are drawn anew
+  }
+
+ private:
+  /// Made safe line by line: text that runs on keeps its line breaks.
+  static std::string lines_of(const std::string& text) {
+    std::string out;
+    std::size_t begin = 0;
+    for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+      out += viz::safe(text.substr(begin, end - begin)) + "\n";
+    return out + viz::safe(text.substr(begin));
+  }
+
+  const train::LanguageRun run_;
+  std::uint64_t seed_;
+};
+
+std::unique_ptr<Answers> answers_of(const PredictOptions& o) {
+  switch (train::kind_of_run(o.run)) {
+    case train::TaskKind::kTranslation:
+      return std::make_unique<Translations>(o.run);
+    case train::TaskKind::kCaptioning:
+      return std::make_unique<Captions>(o.run);
+    case train::TaskKind::kLanguage:
+      return std::make_unique<Continuations>(o.run, o.samples.seed.value_or(1));
+    default:
+      return std::make_unique<Labels>(o.run);
+  }
 }
 
 /// Collects texts and has them answered, in order.
@@ -234,13 +274,16 @@ int predict_images(Output& out, const PredictOptions& o) {
 }
 
 int predict(Output& out, const PredictOptions& o) {
-  if (train::kind_of_run(o.run) == train::TaskKind::kGeneration) return predict_images(out, o);
-  if (!o.samples.out.empty() || o.samples.count || o.samples.seed)
-    fail_usage("--count, --seed and --out are for runs that draw images");
+  const train::TaskKind kind = train::kind_of_run(o.run);
+  if (kind == train::TaskKind::kGeneration) return predict_images(out, o);
+  if (!o.samples.out.empty() || o.samples.count)
+    fail_usage("--count and --out are for runs that draw images");
+  if (o.samples.seed && kind != train::TaskKind::kLanguage)
+    fail_usage("--seed: the answers of a " + train::task_name(kind) + " run are not drawn");
   const auto sentence = sentence_of(o);
   const std::string path = o.file.empty() ? "-" : o.file;
   use_threads(static_cast<int>(o.threads.value_or(0)));
-  const std::unique_ptr<Answers> answers = answers_of(o.run);
+  const std::unique_ptr<Answers> answers = answers_of(o);
   Predictor predictor(out, *answers, is_interactive(path));
   if (sentence) {
     predictor.add(*sentence, "the sentence");
@@ -257,7 +300,7 @@ void add_predict(Program& program) {
   const auto o = std::make_shared<PredictOptions>();
   const Verb verb = program.verb(
       "predict",
-      "Label or translate a sentence, or describe an image; or each line of a file or of "
+      "Label, translate or continue a sentence, or describe an image; or each line of a file or of "
       "standard input; of a run that draws, a sheet of samples");
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.given("INPUT", o->input,
@@ -268,7 +311,7 @@ void add_predict(Program& program) {
   verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
   verb.number("--count", o->samples.count, 1, 10'000, "images: number of samples (default: 100)");
   verb.number("--seed", o->samples.seed, 0, (std::uint64_t{1} << 63) - 1,
-              "images: seed of the samples (default: 1)");
+              "of what is drawn: images, or how a text goes on (default: 1)");
   verb.text("--out", Kind::kFile, o->samples.out,
             "images: the PNG file to write (default: samples.png)");
   verb.example("attend predict runs/quick 'Great phone, bad battery.'");

@@ -9,6 +9,7 @@
 #include "attend/base/error.h"
 #include "attend/train/captioning.h"
 #include "attend/train/generation.h"
+#include "attend/train/language.h"
 #include "attend/train/run.h"
 #include "attend/train/translation.h"
 #include "output.h"
@@ -62,6 +63,11 @@ Described described(const train::CaptioningConfig& c) {
           "vocabulary " + grouped(c.captioner.vocabulary)};
 }
 
+Described described(const models::LanguageConfig& c) {
+  return {
+      models::summarize(c), {{"vocabulary", c.vocabulary}}, "vocabulary " + grouped(c.vocabulary)};
+}
+
 Described described_run(const SummaryOptions& o) {
   if (!o.settings.empty() || o.vocabulary || o.classes)
     fail_usage("'" + o.target +
@@ -73,6 +79,7 @@ Described described_run(const SummaryOptions& o) {
     return described(train::load_generation(o.target).config);
   if (kind == train::TaskKind::kCaptioning)
     return described(train::load_captioning(o.target).config);
+  if (kind == train::TaskKind::kLanguage) return described(train::load_language(o.target).config);
   return described(train::load_run(o.target).config);
 }
 
@@ -90,6 +97,12 @@ Described described_recipe(const SummaryOptions& o) {
     const std::int64_t side = recipe.data.image_size > 0 ? recipe.data.image_size : 28;
     return described(
         train::draw_config(recipe, recipe.data.colour == train::Colour::kRgb ? 3 : 1, side, side));
+  }
+  const auto words = static_cast<std::int64_t>(
+      o.vocabulary.value_or(static_cast<std::uint64_t>(recipe.data.vocabulary_size)));
+  if (recipe.task.kind == train::TaskKind::kLanguage) {
+    if (o.classes) fail_usage("--classes: a language model has no labels");
+    return described(train::language_config(recipe, words));
   }
   if (recipe.task.kind == train::TaskKind::kCaptioning) {
     if (o.classes) fail_usage("--classes: a captioner has no labels");

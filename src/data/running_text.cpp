@@ -1,3 +1,6 @@
+#include <filesystem>
+#include <tuple>
+
 #include "attend/base/error.h"
 #include "attend/base/file.h"
 #include "attend/data/catalogue.h"
@@ -7,23 +10,33 @@
 namespace attend::data {
 namespace {
 
+namespace fs = std::filesystem;
+
 std::string read_text(const std::string& path) {
   std::string text = read_file(path);
-  const std::string problem = problem_of(text);
+  const std::string problem = text.empty() ? "is empty: expected running text" : problem_of(text);
   if (!problem.empty()) fail_input(path + ": " + problem);
   return text;
 }
 
-/// The place behind the line end at or after `share` of the text.
-std::size_t line_end_near(const std::string& text, double share) {
-  const auto wanted = static_cast<std::size_t>(share * static_cast<double>(text.size()));
-  const std::size_t end = text.find('\n', wanted);
-  return end == std::string::npos ? text.size() : end + 1;
+/// The first of these files that the folder has, "" when it has none.
+std::string read_first(const std::string& folder, const std::vector<std::string>& names) {
+  for (const std::string& name : names)
+    if (const std::string path = folder + "/" + name + ".txt"; fs::exists(path))
+      return read_text(path);
+  return "";
 }
 
-}  // namespace
+RunningText load_text_folder(const std::string& folder) {
+  RunningText out;
+  out.train = read_first(folder, {"train"});
+  if (out.train.empty()) fail_input(folder + ": no train.txt in this folder");
+  out.validation = read_first(folder, {"validation", "valid", "val", "dev"});
+  out.test = read_first(folder, {"test"});
+  return out;
+}
 
-RunningText load_running_text(const std::string& asked) {
+RunningText load_text_set(const std::string& asked) {
   const CatalogueName name = require_set(asked);
   const CatalogueSet& set = *name.set;
   require_task(set, "language");
@@ -37,11 +50,28 @@ RunningText load_running_text(const std::string& asked) {
     out.test = read_text(*folder + "/" + set.files[2].name);
     return out;
   }
-  const std::size_t train = line_end_near(out.train, 0.9);
-  const std::size_t validation = line_end_near(out.train, 0.95);
-  out.validation = out.train.substr(train, validation - train);
-  out.test = out.train.substr(validation);
-  out.train.resize(train);
+  std::string held_out;
+  std::tie(out.train, held_out) = cut_text(out.train, 0.9);
+  std::tie(out.validation, out.test) = cut_text(held_out, 0.5);
+  return out;
+}
+
+}  // namespace
+
+std::pair<std::string, std::string> cut_text(const std::string& text, double share) {
+  const auto wanted = static_cast<std::size_t>(share * static_cast<double>(text.size()));
+  const std::size_t end = text.find('\n', wanted);
+  const std::size_t cut = end == std::string::npos ? text.size() : end + 1;
+  return {text.substr(0, cut), text.substr(cut)};
+}
+
+RunningText load_running_text(const std::string& path_or_name) {
+  if (find_set(path_or_name) != nullptr) return load_text_set(path_or_name);
+  std::error_code error;
+  if (fs::is_directory(path_or_name, error)) return load_text_folder(path_or_name);
+  if (!fs::exists(path_or_name, error)) fail_unknown_set(path_or_name);
+  RunningText out;
+  out.train = read_text(path_or_name);
   return out;
 }
 

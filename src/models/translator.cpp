@@ -141,10 +141,7 @@ void TranslatorBase::check_source(const at::Tensor& ids, const at::Tensor& lengt
 }
 
 at::Tensor TranslatorBase::dropped(const at::Tensor& x, const Pass& pass, std::int64_t site) const {
-  if (!pass.training || config_.dropout <= 0) return x;
-  const nn::DropoutStream stream{site, false, nn::DropoutSite::kOutput};
-  return x * nn::dropout_mask(x.size(0), x.size(2), config_.dropout, pass, stream, dtype_)
-                 .unsqueeze(1);  // [B,1,C]
+  return nn::sequence_dropout(x, config_.dropout, pass, {site, false, nn::DropoutSite::kOutput});
 }
 
 at::Tensor TranslatorBase::embed_source(const at::Tensor& ids, const Pass& pass) const {

@@ -126,4 +126,10 @@ at::Tensor dropout(const at::Tensor& x, double rate, const Pass& pass,
                  .view(x.sizes());
 }
 
+at::Tensor sequence_dropout(const at::Tensor& x, double rate, const Pass& pass,
+                            const DropoutStream& stream) {
+  if (!pass.training || rate == 0) return x;
+  return x * dropout_mask(x.size(0), x.size(2), rate, pass, stream, x.scalar_type()).unsqueeze(1);
+}
+
 }  // namespace attend::nn

@@ -11,8 +11,9 @@ using Names = std::vector<std::string>;
 /// Those that the training measured.
 Names columns_of(const TrainResult& result) {
   Names out;
-  for (const char* name : {"accuracy", "f1", "bleu", "exact_match", "pointing", "bleu4", "cider",
-                           "perplexity", "elbo_nats", "reconstruction_nats", "kl_nats", "loss"})
+  for (const char* name :
+       {"accuracy", "f1", "bleu", "exact_match", "pointing", "bleu4", "cider", "perplexity",
+        "bits_per_character", "elbo_nats", "reconstruction_nats", "kl_nats", "loss"})
     if (result.train.contains(name) || result.validation.contains(name) ||
         result.test.contains(name))
       out.push_back(name);
@@ -40,6 +41,8 @@ std::string pipeline_tag(TaskKind kind) {
       return "text-classification";
     case TaskKind::kTranslation:
       return "translation";
+    case TaskKind::kLanguage:
+      return "text-generation";
     case TaskKind::kCaptioning:
       return "image-to-text";
     case TaskKind::kGeneration:

@@ -9,6 +9,7 @@
 #include "train/captioning.h"
 #include "train/classification.h"
 #include "train/generation.h"
+#include "train/language.h"
 #include "train/schema.h"
 #include "train/training.h"
 #include "train/translation.h"
@@ -21,6 +22,8 @@ std::unique_ptr<Task> make_task(const Recipe& recipe) {
       return make_classification(recipe);
     case TaskKind::kTranslation:
       return make_translation(recipe);
+    case TaskKind::kLanguage:
+      return make_language(recipe);
     case TaskKind::kCaptioning:
       return make_captioning(recipe);
     case TaskKind::kGeneration:

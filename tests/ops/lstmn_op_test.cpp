@@ -2,6 +2,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -10,7 +11,9 @@
 #include <limits>
 
 #include "attend/base/error.h"
+#include "attend/ops/dispatch.h"
 #include "attend/ops/lstmn.h"
+#include "attend/ops/machine.h"
 #include "support/compare.h"
 #include "support/gradcheck.h"
 
@@ -201,6 +204,73 @@ TEST(Lstmn, GradientsAgreeWithFiniteDifferences) {
         },
         named);
   }
+}
+
+/// Outputs and gradients of all leaves for fixed cotangents.
+std::vector<at::Tensor> run_with_gradients(Model& m, bool composed) {
+  std::vector<at::Tensor> leaves;
+  for (at::Tensor* t : m.leaves()) leaves.push_back(t->set_requires_grad(true));
+  const LstmnResult r = composed ? compose::lstmn(m.input, m.w, m.options) : m.run();
+  std::vector<at::Tensor> out{r.hidden, r.memory, r.weights};
+  const auto gradients = torch::autograd::grad({test::contract({r.hidden, r.memory, r.weights}, 3)},
+                                               leaves, {}, false, false, true);
+  for (std::size_t i = 0; i < leaves.size(); ++i)  // with one step there is nobody to look at
+    out.push_back(gradients[i].defined() ? gradients[i] : at::zeros_like(leaves[i]));
+  return out;
+}
+
+TEST(Lstmn, TheFusedPathIsTheDefinition) {
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat})
+    for (const Case& c : kCases) {
+      if (c.S > 0) continue;
+      SCOPED_TRACE(c.name);
+      Model ours(c, dtype), theirs(c, dtype), exact(c);
+      const auto found = run_with_gradients(ours, false), said = run_with_gradients(theirs, true);
+      if (c.T > 1) EXPECT_STREQ(last_dispatch().op, "attend::additive_backward");  // the definition
+      ours.run();
+      EXPECT_STREQ(last_dispatch().op, "attend::lstmn");
+      EXPECT_EQ(last_dispatch().path, Path::kFused);
+      const double eps = dtype == at::kDouble ? 1e-12 : 1e-4;
+      for (std::size_t i = 0; i < found.size(); ++i)
+        EXPECT_LE((found[i] - said[i]).abs().max().item<double>(),
+                  eps * std::max(1.0, said[i].abs().max().item<double>()))
+            << "tensor " << i;
+    }
+}
+
+TEST(Lstmn, SecondDerivativesAgreeWithFiniteDifferences) {
+  const Case c{"twice", 1, 3, 2, 2, 2, 0};
+  Model m(c);
+  std::vector<test::Named> named;
+  for (at::Tensor* t : m.leaves()) named.push_back({"leaf", *t});
+  test::expect_gradients(
+      [&](const std::vector<at::Tensor>& x) {
+        Model with(c);
+        const auto leaves = with.leaves();
+        const at::AutoGradMode on(true);
+        std::vector<at::Tensor> used;
+        for (std::size_t i = 0; i < x.size(); ++i)
+          used.push_back(x[i].requires_grad() ? x[i] : x[i].detach().set_requires_grad(true)),
+              *leaves[i] = used.back();
+        const LstmnResult r = with.run();
+        return torch::autograd::grad({test::contract({r.hidden, r.memory}, 5)}, used, {}, true,
+                                     true);
+      },
+      named);
+}
+
+TEST(Lstmn, TheBitsDontDependOnTheThreads) {
+  const Case c{"threads", 9, 12, 5, 16, 8, 0, true};
+  std::vector<std::vector<at::Tensor>> all;
+  for (const int threads : {1, 2, 3}) {
+    use_threads(threads);
+    Model m(c, at::kFloat);
+    all.push_back(run_with_gradients(m, false));
+  }
+  use_threads(1);
+  for (std::size_t k = 1; k < all.size(); ++k)
+    for (std::size_t i = 0; i < all[0].size(); ++i)
+      EXPECT_TRUE(test::same_bits(all[0][i], all[k][i])) << "tensor " << i;
 }
 
 TEST(Lstmn, WhatLiesBeyondALengthIsNeverTouched) {

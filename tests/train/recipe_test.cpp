@@ -39,12 +39,14 @@ std::string usage(const std::string& assignment) {
 }
 
 constexpr TaskKind kKinds[] = {TaskKind::kClassification, TaskKind::kTranslation,
-                               TaskKind::kCaptioning, TaskKind::kGeneration};
+                               TaskKind::kLanguage, TaskKind::kCaptioning, TaskKind::kGeneration};
 
 const char* recipe_name(TaskKind kind) {
   switch (kind) {
     case TaskKind::kTranslation:
       return "translation/bahdanau";
+    case TaskKind::kLanguage:
+      return "language/lstmn";
     case TaskKind::kCaptioning:
       return "captioning/soft";
     case TaskKind::kGeneration:

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "attend/data/dataset.h"
@@ -64,8 +65,13 @@ struct RunningText {
 };
 
 /// tinyshakespeare: the first 90 % train, then 5 % validation and 5 % test, cut at line ends;
-/// war-and-peace: its own three parts. Errors as load_set.
-RunningText load_running_text(const std::string& name);
+/// war-and-peace: its own three parts; a folder: train.txt, and validation.txt (or valid, val, dev) and
+/// test.txt where they are; a file: all of it is train. Throws as load_set, and kBadInput naming the file
+/// for text that is empty, not UTF-8 or holds a NUL byte.
+RunningText load_running_text(const std::string& path_or_name);
+
+/// The text in two, cut at the line end at or behind `share` of its bytes (at its end when no line ends there).
+std::pair<std::string, std::string> cut_text(const std::string& text, double share);
 
 /// What `attend data info` prints beyond CatalogueSet: counted from the data when it is present.
 struct SetState {

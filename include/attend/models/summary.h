@@ -3,6 +3,7 @@
 #include <attend/models/classifier.h>
 #include <attend/models/draw.h>
 #include <attend/models/image_encoder.h>
+#include <attend/models/language_model.h>
 #include <attend/models/translator.h>
 
 #include <cstdint>
@@ -33,5 +34,7 @@ std::vector<LayerSummary> summarize(const DrawConfig& config);
 /// The same of a captioner with its encoder; captions have max_length words and an end. Throws kUsage as the models do.
 std::vector<LayerSummary> summarize(const ImageEncoderConfig& encoder,
                                     const CaptionerConfig& captioner);
+/// The same of a language model, whose rows have max_length steps.
+std::vector<LayerSummary> summarize(const LanguageConfig& config);
 
 }  // namespace attend::models

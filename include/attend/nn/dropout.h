@@ -44,4 +44,8 @@ at::Tensor dropout_mask(std::int64_t rows, std::int64_t columns, double rate, co
 /// x […,C] with elements dropped by a dropout_mask of its rows when pass.training, else x itself. Differentiable.
 at::Tensor dropout(const at::Tensor& x, double rate, const Pass& pass, const DropoutStream& stream);
 
+/// x [B,T,C] with one mask a sequence and channel, shared by its steps (Gal & Ghahramani 2016), when pass.training.
+at::Tensor sequence_dropout(const at::Tensor& x, double rate, const Pass& pass,
+                            const DropoutStream& stream);
+
 }  // namespace attend::nn

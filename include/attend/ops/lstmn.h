@@ -48,9 +48,16 @@ struct LstmnResult {
 ///   r_t = σ(W_r [γ̃_t, x_t] + b_r),  c_t = r_t α̃_t + f c̃_t + i ĉ
 /// Shallow fusion needs nothing here: attend over source.hidden with the hidden tape that comes out, by attend::additive.
 /// input [B,T,I]. Steps beyond a row's length are not looked at, give 0, and a NaN in them is harmless. The steps follow each other; the
-/// attention of each runs as attend::additive with one query. O(B T² (A + H)) beside the gates; tapes are kept for backward.
-/// Differentiable in every tensor. Throws Error(kUsage) naming argument, shape and rule.
+/// attention of each runs as attend::additive with one query. O(B T² (A + H)) beside the gates; tapes and weights are kept for backward.
+/// Without a source, float and double on the CPU run as one node whose tapes are read in place and whose gradients are summed where
+/// they belong; anything else runs compose::lstmn, which copies the tapes at each step; last_dispatch() says which.
+/// Differentiable in every tensor, twice too. Throws Error(kUsage) naming argument, shape and rule.
 LstmnResult lstmn(const at::Tensor& input, const LstmnWeights& weights,
                   const LstmnOptions& options = {});
 
+namespace compose {
+/// The definition in plain ATen: oracle of the tests, path of deep fusion and of every other device and dtype. Checks nothing.
+LstmnResult lstmn(const at::Tensor& input, const LstmnWeights& weights,
+                  const LstmnOptions& options = {});
+}  // namespace compose
 }  // namespace attend

@@ -8,11 +8,12 @@
 #include "attend/models/captioner.h"
 #include "attend/models/classifier.h"
 #include "attend/models/draw.h"
+#include "attend/models/language_model.h"
 #include "attend/models/translator.h"
 
 namespace attend::train {
 
-enum class TaskKind { kClassification, kTranslation, kCaptioning, kGeneration };
+enum class TaskKind { kClassification, kTranslation, kLanguage, kCaptioning, kGeneration };
 /// What a vocabulary of a translation counts as one token.
 enum class Tokens { kWords, kBpe, kCharacters };
 /// Which texts the vocabulary is made from. kAll reads the words (never the labels) of held-out rows
@@ -81,6 +82,7 @@ struct Recipe {
     Colour colour = Colour::kAuto;
     std::int64_t caption_image_size = 48;  // key data.image_size of a captioner
     std::int64_t images = 2000;
+    std::int64_t row_tokens = 128;
   } data;
 
   struct Model {
@@ -118,6 +120,9 @@ struct Recipe {
         models::CaptionAttention::kSoft;  // key model.attention.kind of a captioner
     std::int64_t annotation_width = 64;
     std::int64_t stride = 4;
+    models::LanguageArchitecture language =
+        models::LanguageArchitecture::kLstm;  // key model.architecture of a language model
+    bool share_embedding = false;             // key model.share_embeddings of a language model
   } model;
 
   struct Train {
@@ -162,7 +167,10 @@ struct Recipe {
     double length_penalty = 1;
     double coverage_penalty = 0;
     std::int64_t max_length =
-        0;  // 0: twice the source's tokens and ten more; of a caption data.max_tokens
+        0;  // 0: of a translation twice the source's tokens and ten more, of a caption data.max_tokens, of other text 200
+    double temperature = 1;
+    std::int64_t top_k = 0;
+    double top_p = 1;
   } decode;
 };
 

@@ -1,0 +1,81 @@
+#include "attend/base/error.h"
+#include "attend/base/file.h"
+#include "attend/base/nearest.h"
+#include "attend/decode/search.h"
+#include "attend/train/language.h"
+#include "train/language.h"
+#include "train/run_files.h"
+
+namespace attend::train {
+namespace {
+
+constexpr std::int64_t kContinued = 200;  // tokens, unless decode.max_length says
+
+const std::string& text_of_part(const data::RunningText& text, std::string& split,
+                                const std::string& data) {
+  if (split.empty())
+    split = !text.test.empty() ? "test" : !text.validation.empty() ? "validation" : "train";
+  const std::string* part = nullptr;
+  if (split == "train") part = &text.train;
+  if (split == "validation") part = &text.validation;
+  if (split == "test") part = &text.test;
+  if (!part)
+    fail_usage("no split '" + split + "' of " + data +
+               did_you_mean(split, {"train", "validation", "test"}));
+  if (part->empty()) fail_usage(data + " has no " + split + " text under this run's recipe");
+  return *part;
+}
+
+}  // namespace
+
+LanguageRun load_language(const std::string& given) {
+  const RunFiles files = open_run(given);
+  if (files.recipe.task.kind != TaskKind::kLanguage)
+    fail_input(files.path + ": a " + task_name(files.recipe.task.kind) +
+               " run, and this is for language models");
+  const std::string config_path = files.path + "/config.json";
+  const models::LanguageConfig config =
+      language_from_config_json(read_file(config_path), config_path);
+  LanguageRun run{files, config, data::load_codec(files.path + "/tokenizer.json"), nullptr};
+  if (run.codec.size() != config.vocabulary)
+    fail_input(config_path + ": its vocabulary size is not that of tokenizer.json");
+  run.model = models::make_language_model(config, 0);
+  load_parameters(run.model->parameters(), files.path + "/model.safetensors");
+  return run;
+}
+
+std::vector<Continuation> continue_texts(const LanguageRun& run,
+                                         const std::vector<std::string>& prompts,
+                                         std::uint64_t seed) {
+  std::vector<std::vector<std::int64_t>> ids;
+  for (const std::string& prompt : prompts) ids.push_back(run.codec.encode(prompt));
+  models::LanguageSteps steps(*run.model, std::move(ids));
+  const Recipe::Decode& how = run.recipe.decode;
+  decode::SearchOptions options;
+  // Running text has no end: what ends it is its length.
+  options.forbidden = {models::kPadding, models::kUnknown, models::kBegin};
+  options.max_length = how.max_length > 0 ? how.max_length : kContinued;
+  options.min_length = options.max_length;
+  decode::SampleOptions sampling;
+  sampling.temperature = how.temperature, sampling.top_k = how.top_k, sampling.top_p = how.top_p;
+  sampling.seed = seed;
+  std::vector<Continuation> out;
+  for (const auto& found : decode::sample(steps, options, sampling))
+    out.push_back({run.codec.decode(found.front().tokens), found.front().log_probability});
+  return out;
+}
+
+LanguageEvaluation evaluate(const LanguageRun& run, const std::string& data,
+                            const std::string& split) {
+  LanguageEvaluation out{run.path, data.empty() ? run.recipe.data.name : data, split, 0, {}};
+  Recipe recipe = run.recipe;
+  if (out.data != recipe.data.name)
+    recipe.data.name = out.data, recipe.data.validation = recipe.data.test = 0;
+  const data::RunningText text = load_text_of(recipe);
+  const TextRows rows(text_of_part(text, out.split, out.data), run.codec, run.config.max_length);
+  out.n = rows.tokens();
+  out.metrics = measure(*run.model, rows);
+  return out;
+}
+
+}  // namespace attend::train

@@ -1,0 +1,46 @@
+"""Language models as a user drives them: train, eval, predict, summary on a text of one's own.
+
+Mutations killed: PLACEHOLDER
+"""
+import random
+
+import pytest
+
+SMALL = ["--set", "model.hidden=16", "--set", "model.embedding_width=16", "--set", "data.row_tokens=16",
+         "--set", "train.epochs=2", "--set", "data.tokens=characters", "--threads", "1"]
+
+
+def write_text(path, lines=200):
+    chance = random.Random(1)
+    path.write_text("".join(f"the {chance.choice(['cat', 'dog'])} sat.\n" for _ in range(lines)))
+
+
+@pytest.mark.parametrize("name", ["lstm", "lstmn", "transformer"])
+def test_a_file_is_trained_measured_and_continued(attend, name):
+    write_text(attend.folder / "text.txt")
+    done = attend("train", f"language/{name}", "--data", "text.txt", "--out", "run", *SMALL, "--json")
+    assert done.status == 0, done.err
+    assert {"loss", "perplexity", "bits_per_character"} <= set(done.json["metrics"]["validation"])
+    measured = attend("eval", "run", "--split", "validation", "--json").json
+    assert measured["n"] > 0
+    assert measured["metrics"]["loss"] == pytest.approx(done.json["metrics"]["validation"]["loss"], rel=1e-5)
+    said = attend("predict", "run", "the ", "--json").json
+    assert said["input"] == "the " and len(said["continuation"]) == 200 and said["score"] < 0
+    assert attend("predict", "run", "the ", "--json").json == said
+    assert attend("predict", "run", "the ", "--seed", "7", "--json").json != said
+    shown = attend("predict", "run", "the ").out
+    assert shown == "the " + said["continuation"] + "\n"
+    layers = attend("summary", "run", "--json").json
+    assert layers["parameters"] == done.json["parameters"]
+    assert "text-generation" in (attend.folder / "run" / "README.md").read_text()
+
+
+def test_every_recipe_has_a_summary(attend):
+    for name in ("lstm", "lstmn", "transformer"):
+        assert attend("summary", f"language/{name}", "--json").json["parameters"] > 0
+
+
+def test_what_belongs_to_other_tasks_is_refused(attend, trained):
+    attend.fails(2, "train", "language/lstm", "--set", "data.max_length=8", names=["data.max_length", "classification"])
+    attend.fails(2, "train", "language/lstm", "--set", "model.architecture=bahdanau", names=["lstm", "lstmn"])
+    attend.fails(2, "predict", trained / "attention", "good", "--seed", "3", names=["--seed", "classification"])

@@ -1,0 +1,272 @@
+// Language models: an LSTM's equations in loops of double, prediction against the loss, who may see whom, gradients, what
+// is forgotten.
+//
+// Planted faults that these tests kill:
+//   PLACEHOLDER
+#include "attend/models/language_model.h"
+
+#include <ATen/ops/equal.h>
+#include <ATen/ops/tensor.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+
+#include "attend/base/error.h"
+#include "attend/decode/search.h"
+#include "attend/ops/machine.h"
+#include "support/compare.h"
+#include "support/message_of.h"
+
+namespace attend::models {
+namespace {
+
+struct Variant {
+  const char* name;
+  LanguageArchitecture architecture;
+  std::int64_t layers = 1;
+  bool share = false;
+  NormPlace norm = NormPlace::kFirst;
+};
+
+const std::vector<Variant> kVariants = {
+    {"lstm", LanguageArchitecture::kLstm},
+    {"lstm_two_layers", LanguageArchitecture::kLstm, 2},
+    {"lstm_shared", LanguageArchitecture::kLstm, 1, true},
+    {"lstmn", LanguageArchitecture::kLstmn},
+    {"lstmn_two_layers", LanguageArchitecture::kLstmn, 2},
+    {"transformer", LanguageArchitecture::kTransformer, 2},
+    {"transformer_shared", LanguageArchitecture::kTransformer, 1, true},
+    {"transformer_post_norm", LanguageArchitecture::kTransformer, 2, false, NormPlace::kLast},
+};
+
+LanguageConfig config_of(const Variant& v) {
+  LanguageConfig c;
+  c.architecture = v.architecture, c.layers = v.layers, c.share_embeddings = v.share;
+  c.norm = v.norm;
+  c.vocabulary = 8, c.max_length = 5, c.embedding_width = 4, c.hidden = v.share ? 4 : 3;
+  c.attention_width = 5, c.heads = 2, c.feed_forward = 6, c.dropout = 0.3;
+  return c;
+}
+
+/// Initial biases are zero and weights small: this makes all of them count.
+std::unique_ptr<LanguageModel> model_of(const Variant& v) {
+  auto model = make_language_model(config_of(v), 3, at::kDouble);
+  for (auto& [name, parameter] : model->parameters())
+    at::Tensor(parameter).data().add_(
+        test::random_tensor(parameter.sizes(), std::hash<std::string>{}(name) % 1000, 0.5));
+  return model;
+}
+
+/// A full row and one of three tokens.
+at::Tensor rows() {
+  return at::tensor({2, 4, 5, 6, 7, 5, 2, 6, 4, 7, 0, 0}, at::kLong).view({2, 6});
+}
+
+class EveryLanguageModel : public ::testing::TestWithParam<Variant> {
+ protected:
+  void SetUp() override { use_threads(1); }
+};
+INSTANTIATE_TEST_SUITE_P(Language, EveryLanguageModel, ::testing::ValuesIn(kVariants),
+                         [](const auto& variant) { return std::string(variant.param.name); });
+
+TEST_P(EveryLanguageModel, TheLossIsWhatNextPredicts) {
+  const auto model = model_of(GetParam());
+  const at::Tensor tokens = rows();
+  double sum = 0;
+  for (std::int64_t b = 0; b < 2; ++b)
+    for (std::int64_t t = 0; t < 5; ++t) {
+      const auto wanted = tokens[b][t + 1].item<std::int64_t>();
+      if (wanted == kPadding) continue;
+      const at::Tensor said = model->next(tokens.narrow(0, b, 1).narrow(1, 0, t + 1));  // [1,V]
+      EXPECT_NEAR(said.exp().sum().item<double>(), 1, 1e-12);
+      sum -= said[0][wanted].item<double>();
+    }
+  EXPECT_NEAR(model->loss(tokens, Pass{}).item<double>(), sum, 1e-10 * sum);
+}
+
+TEST_P(EveryLanguageModel, WhatComesLaterAndPaddingDontCount) {
+  const auto model = model_of(GetParam());
+  at::Tensor tokens = rows();
+  const double both = model->loss(tokens, Pass{}).item<double>();
+  const double first = model->loss(tokens.narrow(0, 0, 1), Pass{}).item<double>();
+  const double second = model->loss(tokens.narrow(0, 1, 1).narrow(1, 0, 4), Pass{}).item<double>();
+  EXPECT_NEAR(both, first + second, 1e-10 * both);
+}
+
+TEST_P(EveryLanguageModel, AttentionSeesWhatItMay) {
+  const auto model = model_of(GetParam());
+  const bool lstmn = GetParam().architecture == LanguageArchitecture::kLstmn;
+  const auto seen = model->attention(rows().narrow(1, 0, 5));
+  if (GetParam().architecture == LanguageArchitecture::kLstm) {
+    EXPECT_TRUE(seen.empty());
+    return;
+  }
+  ASSERT_EQ(static_cast<std::int64_t>(seen.size()),
+            GetParam().layers * (lstmn ? 1 : model->config().heads));
+  EXPECT_EQ(seen.back().layer, GetParam().layers - 1);
+  for (const LanguageAttention& map : seen) {
+    ASSERT_EQ(map.weights.sizes(), (at::IntArrayRef{2, 5, 5}));
+    for (std::int64_t t = 0; t < 5; ++t) {
+      const at::Tensor row = map.weights[0][t];
+      const std::int64_t visible = lstmn ? t : t + 1;
+      EXPECT_NEAR(row.narrow(0, 0, visible).sum().item<double>(), visible > 0 ? 1 : 0, 1e-12);
+      EXPECT_EQ(row.abs().sum().item<double>(),
+                row.narrow(0, 0, visible).abs().sum().item<double>());
+    }
+  }
+}
+
+/// Every parameter against central differences, with dropout (a function of the pass) on.
+TEST_P(EveryLanguageModel, GradientsAreThoseOfTheLoss) {
+  const auto model = model_of(GetParam());
+  const at::Tensor tokens = rows();
+  Pass pass;
+  pass.training = true, pass.seed = 5, pass.step = 2;
+  std::vector<at::Tensor> leaves;
+  for (const auto& [name, parameter] : model->parameters()) leaves.push_back(parameter);
+  const auto gradients = torch::autograd::grad({model->loss(tokens, pass)}, leaves);
+  const at::NoGradGuard off;
+  constexpr double kStep = 1e-5;
+  for (std::size_t k = 0; k < leaves.size(); ++k) {
+    double* x = leaves[k].data().mutable_data_ptr<double>();
+    const at::Tensor ours = gradients[k].contiguous();
+    for (std::int64_t i = 0; i < leaves[k].numel(); ++i) {
+      const double at_x = x[i];
+      x[i] = at_x + kStep;
+      const double up = model->loss(tokens, pass).item<double>();
+      x[i] = at_x - kStep;
+      const double down = model->loss(tokens, pass).item<double>();
+      x[i] = at_x;
+      ASSERT_NEAR(ours.const_data_ptr<double>()[i], (up - down) / (2 * kStep), 1e-6)
+          << model->parameters()[k].first << ", element " << i;
+    }
+  }
+}
+
+TEST_P(EveryLanguageModel, DropoutIsOnlyForTrainingAndAFunctionOfTheStep) {
+  const auto model = model_of(GetParam());
+  Pass pass;
+  pass.training = true, pass.seed = 5, pass.step = 2;
+  const double plain = model->loss(rows(), Pass{}).item<double>();
+  const double dropped = model->loss(rows(), pass).item<double>();
+  EXPECT_NE(plain, dropped);
+  EXPECT_EQ(model->loss(rows(), pass).item<double>(), dropped);
+  pass.step = 3;
+  EXPECT_NE(model->loss(rows(), pass).item<double>(), dropped);
+}
+
+TEST_P(EveryLanguageModel, ContinuesWithTheLikeliestAndForgetsWhatIsFarBack) {
+  const auto model = model_of(GetParam());
+  const std::vector<std::vector<std::int64_t>> prompts{{4, 6}, {}, {5, 5, 5, 7, 6, 4, 4}};
+  LanguageSteps steps(*model, prompts);
+  decode::SearchOptions options;
+  options.max_length = 4, options.min_length = 4;
+  const decode::Hypotheses found = decode::greedy(steps, options);
+  ASSERT_EQ(found.size(), 3U);
+  for (std::size_t b = 0; b < prompts.size(); ++b) {
+    std::vector<std::int64_t> row{kBegin};
+    row.insert(row.end(), prompts[b].begin(), prompts[b].end());
+    for (const std::int64_t token : found[b].front().tokens) {
+      const auto from = row.size() > 5 ? row.end() - 5 : row.begin();
+      const std::vector<std::int64_t> read(from, row.end());
+      at::Tensor said = model->next(at::tensor(read, at::kLong).unsqueeze(0))[0];
+      for (const std::int64_t never : {kPadding, kBegin, kEnd}) said[never] = -1e9;
+      EXPECT_EQ(token, said.argmax().item<std::int64_t>()) << "prompt " << b;
+      row.push_back(token);
+    }
+    EXPECT_EQ(found[b].front().tokens.size(), 4U);
+  }
+}
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+/// Parameters of a model as nested vectors, by name.
+class Weights {
+ public:
+  explicit Weights(LanguageModel& model) : all_(model.parameters()) {}
+  double operator()(const char* name, std::int64_t i, std::int64_t j = -1) const {
+    for (const auto& [n, x] : all_)
+      if (n == name) return j < 0 ? x[i].item<double>() : x[i][j].item<double>();
+    ADD_FAILURE() << "no parameter " << name;
+    return 0;
+  }
+
+ private:
+  NamedTensors all_;
+};
+
+TEST(Language, AnLstmPredictsAsItsEquationsSay) {
+  const auto model = model_of(kVariants[0]);
+  const Weights w(*model);
+  const at::Tensor tokens = rows();
+  std::vector<double> h(3), c(3);
+  double loss = 0;
+  for (std::int64_t t = 0; t < 5; ++t) {
+    const auto id = tokens[0][t].item<std::int64_t>(),
+               wanted = tokens[0][t + 1].item<std::int64_t>();
+    std::vector<double> gate(12);
+    for (std::int64_t g = 0; g < 12; ++g) {
+      gate[static_cast<std::size_t>(g)] = w("lstm.bias_l0", g);
+      for (std::int64_t e = 0; e < 4; ++e)
+        gate[static_cast<std::size_t>(g)] +=
+            w("lstm.weight_ih_l0", g, e) * w("embedding.weight", id, e);
+      for (std::int64_t u = 0; u < 3; ++u)
+        gate[static_cast<std::size_t>(g)] +=
+            w("lstm.weight_hh_l0", g, u) * h[static_cast<std::size_t>(u)];
+    }
+    for (std::size_t u = 0; u < 3; ++u) {
+      c[u] = sigmoid(gate[3 + u]) * c[u] + sigmoid(gate[u]) * std::tanh(gate[6 + u]);
+      h[u] = sigmoid(gate[9 + u]) * std::tanh(c[u]);
+    }
+    double total = 0, right = 0;
+    for (std::int64_t v = 0; v < 8; ++v) {
+      double score = w("output.bias", v);
+      for (std::int64_t u = 0; u < 3; ++u)
+        score += w("output.weight", v, u) * h[static_cast<std::size_t>(u)];
+      total += std::exp(score);
+      if (v == wanted) right = score;
+    }
+    loss += std::log(total) - right;
+  }
+  EXPECT_NEAR(model->loss(tokens.narrow(0, 0, 1), Pass{}).item<double>(), loss, 1e-10);
+}
+
+TEST(Language, TheSeedDecidesTheWeights) {
+  for (const Variant& v : kVariants) {
+    const auto one = make_language_model(config_of(v), 3),
+               same = make_language_model(config_of(v), 3),
+               other = make_language_model(config_of(v), 4);
+    bool differs = false;
+    for (std::size_t i = 0; i < one->parameters().size(); ++i) {
+      EXPECT_TRUE(at::equal(one->parameters()[i].second, same->parameters()[i].second));
+      differs |= !at::equal(one->parameters()[i].second, other->parameters()[i].second);
+    }
+    EXPECT_TRUE(differs) << v.name;
+  }
+}
+
+TEST(Language, SizesThatMakeNoSenseAreNamed) {
+  const auto message = [](auto change) {
+    LanguageConfig c = config_of(kVariants[0]);
+    change(c);
+    return test::message_of([&] { make_language_model(c, 1); });
+  };
+  EXPECT_THAT(message([](auto& c) { c.vocabulary = 3; }),
+              testing::HasSubstr("model.vocabulary is 3"));
+  EXPECT_THAT(message([](auto& c) { c.hidden = 0; }), testing::HasSubstr("model.hidden is 0"));
+  EXPECT_THAT(message([](auto& c) { c.share_embeddings = true; }),
+              testing::HasSubstr("model.share_embeddings needs"));
+  EXPECT_THAT(
+      message([](auto& c) { c.architecture = LanguageArchitecture::kTransformer, c.heads = 3; }),
+      testing::HasSubstr("multiple of model.heads = 3"));
+  const auto model = model_of(kVariants[0]);
+  EXPECT_THAT(test::message_of([&] {
+                model->next(at::tensor({2, 4, 4, 4, 4, 4}, at::kLong).view({1, 6}));
+              }),
+              testing::HasSubstr("have 6 tokens, and model.max_length allows 5"));
+}
+
+}  // namespace
+}  // namespace attend::models
