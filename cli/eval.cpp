@@ -22,7 +22,7 @@ struct EvalOptions {
   std::optional<std::uint64_t> threads, samples, images;
 };
 
-json document_of(const train::Evaluation& e, const std::vector<std::string>& labels) {
+json evaluation_document(const train::Evaluation& e, const std::vector<std::string>& labels) {
   const train::ClassificationReport& r = e.report;
   auto classes = json::array();
   for (std::size_t c = 0; c < labels.size(); ++c)
@@ -141,7 +141,7 @@ int evaluate(Output& out, const EvalOptions& o) {
   const train::Run run = train::load_run(o.run);
   const train::Evaluation e = train::evaluate(run, o.data, o.split);
   if (out.json()) {
-    out.document(document_of(e, run.label_names));
+    out.document(evaluation_document(e, run.label_names));
     return 0;
   }
   const train::ClassificationReport& r = e.report;

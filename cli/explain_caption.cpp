@@ -154,7 +154,7 @@ viz::CaptionReport report_of(const train::CaptioningRun& run, const Scenes& s,
   return r;
 }
 
-json document_of(const train::CaptioningRun& run, const viz::CaptionPicture& c) {
+json caption_document(const train::CaptioningRun& run, const viz::CaptionPicture& c) {
   auto words = json::array(), maps = json::array(), boxes = json::array(), p = json::array(),
        gates = json::array();
   for (const viz::CaptionWord& word : c.words) {
@@ -198,11 +198,11 @@ int explain_captions(Output& out, const ExplainOptions& o) {
   if (!o.html.empty()) write_file_atomically(o.html, viz::html(report_of(run, scenes, captions)));
   if (out.json()) {
     if (o.words.size() > 1 && captions.size() == 1) {
-      out.document(document_of(run, captions.front()));
+      out.document(caption_document(run, captions.front()));
       return 0;
     }
     auto list = json::array();
-    for (const viz::CaptionPicture& c : captions) list.push_back(document_of(run, c));
+    for (const viz::CaptionPicture& c : captions) list.push_back(caption_document(run, c));
     out.document({{"schema", "attend.explain/1"}, {"run", run.path}, {"explanations", list}});
     return 0;
   }

@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-json document_of(const train::Value& value) {
+json value_document(const train::Value& value) {
   return std::visit([](const auto& v) { return json(v); }, value);
 }
 
@@ -37,7 +37,8 @@ void print_keys(Output& out) {
   if (!out.json()) return out.raw(train::recipe_schema_markdown());
   auto keys = json::array();
   for (const auto& spec : train::recipe_schema()) {
-    json key = {{"key", spec.key}, {"default", document_of(spec.default_value)}, {"doc", spec.doc}};
+    json key = {
+        {"key", spec.key}, {"default", value_document(spec.default_value)}, {"doc", spec.doc}};
     for (const train::TaskKind kind : spec.tasks) key["tasks"].push_back(train::task_name(kind));
     if (spec.type == train::ValueType::kChoice) key["choices"] = spec.choices;
     if (spec.type == train::ValueType::kInteger || spec.type == train::ValueType::kReal)
@@ -53,7 +54,7 @@ void print_one(Output& out, const std::string& name) {
   json values = json::object();
   for (const auto& spec : train::recipe_schema())
     if (train::applies(spec, recipe.task.kind))
-      values[spec.key] = document_of(train::recipe_value(recipe, spec.key));
+      values[spec.key] = value_document(train::recipe_value(recipe, spec.key));
   out.document({{"name", recipe.name}, {"values", values}});
 }
 

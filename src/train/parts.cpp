@@ -12,8 +12,8 @@ namespace attend::train {
 namespace {
 
 /// Cuts `fraction` of `from` off into `held_out`, in the way that the recipe says.
-void cut(data::Dataset& from, data::Dataset& held_out, double fraction,
-         const Recipe::Data& options) {
+void hold_out(data::Dataset& from, data::Dataset& held_out, double fraction,
+              const Recipe::Data& options) {
   if (fraction <= 0) return;
   const auto seed = static_cast<std::uint64_t>(options.split_seed);
   const data::Split split = options.split == Split::kLast ? data::split_last(from, fraction)
@@ -49,7 +49,7 @@ void take_fold(Parts& parts, const Recipe::Data& options) {
   parts.train = data::subset(all, outer.train);
   parts.validation.examples.clear();
   if (options.inner_folds == 0) {
-    cut(parts.train, parts.validation, options.validation, options);
+    hold_out(parts.train, parts.validation, options.validation, options);
     return;
   }
   const data::Dataset rest = std::move(parts.train);
@@ -75,8 +75,9 @@ void take_parts(Parts& parts, const Recipe::Data& options) {
                                                       : "validation part") +
                           ": used as they are");
   const double test = own_test ? 0 : options.test;
-  if (!own_test) cut(parts.train, parts.test, test, options);
-  if (!own_validation) cut(parts.train, parts.validation, options.validation / (1 - test), options);
+  if (!own_test) hold_out(parts.train, parts.test, test, options);
+  if (!own_validation)
+    hold_out(parts.train, parts.validation, options.validation / (1 - test), options);
 }
 
 void add_extra(Parts& parts, const Recipe::Data& options) {

@@ -116,6 +116,8 @@ std::vector<SchemaEntry> make_schema() {
   return s;
 }
 
+}  // namespace
+
 const std::vector<SchemaEntry>& schema() {
   static const std::vector<SchemaEntry> entries = make_schema();
   return entries;

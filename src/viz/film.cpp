@@ -13,7 +13,7 @@ namespace {
 using Rgb = std::array<std::uint8_t, 3>;
 constexpr Rgb kPaper{0xfc, 0xfc, 0xfa}, kInk{0x1b, 0x1d, 0x21}, kRead{0x1d, 0x4f, 0x91},
     kWrite{0xb4, 0x43, 0x0c}, kHair{0xdc, 0xdc, 0xd6};
-constexpr std::int64_t kTile = 112, kGap = 8, kTilesInRow = 11;
+constexpr std::int64_t kTile = 112, kSheetGap = 8, kTilesInRow = 11;
 
 class Sheet {
  public:
@@ -99,10 +99,12 @@ Raster film_strip(const Film& film) {
   const std::int64_t scale = scale_of(film),
                      tiles = static_cast<std::int64_t>(film.steps.size()) + 1;
   const std::int64_t columns = std::min(tiles, kTilesInRow), rows = (tiles + columns - 1) / columns;
-  const std::int64_t down = film.height * scale + kGap, across = film.width * scale + kGap;
-  Sheet sheet(rows * down + kGap, columns * across + kGap);
+  const std::int64_t down = film.height * scale + kSheetGap,
+                     across = film.width * scale + kSheetGap;
+  Sheet sheet(rows * down + kSheetGap, columns * across + kSheetGap);
   for (std::int64_t i = 0; i < tiles; ++i) {
-    const std::int64_t top = kGap + i / columns * down, left = kGap + i % columns * across;
+    const std::int64_t top = kSheetGap + i / columns * down,
+                       left = kSheetGap + i % columns * across;
     if (i == 0) {
       sheet.image(film, film.image, top, left, scale);
       continue;
@@ -118,13 +120,13 @@ Raster film_strip(const Film& film) {
 Raster film_frame(const Film& film, std::size_t step) {
   check_film(film);
   const FilmStep& s = film.steps.at(step);
-  const std::int64_t scale = 2 * scale_of(film), across = film.width * scale + kGap;
-  Sheet sheet(film.height * scale + 2 * kGap, 2 * across + kGap);
-  sheet.image(film, film.image, kGap, kGap, scale);
-  sheet.image(film, s.canvas, kGap, kGap + across, scale);
-  if (s.read) sheet.window(film, *s.read, film.read_size, kReadLine, kGap, kGap, scale);
+  const std::int64_t scale = 2 * scale_of(film), across = film.width * scale + kSheetGap;
+  Sheet sheet(film.height * scale + 2 * kSheetGap, 2 * across + kSheetGap);
+  sheet.image(film, film.image, kSheetGap, kSheetGap, scale);
+  sheet.image(film, s.canvas, kSheetGap, kSheetGap + across, scale);
+  if (s.read) sheet.window(film, *s.read, film.read_size, kReadLine, kSheetGap, kSheetGap, scale);
   if (s.write)
-    sheet.window(film, *s.write, film.write_size, kWriteLine, kGap, kGap + across, scale);
+    sheet.window(film, *s.write, film.write_size, kWriteLine, kSheetGap, kSheetGap + across, scale);
   return sheet.finish();
 }
 

@@ -2,6 +2,7 @@
 #include "viz/assets.h"
 #include "viz/film.h"
 #include "viz/json_parts.h"
+#include "viz/markup.h"
 #include "viz/page.h"
 
 namespace attend::viz {

@@ -12,8 +12,6 @@ struct Page {
   bool sample = false;        // says that everything is invented
 };
 
-std::string base64(const std::string& bytes);
-
 /// The file: everything inside, and a policy that allows nothing else (by SHA-256 of style and script).
 std::string written(const Page& page);
 

@@ -226,7 +226,9 @@ TEST(Lstmn, TheFusedPathIsTheDefinition) {
       SCOPED_TRACE(c.name);
       Model ours(c, dtype), theirs(c, dtype), exact(c);
       const auto found = run_with_gradients(ours, false), said = run_with_gradients(theirs, true);
-      if (c.T > 1) EXPECT_STREQ(last_dispatch().op, "attend::additive_backward");  // the definition
+      if (c.T > 1) {
+        EXPECT_STREQ(last_dispatch().op, "attend::additive_backward");  // the definition
+      }
       ours.run();
       EXPECT_STREQ(last_dispatch().op, "attend::lstmn");
       EXPECT_EQ(last_dispatch().path, Path::kFused);
