@@ -1,7 +1,9 @@
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zero.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "attend/base/error.h"
@@ -150,11 +152,16 @@ struct SdpaSaved {
 
 SdpaAllGradients run_sdpa_backward(const at::Tensor& query, const at::Tensor& key,
                                    const at::Tensor& value, const AttentionOptions& o,
-                                   const SdpaSaved& saved, const at::Tensor& grad_output) {
+                                   const SdpaSaved& saved, const at::Tensor& grad_output,
+                                   bool want_bias) {
   const auto like = [](const at::Tensor& t) {
     return at::empty(t.sizes(), t.options(), at::MemoryFormat::Contiguous);
   };
   at::Tensor grad_query = like(query), grad_key = like(key), grad_value = like(value);
+  const std::int64_t scores[] = {query.size(0), query.size(1), query.size(2), key.size(2)};
+  const bool empty = std::find(scores, scores + 4, 0) != scores + 4;
+  at::Tensor grad_bias = !want_bias ? sdpa_none(query) : like(o.bias);
+  if (want_bias && empty) grad_bias.zero_();
   const at::Tensor grad = with_unit_last_stride(grad_output),
                    output = with_unit_last_stride(saved.output);
   const at::Tensor largest = saved.largest.contiguous(), inverse = saved.inverse.contiguous();
@@ -171,12 +178,15 @@ SdpaAllGradients run_sdpa_backward(const at::Tensor& query, const at::Tensor& ke
     p.grad_query = grad_query.template mutable_data_ptr<T>();
     p.grad_key = grad_key.template mutable_data_ptr<T>();
     p.grad_value = grad_value.template mutable_data_ptr<T>();
+    if (want_bias && !empty)
+      p.grad_bias = grad_bias.template mutable_data_ptr<T>(),
+      p.grad_bias_strides = score_strides(grad_bias, scores);
     const at::Tensor scratch = pooled_empty(kernels::sdpa_backward_workspace(p), query.options());
     p.workspace = scratch.template mutable_data_ptr<T>();
     kernels::sdpa_backward(p);
   });
   note_fused("attend::sdpa_backward");
-  return {grad_query, grad_key, grad_value, sdpa_none(query)};
+  return {grad_query, grad_key, grad_value, grad_bias};
 }
 
 SdpaPair sdpa_composed(ATTEND_SDPA_ARGUMENTS);
@@ -221,14 +231,17 @@ SdpaAllGradients sdpa_backward_cpu(ATTEND_SDPA_BACKWARD_ARGUMENTS) {
   n.optional("grad_output", or_undefined(grad_output), {"B", "H", "Lq", "Dv"});
   n.optional("grad_weights", or_undefined(grad_weights), {"B", "H", "Lq", "Lk"});
   if (const char* reason = why_sdpa_composed(query, key, value, o)) n.unsupported(reason);
-  if (want_bias || grad_weights || !grad_output) {
+  if (want_bias && !o.bias.defined())
+    fail_usage("attend::sdpa_backward: want_bias is true but there is no bias");
+  if (grad_weights || !grad_output) {
     const SdpaGradients g = compose::sdpa_backward(query, key, value, o, or_undefined(grad_output),
                                                    or_undefined(grad_weights));
     note_composed("attend::sdpa_backward",
-                  grad_weights ? "the weights have a gradient" : "the bias asks for a gradient");
+                  grad_weights ? "the weights have a gradient" : "the output has no gradient");
     return {g.query, g.key, g.value, want_bias ? g.bias : sdpa_none(query)};
   }
-  return run_sdpa_backward(query, key, value, o, {output, largest, inverse}, *grad_output);
+  return run_sdpa_backward(query, key, value, o, {output, largest, inverse}, *grad_output,
+                           want_bias);
 }
 
 SdpaPair sdpa_composed(ATTEND_SDPA_ARGUMENTS) {

@@ -59,9 +59,10 @@ std::int64_t sdpa_forward_workspace(const SdpaForward<T>& p);
 void sdpa_forward(const SdpaForward<float>& p);
 void sdpa_forward(const SdpaForward<double>& p);
 
-/// Gradients of sdpa_forward for a cotangent dout, from the inputs and two numbers a query (Dao 2022, alg. 4); bias is taken as given.
+/// Gradients of sdpa_forward for a cotangent dout, from the inputs and two numbers a query (Dao 2022, alg. 4).
 ///   p_ij = exp(s_ij − largest_i) inverse_i,  dv_j = Σ_i z_ij p_ij dout_i,  ds_ij = p_ij (z_ij <dout_i, v_j> − <dout_i, out_i>)
-///   dq_i = scale Σ_j ds_ij k_j,  dk_j = scale Σ_i ds_ij q_i;  z the dropout factor (1 without)
+///   dq_i = scale Σ_j ds_ij k_j,  dk_j = scale Σ_i ds_ij q_i,  dbias_ij = ds_ij;  z the dropout factor (1 without)
+/// A query that sees no key has gradient 0, and its row of dout is not touched.
 template <class T>
 struct SdpaBackward {
   SdpaForward<T>
@@ -71,14 +72,17 @@ struct SdpaBackward {
   T* grad_query = nullptr;  // [B,H,Lq,D] contiguous
   T* grad_key = nullptr;    // [B,Hkv,Lk,D] contiguous
   T* grad_value = nullptr;  // [B,Hkv,Lk,Dv] contiguous
-  T* workspace = nullptr;   // sdpa_backward_workspace elements, 64-byte aligned
+  T* grad_bias = nullptr;   // or null; contiguous, summed over the dimensions whose stride is 0
+  ScoreStrides grad_bias_strides;
+  T* workspace = nullptr;  // sdpa_backward_workspace elements, 64-byte aligned
 };
 
 template <class T>
 std::int64_t sdpa_backward_workspace(const SdpaBackward<T>& p);
 
 /// Parallel over batch × key heads, and over parts of their keys where there are fewer heads than threads; no allocation. Cost:
-/// 10 B H Lq Lk D operations on visible tiles. The same bits on any number of threads.
+/// 10 B H Lq Lk D operations on visible tiles. Heads and rows of the batch that share their places of grad_bias take turns, in up to
+/// eight teams with a sum of their own each (in the workspace). The same bits on any number of threads.
 void sdpa_backward(const SdpaBackward<float>& p);
 void sdpa_backward(const SdpaBackward<double>& p);
 
