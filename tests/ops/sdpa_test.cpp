@@ -18,6 +18,7 @@
 #include "attend/base/error.h"
 #include "attend/ops/attention.h"
 #include "attend/ops/dispatch.h"
+#include "kernels/sdpa/bfloat16_dot.h"
 #include "ops/arena.h"
 #include "ops/attention_equations.h"
 #include "support/compare.h"
@@ -581,18 +582,76 @@ TEST(Sdpa, EmptySizes) {
   EXPECT_FLOAT_EQ(weights[0][0][0][0].item<float>(), 0.25f);
 }
 
-TEST(Sdpa, Bfloat16IsComputedInFloat) {
+// The kernel's own test has the bound of each rounding; here the definition run in bfloat16, which rounds every step, is the measure.
+TEST(Sdpa, Bfloat16IsNoWorseThanTheComposition) {
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(c.name);
+    const Inputs in = inputs_of(c, at::kBFloat16);
+    const auto composed = everything(in, false, at::kBFloat16),
+               truth = everything(in, false, at::kDouble);
+    for (const bool pairs : {true, false}) {
+      kernels::allow_bfloat16_dot(pairs);
+      const auto ours = everything(in, true, at::kBFloat16);
+      kernels::allow_bfloat16_dot(true);
+      EXPECT_EQ(last_dispatch().path, Path::kFused);
+      for (std::size_t i = 0; i < ours.size(); ++i) {
+        EXPECT_EQ(ours[i].scalar_type(), at::kBFloat16);
+        const double limit = test::relative_error(composed[i], truth[i]);
+        // Its own rounding at the end is what the best result has: 2⁻⁸ at most.
+        EXPECT_LE(test::relative_error(ours[i], truth[i]), std::max(limit, 0x1p-8)) << i;
+      }
+    }
+  }
+}
+
+TEST(Sdpa, Bfloat16SaysHowItIsComputed) {
   const Inputs in = inputs_of({"bf16", 2, 4, 2, 9, 11, 8, 8}, at::kBFloat16);
-  const auto [output, weights] = sdpa(in.query, in.key, in.value, in.options);
-  EXPECT_EQ(last_dispatch().path, Path::kFused);
-  EXPECT_EQ(last_dispatch().reason, std::string("bfloat16 is computed in float"));
-  EXPECT_EQ(output.scalar_type(), at::kBFloat16);
+  const bool pairs = kernels::has_bfloat16_dot();
+  const auto run = [&](const AttentionOptions& o) {
+    const auto [output, weights] = sdpa(in.query, in.key, in.value, o);
+    EXPECT_EQ(output.scalar_type(), at::kBFloat16);
+    EXPECT_EQ(weights.scalar_type(), at::kBFloat16);
+    EXPECT_EQ(last_dispatch().path, Path::kFused);
+    return std::make_tuple(output, weights, std::string(last_dispatch().reason));
+  };
+  EXPECT_EQ(std::get<2>(run(in.options)),
+            pairs ? "bfloat16 products, summed in float" : "bfloat16 is computed in float");
+  kernels::allow_bfloat16_dot(false);
+  const auto [output, weights, reason] = run(in.options);
+  kernels::allow_bfloat16_dot(true);
+  EXPECT_EQ(reason, "bfloat16 is computed in float");
   const Inputs wide{in.query.to(at::kFloat), in.key.to(at::kFloat), in.value.to(at::kFloat),
                     in.options};
   const auto [want, want_weights] = sdpa(wide.query, wide.key, wide.value, wide.options);
   EXPECT_EQ(last_dispatch().reason, std::string());
   EXPECT_TRUE(same_bits(output, want.to(at::kBFloat16)));  // rounded once
   EXPECT_TRUE(same_bits(weights, want_weights.to(at::kBFloat16)));
+  AttentionOptions mixed = in.options;  // a bias that stays as exact as it is
+  mixed.bias = random_tensor({9, 11}, 5, 1, at::kFloat);
+  EXPECT_EQ(std::get<2>(run(mixed)), "bfloat16 is computed in float");
+}
+
+TEST(Sdpa, Bfloat16TakesABias) {
+  const Inputs in = inputs_of({"bf16", 2, 4, 2, 9, 11, 8, 8, true}, at::kBFloat16);
+  for (const auto dtype : {at::kBFloat16, at::kFloat}) {
+    const at::Tensor bias = random_tensor({4, 9, 11}, 6, 1, at::kBFloat16).to(dtype);
+    const auto gradients = [&](const Inputs& x, const at::Tensor& b) {
+      const at::Tensor q = x.query.detach().clone().set_requires_grad(true),
+                       with = b.detach().clone().set_requires_grad(true);
+      AttentionOptions o = x.options;
+      o.bias = with, o.need_weights = false;
+      const at::Tensor output = std::get<0>(sdpa(q, x.key, x.value, o));
+      return torch::autograd::grad({output}, {q, with},
+                                   {random_tensor(output.sizes(), 9, 1, q.scalar_type())});
+    };
+    const auto ours = gradients(in, bias);
+    EXPECT_EQ(ours[1].scalar_type(), dtype);
+    const Inputs wide{in.query.to(at::kDouble), in.key.to(at::kDouble), in.value.to(at::kDouble),
+                      in.options};
+    const auto truth = gradients(wide, bias.to(at::kDouble));
+    for (std::size_t i = 0; i < 2; ++i)
+      EXPECT_LT(test::relative_error(ours[i], truth[i]), 0x1p-6) << i;  // four roundings
+  }
 }
 
 void expect_refused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
