@@ -119,6 +119,7 @@ class ForwardBlock {
         pair_scores(s_, n, QV, as_pairs(s_));
         pair_rows(value, n, p_.value_width, as_pairs(value_rows_));
         dot_values(as_pairs(value_rows_), p_.value_width, as_pairs(s_), n, fades, first, QV, out_);
+        ahead_.step(p_.value_width / kTile<QV>);
         return;
       }
     }
@@ -137,6 +138,7 @@ class ForwardBlock {
     const bool partial = !range_.all_see(j, j + n);
     if (pairs_) {
       if constexpr (kPairs<I>) dot_scores(rows, n, p_.width, as_pairs(qt_), QV, s_);
+      ahead_.step(n / kTile<QV>);
     } else if (!partial && scaling_.plain && !p_.visible.mask) {
       scores<QV>(
           in_sums_type(rows, n, p_.width, key_rows_), qt_, p_.width, n, ahead_,

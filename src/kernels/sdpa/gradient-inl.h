@@ -271,7 +271,9 @@ class BackwardBlock {
   void block_of_pairs(Rows<I> key, Rows<I> value, std::int64_t j, std::int64_t n, bool first) {
     if constexpr (kPairs<I>) {
       weigh(j, n, [&](auto) { dot_scores(key, n, f_.width, as_pairs(qt_), QV, weights_); });
+      ahead_.step(n / kTile<QV>);
       dot_scores(value, n, f_.value_width, as_pairs(gt_), QV, grads_);
+      ahead_.step(n / kTile<QV>);
       T* const dropped = grad_scores_of_pairs(j, n);
       if (p_.grad_bias) add_to_bias(j, n);
       pair_queries(dropped, n, QV, as_pairs(dropped));
@@ -285,6 +287,7 @@ class BackwardBlock {
       HWY_ALIGN T ones[kQueries];
       std::fill_n(ones, kQueries, T{1});
       dot_values(as_pairs(key_rows_), f_.width, as_pairs(grads_), n, ones, first, QV, at_);
+      ahead_.step(f_.width / kTile<QV>);
     }
   }
 
