@@ -67,14 +67,24 @@ inline constexpr std::array kPoolCases = {
     PoolCase{37, 19, 77},
 };
 
-enum class SdpaVariant { kPlain, kCausal, kDropout, kWeights, kHalfLengths, kWindow, kMask };
+enum class SdpaVariant {
+  kPlain,
+  kCausal,
+  kDropout,
+  kWeights,
+  kHalfLengths,
+  kWindow,
+  kMask,
+  kBfloat16,
+  kBfloat16Causal
+};
 
 struct SdpaCase {
   std::int64_t batch, heads, length, width;
   SdpaVariant variant = SdpaVariant::kPlain;
 };
 /// From short and many to long and few: a classifier's batch, a translator's, and language models'. Then lengths and widths
-/// that are no multiple of a tile, each before the next multiple; fewer heads than threads; and one row for each option.
+/// that are no multiple of a tile, each before the next multiple; fewer heads than threads; one row for each option; and bfloat16, beside our own float.
 inline constexpr std::array kSdpaCases = {
     SdpaCase{8, 8, 32, 16},
     SdpaCase{32, 8, 64, 64},
@@ -106,6 +116,11 @@ inline constexpr std::array kSdpaCases = {
     SdpaCase{1, 8, 1024, 64, SdpaVariant::kWindow},
     SdpaCase{1, 8, 2048, 64, SdpaVariant::kWindow},
     SdpaCase{1, 8, 4096, 64, SdpaVariant::kWindow},
+    SdpaCase{4, 8, 512, 32, SdpaVariant::kBfloat16},
+    SdpaCase{4, 8, 512, 64, SdpaVariant::kBfloat16},
+    SdpaCase{4, 8, 512, 128, SdpaVariant::kBfloat16},
+    SdpaCase{1, 8, 2048, 64, SdpaVariant::kBfloat16},
+    SdpaCase{1, 8, 2048, 64, SdpaVariant::kBfloat16Causal},
 };
 /// Keys that a query of kWindow sees.
 inline constexpr std::int64_t kSdpaWindow = 64;

@@ -52,7 +52,23 @@ struct Problem {
         options.window_left = kSdpaWindow / 2, options.window_right = kSdpaWindow / 2 - 1;
         mask = ahead.ge(-options.window_left).logical_and(ahead.le(options.window_right));
         break;
+      case SdpaVariant::kBfloat16Causal:
+        options.causal = true;
+        [[fallthrough]];
+      case SdpaVariant::kBfloat16:
+        narrow = true;
+        break;
     }
+  }
+  /// The same problem in bfloat16.
+  Problem in_bfloat16() const {
+    Problem p = *this;
+    const auto leaf = [](const at::Tensor& t) {
+      return t.detach().to(at::kBFloat16).set_requires_grad(true);
+    };
+    p.query = leaf(query), p.key = leaf(key), p.value = leaf(value);
+    p.cotangent = cotangent.to(at::kBFloat16);
+    return p;
   }
   at::Tensor ours() const { return std::get<0>(sdpa(query, key, value, options)); }
   at::Tensor theirs() const {
@@ -68,6 +84,7 @@ struct Problem {
 
   at::Tensor query, key, value, cotangent, mask;
   AttentionOptions options;
+  bool narrow = false;  // ours in bfloat16, beside ours in float
 };
 
 using Side = at::Tensor (Problem::*)() const;
@@ -85,6 +102,7 @@ double keys_of(const SdpaCase& c) {
   const auto length = static_cast<double>(c.length);
   switch (c.variant) {
     case SdpaVariant::kCausal:
+    case SdpaVariant::kBfloat16Causal:
     case SdpaVariant::kHalfLengths:
     case SdpaVariant::kMask:
       return length / 2;
@@ -93,6 +111,10 @@ double keys_of(const SdpaCase& c) {
     default:
       return length;
   }
+}
+
+bool is_bfloat16(const SdpaCase& c) {
+  return c.variant == SdpaVariant::kBfloat16 || c.variant == SdpaVariant::kBfloat16Causal;
 }
 
 void name_variant(const SdpaCase& c, Case& row) {
@@ -114,6 +136,11 @@ void name_variant(const SdpaCase& c, Case& row) {
       return name("mask", 1);
     case SdpaVariant::kWindow:
       return name("window", kSdpaWindow);
+    case SdpaVariant::kBfloat16Causal:
+      name("causal", 1);
+      [[fallthrough]];
+    case SdpaVariant::kBfloat16:
+      return name("bf16", 1);
   }
 }
 
@@ -126,12 +153,19 @@ Case make_case(const SdpaCase& c, Direction direction) {
   row.direction = direction;
   row.shape = {{"B", c.batch}, {"H", c.heads}, {"L", c.length}, {"D", c.width}};
   name_variant(c, row);
-  row.peer = c.variant == SdpaVariant::kWeights ? "composition" : "libtorch";
-  row.flops =
-      queries * keys_of(c) * width * (forward ? 4 : 10);  // two products forward, five backward
-  row.bytes = queries * width * 4 * (forward ? 4 : 8);
+  row.peer = c.variant == SdpaVariant::kWeights ? "composition"
+             : is_bfloat16(c)                   ? "our float"
+                                                : "libtorch";
+  // Two products forward, five backward; not shown for bfloat16, whose peak is not the one that is measured.
+  if (!is_bfloat16(c)) row.flops = queries * keys_of(c) * width * (forward ? 4 : 10);
+  row.bytes = queries * width * (is_bfloat16(c) ? 2 : 4) * (forward ? 4 : 8);
   row.prepare = [=] {
     const auto p = std::make_shared<Problem>(c);
+    if (p->narrow) {
+      const auto narrow = std::make_shared<Problem>(p->in_bfloat16());
+      return Runs{one_side(narrow, &Problem::ours, direction),
+                  one_side(p, &Problem::ours, direction)};
+    }
     return Runs{one_side(p, &Problem::ours, direction), one_side(p, &Problem::theirs, direction)};
   };
   return row;

@@ -1,7 +1,9 @@
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "attend/base/error.h"
@@ -59,9 +61,23 @@ double scale_of(const at::Tensor& query, const AttentionOptions& o) {
                           std::sqrt(static_cast<double>(std::max<std::int64_t>(1, query.size(3)))));
 }
 
+bool all_bfloat16(std::initializer_list<const at::Tensor*> tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), [](const at::Tensor* t) {
+    return !t->defined() || (t->device().is_cpu() && t->layout() == at::kStrided &&
+                             t->scalar_type() == at::kBFloat16);
+  });
+}
+
+/// The dtype of sums, of what backward is left, and of the gradients before they are rounded.
+at::TensorOptions sums_of(const at::Tensor& t) {
+  return t.options().dtype(t.scalar_type() == at::kBFloat16 ? at::kFloat : t.scalar_type());
+}
+
 const char* why_sdpa_composed(const at::Tensor& query, const at::Tensor& key,
                               const at::Tensor& value, const AttentionOptions& o) {
-  if (const char* reason = why_not_fused({&query, &key, &value, &o.bias})) return reason;
+  const std::initializer_list<const at::Tensor*> tensors = {&query, &key, &value, &o.bias};
+  const char* reason = why_not_fused(tensors);
+  if (reason && !all_bfloat16(tensors)) return reason;
   const auto keys =
       key.dim() == 4 ? key.sym_size(2).maybe_as_int() : std::nullopt;  // unknown while tracing
   if (keys && *keys >= kMostKeys) return "there are 2^24 keys or more";
@@ -81,11 +97,30 @@ kernels::ScoreStrides score_strides(const at::Tensor& t, at::IntArrayRef scores)
   return {wide.stride(0), wide.stride(1), wide.stride(2), wide.stride(3)};
 }
 
+/// Calls f(I{}) with what the kernel's arrays hold.
+template <class F>
+void with_sdpa_type(const at::Tensor& like, F&& f) {
+  if (like.scalar_type() == at::kBFloat16)
+    f(kernels::BFloat16{});
+  else
+    with_scalar_type(like, f);
+}
+
+template <class I>
+const I* read(const at::Tensor& t) {
+  return static_cast<const I*>(t.const_data_ptr());
+}
+template <class I>
+I* write(const at::Tensor& t) {
+  return static_cast<I*>(t.mutable_data_ptr());
+}
+
 /// The kernel's arguments from checked tensors; keeps what had to be copied alive.
-template <class T>
+template <class I>
 struct SdpaArguments {
+  using T = kernels::Accumulator<I>;
   at::Tensor query, key, value, query_lengths, key_lengths;
-  kernels::SdpaForward<T> p;
+  kernels::SdpaForward<I> p;
 
   SdpaArguments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                 const AttentionOptions& o)
@@ -96,8 +131,7 @@ struct SdpaArguments {
         key_lengths(contiguous_or_undefined(o.key_lengths)) {
     p.batch = q.size(0), p.heads = q.size(1), p.key_heads = k.size(1);
     p.queries = q.size(2), p.keys = k.size(2), p.width = q.size(3), p.value_width = v.size(3);
-    p.query = query.const_data_ptr<T>(), p.key = key.const_data_ptr<T>(),
-    p.value = value.const_data_ptr<T>();
+    p.query = read<I>(query), p.key = read<I>(key), p.value = read<I>(value);
     p.query_strides = row_strides(query), p.key_strides = row_strides(key),
     p.value_strides = row_strides(value);
     p.scale = static_cast<T>(scale_of(q, o)), p.dropout = o.dropout, p.seed = o.seed;
@@ -110,37 +144,44 @@ struct SdpaArguments {
     see.window_left = o.window_left, see.window_right = o.window_right;
     if (o.mask.defined())
       see.mask = o.mask.const_data_ptr<bool>(), see.mask_strides = score_strides(o.mask, scores);
-    if (o.bias.defined())
-      p.bias = o.bias.const_data_ptr<T>(), p.bias_strides = score_strides(o.bias, scores);
+    if (o.bias.defined()) p.bias = read<I>(o.bias), p.bias_strides = score_strides(o.bias, scores);
   }
 };
+
+void note_sdpa(const char* op, const at::Tensor& query) {
+  note_fused(op);
+  if (query.scalar_type() == at::kBFloat16)
+    note_reason(kernels::sdpa_used_bfloat16_dot() ? "bfloat16 products, summed in float"
+                                                  : kComputedInFloat);
+}
 
 SdpaTrained run_sdpa_forward(const at::Tensor& query, const at::Tensor& key,
                              const at::Tensor& value, const AttentionOptions& o,
                              bool for_backward) {
   const std::int64_t batch = query.size(0), heads = query.size(1), queries = query.size(2);
+  const at::TensorOptions sums = sums_of(query);
   const auto empty_if = [&](bool want, at::IntArrayRef size) {
-    return at::empty(want ? size : at::IntArrayRef{0}, query.options());
+    return at::empty(want ? size : at::IntArrayRef{0}, sums);
   };
   at::Tensor output = at::empty({batch, heads, queries, value.size(3)}, query.options());
   at::Tensor largest = empty_if(for_backward, {batch, heads, queries}),
              inverse = empty_if(for_backward, {batch, heads, queries});
-  at::Tensor weights = o.need_weights
-                           ? pooled_empty({batch, heads, queries, key.size(2)}, query.options())
-                           : sdpa_none(query);
-  with_scalar_type(query, [&](auto zero) {
-    using T = decltype(zero);
-    SdpaArguments<T> a(query, key, value, o);
-    a.p.output = output.template mutable_data_ptr<T>(), a.p.output_strides = row_strides(output);
-    a.p.largest = for_backward ? largest.template mutable_data_ptr<T>() : nullptr;
-    a.p.inverse = for_backward ? inverse.template mutable_data_ptr<T>() : nullptr;
-    a.p.weights = o.need_weights ? weights.template mutable_data_ptr<T>() : nullptr;
-    const at::Tensor scratch = pooled_empty(kernels::sdpa_forward_workspace(a.p), query.options());
-    a.p.workspace = scratch.template mutable_data_ptr<T>();
+  at::Tensor weights =
+      o.need_weights ? pooled_empty({batch, heads, queries, key.size(2)}, sums) : sdpa_none(query);
+  with_sdpa_type(query, [&](auto zero) {
+    using I = decltype(zero);
+    using T = kernels::Accumulator<I>;
+    SdpaArguments<I> a(query, key, value, o);
+    a.p.output = write<I>(output), a.p.output_strides = row_strides(output);
+    a.p.largest = for_backward ? write<T>(largest) : nullptr;
+    a.p.inverse = for_backward ? write<T>(inverse) : nullptr;
+    a.p.weights = o.need_weights ? write<T>(weights) : nullptr;
+    const at::Tensor scratch = pooled_empty(kernels::sdpa_forward_workspace(a.p), sums);
+    a.p.workspace = write<T>(scratch);
     kernels::sdpa_forward(a.p);
   });
-  note_fused(kSdpa);
-  return {output, weights, largest, inverse};
+  note_sdpa(kSdpa, query);
+  return {output, weights.to(query.scalar_type()), largest, inverse};
 }
 
 /// What backward needs of the forward call.
@@ -150,36 +191,53 @@ struct SdpaSaved {
 
 SdpaAllGradients run_sdpa_backward(const at::Tensor& query, const at::Tensor& key,
                                    const at::Tensor& value, const AttentionOptions& o,
-                                   const SdpaSaved& saved, const at::Tensor& grad_output) {
-  const auto like = [](const at::Tensor& t) {
-    return at::empty(t.sizes(), t.options(), at::MemoryFormat::Contiguous);
+                                   const SdpaSaved& saved, const at::Tensor& grad_output,
+                                   bool want_bias) {
+  const at::TensorOptions sums = sums_of(query);
+  // Those of bfloat16 are rounded at the end, and their memory goes back to the pool.
+  const auto like = [&](const at::Tensor& t) {
+    return t.scalar_type() == at::kBFloat16 ? pooled_empty(t.sizes(), sums)
+                                            : at::empty(t.sizes(), sums);
   };
-  at::Tensor grad_query = like(query), grad_key = like(key), grad_value = like(value);
+  const at::Tensor grad_query = like(query), grad_key = like(key), grad_value = like(value);
+  const std::int64_t scores[] = {query.size(0), query.size(1), query.size(2), key.size(2)};
+  const bool bias = want_bias && std::find(scores, scores + 4, 0) == scores + 4;
+  const at::Tensor grad_bias = !want_bias ? sdpa_none(query)
+                               : bias     ? like(o.bias)
+                                          : at::zeros(o.bias.sizes(), sums);
   const at::Tensor grad = with_unit_last_stride(grad_output),
                    output = with_unit_last_stride(saved.output);
   const at::Tensor largest = saved.largest.contiguous(), inverse = saved.inverse.contiguous();
-  with_scalar_type(query, [&](auto zero) {
-    using T = decltype(zero);
-    SdpaArguments<T> a(query, key, value, o);
-    kernels::SdpaBackward<T> p;
+  with_sdpa_type(query, [&](auto zero) {
+    using I = decltype(zero);
+    using T = kernels::Accumulator<I>;
+    SdpaArguments<I> a(query, key, value, o);
+    kernels::SdpaBackward<I> p;
     p.forward = a.p;
-    p.forward.output = const_cast<T*>(output.template const_data_ptr<T>()),
+    p.forward.output = const_cast<I*>(read<I>(output)),
     p.forward.output_strides = row_strides(output);
-    p.forward.largest = const_cast<T*>(largest.template const_data_ptr<T>());
-    p.forward.inverse = const_cast<T*>(inverse.template const_data_ptr<T>());
-    p.grad_output = grad.template const_data_ptr<T>(), p.grad_output_strides = row_strides(grad);
-    p.grad_query = grad_query.template mutable_data_ptr<T>();
-    p.grad_key = grad_key.template mutable_data_ptr<T>();
-    p.grad_value = grad_value.template mutable_data_ptr<T>();
-    const at::Tensor scratch = pooled_empty(kernels::sdpa_backward_workspace(p), query.options());
-    p.workspace = scratch.template mutable_data_ptr<T>();
+    p.forward.largest = const_cast<T*>(read<T>(largest));
+    p.forward.inverse = const_cast<T*>(read<T>(inverse));
+    p.grad_output = read<I>(grad), p.grad_output_strides = row_strides(grad);
+    p.grad_query = write<T>(grad_query), p.grad_key = write<T>(grad_key),
+    p.grad_value = write<T>(grad_value);
+    if (bias)
+      p.grad_bias = write<T>(grad_bias), p.grad_bias_strides = score_strides(grad_bias, scores);
+    const at::Tensor scratch = pooled_empty(kernels::sdpa_backward_workspace(p), sums);
+    p.workspace = write<T>(scratch);
     kernels::sdpa_backward(p);
   });
-  note_fused("attend::sdpa_backward");
-  return {grad_query, grad_key, grad_value, sdpa_none(query)};
+  note_sdpa("attend::sdpa_backward", query);
+  const auto rounded = [&](const at::Tensor& t) { return t.to(query.scalar_type()); };
+  return {rounded(grad_query), rounded(grad_key), rounded(grad_value), rounded(grad_bias)};
 }
 
 SdpaPair sdpa_composed(ATTEND_SDPA_ARGUMENTS);
+
+/// bfloat16 with a bias of another dtype, which the kernel does not mix.
+bool mixes_bfloat16(const at::Tensor& query, const AttentionOptions& o) {
+  return computes_in_float(query) && o.bias.defined() && o.bias.scalar_type() != at::kBFloat16;
+}
 
 template <class Call>
 SdpaPair sdpa_through_float(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
@@ -194,7 +252,7 @@ SdpaPair sdpa_through_float(const at::Tensor& query, const at::Tensor& key, cons
 
 SdpaPair sdpa_cpu(ATTEND_SDPA_ARGUMENTS) {
   const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
-  if (computes_in_float(query)) return sdpa_through_float(query, key, value, o, &sdpa_cpu);
+  if (mixes_bfloat16(query, o)) return sdpa_through_float(query, key, value, o, &sdpa_cpu);
   check_sdpa(query, key, value, o);
   if (why_sdpa_composed(query, key, value, o))
     return sdpa_composed(query, key, value, ATTEND_ATTENTION_NAMES);
@@ -217,18 +275,29 @@ SdpaAllGradients sdpa_backward_cpu(ATTEND_SDPA_BACKWARD_ARGUMENTS) {
   ShapeCheck n("attend::sdpa_backward");
   n("query", query, {"B", "H", "Lq", "D"})("output", output, {"B", "H", "Lq", "Dv"})(
       "value", value, {"B", "Hkv", "Lk", "Dv"});
-  n("largest", largest, {"B", "H", "Lq"})("inverse", inverse, {"B", "H", "Lq"});
+  for (const at::Tensor& t : {largest, inverse})
+    if (t.sizes() != query.sizes().slice(0, 3) || t.dtype() != sums_of(query).dtype())
+      fail_usage("attend::sdpa_backward: largest and inverse must be sdpa_training's");
   n.optional("grad_output", or_undefined(grad_output), {"B", "H", "Lq", "Dv"});
   n.optional("grad_weights", or_undefined(grad_weights), {"B", "H", "Lq", "Lk"});
   if (const char* reason = why_sdpa_composed(query, key, value, o)) n.unsupported(reason);
-  if (want_bias || grad_weights || !grad_output) {
-    const SdpaGradients g = compose::sdpa_backward(query, key, value, o, or_undefined(grad_output),
-                                                   or_undefined(grad_weights));
+  if (want_bias && !o.bias.defined())
+    fail_usage("attend::sdpa_backward: want_bias is true but there is no bias");
+  if (grad_weights || !grad_output) {
+    const auto type = query.scalar_type(), sums = c10::typeMetaToScalarType(sums_of(query).dtype());
+    const auto wide = [&](const at::Tensor& t) { return t.defined() ? t.to(sums) : t; };
+    AttentionOptions with = o;
+    with.bias = wide(o.bias);
+    const SdpaGradients g =
+        compose::sdpa_backward(wide(query), wide(key), wide(value), with,
+                               wide(or_undefined(grad_output)), wide(or_undefined(grad_weights)));
     note_composed("attend::sdpa_backward",
-                  grad_weights ? "the weights have a gradient" : "the bias asks for a gradient");
-    return {g.query, g.key, g.value, want_bias ? g.bias : sdpa_none(query)};
+                  grad_weights ? "the weights have a gradient" : "the output has no gradient");
+    return {g.query.to(type), g.key.to(type), g.value.to(type),
+            want_bias ? g.bias.to(type) : sdpa_none(query)};
   }
-  return run_sdpa_backward(query, key, value, o, {output, largest, inverse}, *grad_output);
+  return run_sdpa_backward(query, key, value, o, {output, largest, inverse}, *grad_output,
+                           want_bias);
 }
 
 SdpaPair sdpa_composed(ATTEND_SDPA_ARGUMENTS) {
@@ -252,7 +321,7 @@ SdpaPair sdpa_meta(ATTEND_SDPA_ARGUMENTS) {
 SdpaTrained sdpa_training_meta(ATTEND_SDPA_ARGUMENTS) {
   const auto [output, weights] = sdpa_meta(query, key, value, ATTEND_ATTENTION_NAMES);
   const auto a_row = [&] {
-    return at::empty_symint(query.sym_sizes().slice(0, 3), query.options());
+    return at::empty_symint(query.sym_sizes().slice(0, 3), sums_of(query));
   };
   return {output, weights, a_row(), a_row()};
 }
@@ -292,10 +361,15 @@ struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
       o.need_weights = true;
       found = gradients_by_recomposing(
           {saved[0], saved[1], saved[2], o.bias}, grads, [&](const variable_list& in) {
+            const auto type = in[0].scalar_type();
+            const auto wide = [&](const at::Tensor& t) {
+              return type == at::kBFloat16 ? in_float(t) : t;
+            };
             AttentionOptions with = o;
-            with.bias = in[3];
-            const auto [output, weights] = compose::sdpa(in[0], in[1], in[2], with);
-            return variable_list{output, weights};
+            with.bias = wide(in[3]);
+            const auto [output, weights] =
+                compose::sdpa(wide(in[0]), wide(in[1]), wide(in[2]), with);
+            return variable_list{output.to(type), weights.to(type)};
           });
       found.resize(5);
       return found;
@@ -312,7 +386,7 @@ struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
 
 SdpaPair sdpa_autograd(ATTEND_SDPA_ARGUMENTS) {
   const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
-  if (computes_in_float(query)) return sdpa_through_float(query, key, value, o, &sdpa_autograd);
+  if (mixes_bfloat16(query, o)) return sdpa_through_float(query, key, value, o, &sdpa_autograd);
   if (why_sdpa_composed(query, key, value, o))  // differentiates itself
     return sdpa_composed(query, key, value, ATTEND_ATTENTION_NAMES);
   if (must_differentiate({query, key, value, o.bias})) {

@@ -9,8 +9,8 @@ struct SdpaGradients {
 };
 
 namespace compose {
-/// The gradient of compose::sdpa written out in ATen, for what the kernel does not give: a gradient of the bias, or one that
-/// arrives through the weights. With w the weights, z the dropout factors and dW = (dout Vᵀ) ∘ z + dweights:
+/// The gradient of compose::sdpa written out in ATen, for what the kernel does not take: a gradient that arrives through
+/// the weights. With w the weights, z the dropout factors and dW = (dout Vᵀ) ∘ z + dweights:
 ///   dS = w ∘ (dW − Σ_j w dW),  dQ = scale dS K,  dK = scale dSᵀ Q,  dV = (w ∘ z)ᵀ dout,  dbias = dS summed to its shape
 SdpaGradients sdpa_backward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                             const AttentionOptions& options, const at::Tensor& grad_output,

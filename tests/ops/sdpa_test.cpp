@@ -18,6 +18,7 @@
 #include "attend/base/error.h"
 #include "attend/ops/attention.h"
 #include "attend/ops/dispatch.h"
+#include "kernels/sdpa/bfloat16_dot.h"
 #include "ops/arena.h"
 #include "ops/attention_equations.h"
 #include "support/compare.h"
@@ -231,15 +232,168 @@ TEST(Sdpa, GradientsAgreeWithFiniteDifferences) {
   }
 }
 
+/// Every way in which a bias broadcasts to [B,H,Lq,Lk].
+std::vector<std::vector<std::int64_t>> bias_shapes(const Case& c) {
+  return {{c.B, c.H, c.Lq, c.Lk},
+          {1, 1, c.Lq, c.Lk},
+          {c.B, 1, c.Lq, c.Lk},
+          {c.H, c.Lq, c.Lk},
+          {c.Lq, c.Lk},
+          {c.B, 1, 1, c.Lk},
+          {c.H, 1, c.Lk},
+          {c.Lk},
+          {c.H, c.Lq, 1},
+          {c.B, c.H, 1, 1},
+          {}};
+}
+
 TEST(Sdpa, BiasHasAGradient) {
-  const Inputs in = inputs_of({"bias", 2, 2, 1, 4, 5, 3, 3});
-  test::expect_gradients(
-      [&](const std::vector<at::Tensor>& x) {
-        AttentionOptions o;
-        o.bias = x[1];
-        return std::vector<at::Tensor>{std::get<0>(sdpa(x[0], in.key, in.value, o))};
-      },
-      {{"query", in.query}, {"bias", random_tensor({2, 1, 4, 5}, 6)}});
+  const Case c = {"bias", 2, 4, 2, 4, 5, 3, 3};
+  const Inputs in = inputs_of(c);
+  for (const auto& shape : bias_shapes(c)) {
+    SCOPED_TRACE(testing::PrintToString(shape));
+    test::expect_gradients(
+        [&](const std::vector<at::Tensor>& x) {
+          AttentionOptions o;
+          o.bias = x[1], o.scale = 0.3, o.key_lengths = at::tensor({3, 5}, at::kLong);
+          return std::vector<at::Tensor>{std::get<0>(sdpa(x[0], in.key, in.value, o))};
+        },
+        {{"query", in.query}, {"bias", random_tensor(shape, 6)}});
+    EXPECT_EQ(last_dispatch().path, Path::kFused);
+  }
+}
+
+/// The gradients of query, key, value and bias.
+std::vector<at::Tensor> with_bias_gradient(const Inputs& in, const at::Tensor& bias, bool fused,
+                                           at::ScalarType dtype) {
+  const auto leaf = [&](const at::Tensor& t) {
+    return t.detach().to(dtype).clone().set_requires_grad(true);
+  };
+  const at::Tensor q = leaf(in.query), k = leaf(in.key), v = leaf(in.value), b = leaf(bias);
+  AttentionOptions o = in.options;
+  o.bias = b, o.need_weights = false;
+  const at::Tensor output = std::get<0>(fused ? sdpa(q, k, v, o) : compose::sdpa(q, k, v, o));
+  const auto all =
+      torch::autograd::grad({output}, {q, k, v, b}, {random_tensor(output.sizes(), 9, 1, dtype)});
+  if (fused) EXPECT_EQ(last_dispatch().op, std::string("attend::sdpa_backward"));
+  if (fused) EXPECT_EQ(last_dispatch().path, Path::kFused) << last_dispatch().reason;
+  return all;
+}
+
+// Shapes with more than one chunk of keys, each kind of visibility, and dropout.
+const std::vector<Case> kBiasCases = {
+    {"plain", 2, 4, 2, 35, 140, 8, 5},
+    {"few_heads", 1, 2, 1, 130, 300, 8, 8, true},
+    {"everything", 3, 4, 2, 35, 69, 9, 7, true, Alignment::kLast, 30, -1, true, true, true},
+    {"lengths", 3, 2, 2, 37, 66, 8, 5, false, Alignment::kLast, -1, -1, true, true},
+};
+
+TEST(Sdpa, GradientOfTheBiasIsTheCompositions) {
+  for (const Case& c : kBiasCases)
+    for (const double dropout : {0.0, 0.3})
+      for (const auto& shape : bias_shapes(c)) {
+        SCOPED_TRACE(c.name + std::string(" ") + testing::PrintToString(shape));
+        Inputs in = inputs_of(c);
+        in.options.dropout = dropout;
+        const at::Tensor bias = random_tensor(shape, 6, 2);
+        const auto ours = with_bias_gradient(in, bias, true, at::kDouble),
+                   truth = with_bias_gradient(in, bias, false, at::kDouble);
+        EXPECT_EQ(ours[3].sizes(), bias.sizes());
+        // A sum over all keys of a query is 0 but for rounding, so the gradient is measured against the size of its terms.
+        const double size =
+            with_bias_gradient(in, bias.expand({c.B, c.H, c.Lq, c.Lk}), false, at::kDouble)[3]
+                .norm()
+                .item<double>();
+        EXPECT_LT((ours[3] - truth[3]).norm().item<double>(), 1e-12 * size);
+        for (std::size_t i = 0; i < 3; ++i)
+          EXPECT_LT(test::relative_error(ours[i], truth[i]), 1e-13) << i;
+      }
+}
+
+TEST(Sdpa, GradientOfTheBiasOnEveryTargetAndThreadCount) {
+  for (const Case& c : kBiasCases) {
+    SCOPED_TRACE(c.name);
+    const Inputs in = inputs_of(c, at::kFloat);
+    for (const auto& shape : {std::vector<std::int64_t>{1, 1, c.Lq, c.Lk},
+                              {c.H, c.Lq, c.Lk},
+                              {c.B, 1, 1, c.Lk},
+                              {c.H, c.Lq, 1}}) {
+      const at::Tensor bias = random_tensor(shape, 6, 2, at::kFloat);
+      const auto composed = with_bias_gradient(in, bias, false, at::kFloat),
+                 truth = with_bias_gradient(in, bias, false, at::kDouble);
+      const std::size_t measured =
+          shape.back() == 1 ? 3 : 4;  // sums over all keys are nothing but rounding
+      test::for_each_target([&] {
+        const auto ours = with_bias_gradient(in, bias, true, at::kFloat);
+        for (std::size_t i = 0; i < measured; ++i)
+          EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
+      });
+      std::vector<at::Tensor> once;
+      for (const int threads : {1, 2, 3, 7}) {
+        const test::WithThreads with(threads);
+        const auto all = with_bias_gradient(in, bias, true, at::kFloat);
+        if (once.empty()) once = all;
+        for (std::size_t i = 0; i < all.size(); ++i)
+          EXPECT_TRUE(same_bits(once[i], all[i])) << threads << " threads, " << i;
+      }
+    }
+  }
+}
+
+TEST(Sdpa, BiasOfAHiddenKeyHasNoGradient) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const bool dense : {false, true}) {
+    Inputs in = inputs_of({"hidden", 2, 2, 2, 35, 70, 8, 8, true}, at::kFloat);
+    in.options.key_lengths = at::tensor({50, 0}, at::kLong);
+    if (dense)
+      in.options.mask = at::ones({35, 70}, at::kBool),
+      in.options.mask.narrow(1, 10, 5).fill_(false);
+    at::Tensor bias = random_tensor({2, 2, 35, 70}, 6, 2, at::kFloat);
+    in.key.narrow(2, 50, 20).fill_(nan), in.value.narrow(2, 50, 20).fill_(nan);
+    bias.narrow(3, 50, 20).fill_(nan), in.key[1].fill_(nan), in.value[1].fill_(nan);
+    const at::Tensor grad = with_bias_gradient(in, bias, true, at::kFloat)[3];
+    for (std::int64_t b = 0; b < 2; ++b)
+      for (std::int64_t i = 0; i < 35; ++i)
+        for (std::int64_t j = 0; j < 70; ++j) {
+          const bool seen = test::may_attend(in.options, b, 0, i, j, 35, 70);
+          const double found = grad[b][1][i][j].item<double>();
+          EXPECT_TRUE(seen ? found != 0 : found == 0)
+              << found << " at " << b << ' ' << i << ' ' << j;
+        }
+  }
+}
+
+// Queries that see nothing, by a dense mask and by each fact: the cotangent of their output is NaN, and so it stays with them.
+TEST(Sdpa, TheCotangentOfABlindQueryIsNotTouched) {
+  Inputs in = inputs_of({"blind", 1, 2, 1, 35, 20, 8, 6}, at::kFloat);
+  in.options.bias = random_tensor({35, 20}, 6, 1, at::kFloat).set_requires_grad(true);
+  std::vector<AttentionOptions> all(4, in.options);
+  all[0].mask = at::ones({35, 20}, at::kBool), all[0].mask.slice(0, 0, 35, 4).fill_(false);
+  all[1].query_lengths = at::tensor({17}, at::kLong), all[1].causal = true;
+  all[2].causal = true;  // the last query sees the last key: the first fifteen see none
+  all[3].key_lengths = at::tensor({0}, at::kLong);
+  for (std::size_t n = 0; n < all.size(); ++n)
+    for (const bool fused : {true, false}) {
+      SCOPED_TRACE(std::to_string(n) + (fused ? " fused" : " composed"));
+      const at::Tensor q = in.query.clone().set_requires_grad(true),
+                       k = in.key.clone().set_requires_grad(true),
+                       v = in.value.clone().set_requires_grad(true);
+      all[n].need_weights = true;
+      const auto [output, weights] = fused ? sdpa(q, k, v, all[n]) : compose::sdpa(q, k, v, all[n]);
+      const at::Tensor blind = weights.sum({-1}, true).eq(0);
+      ASSERT_TRUE(blind.any().item<bool>());
+      const at::Tensor cotangent = random_tensor(output.sizes(), 9, 1, at::kFloat);
+      const auto gradients = [&](double there) {
+        return torch::autograd::grad({output}, {q, k, v, all[n].bias},
+                                     {cotangent.masked_fill(blind, there)}, true);
+      };
+      const auto clean = gradients(0), dirty = gradients(std::nan(""));
+      for (std::size_t i = 0; i < clean.size(); ++i) {
+        EXPECT_FALSE(dirty[i].isnan().any().item<bool>()) << i;
+        EXPECT_TRUE(same_bits(clean[i], dirty[i])) << i;
+      }
+      EXPECT_EQ(dirty[0].masked_select(blind).abs().sum().item<double>(), 0);
+    }
 }
 
 TEST(Sdpa, AgreesWithPyTorch) {
@@ -428,18 +582,76 @@ TEST(Sdpa, EmptySizes) {
   EXPECT_FLOAT_EQ(weights[0][0][0][0].item<float>(), 0.25f);
 }
 
-TEST(Sdpa, Bfloat16IsComputedInFloat) {
+// The kernel's own test has the bound of each rounding; here the definition run in bfloat16, which rounds every step, is the measure.
+TEST(Sdpa, Bfloat16IsNoWorseThanTheComposition) {
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(c.name);
+    const Inputs in = inputs_of(c, at::kBFloat16);
+    const auto composed = everything(in, false, at::kBFloat16),
+               truth = everything(in, false, at::kDouble);
+    for (const bool pairs : {true, false}) {
+      kernels::allow_bfloat16_dot(pairs);
+      const auto ours = everything(in, true, at::kBFloat16);
+      kernels::allow_bfloat16_dot(true);
+      EXPECT_EQ(last_dispatch().path, Path::kFused);
+      for (std::size_t i = 0; i < ours.size(); ++i) {
+        EXPECT_EQ(ours[i].scalar_type(), at::kBFloat16);
+        const double limit = test::relative_error(composed[i], truth[i]);
+        // Its own rounding at the end is what the best result has: 2⁻⁸ at most.
+        EXPECT_LE(test::relative_error(ours[i], truth[i]), std::max(limit, 0x1p-8)) << i;
+      }
+    }
+  }
+}
+
+TEST(Sdpa, Bfloat16SaysHowItIsComputed) {
   const Inputs in = inputs_of({"bf16", 2, 4, 2, 9, 11, 8, 8}, at::kBFloat16);
-  const auto [output, weights] = sdpa(in.query, in.key, in.value, in.options);
-  EXPECT_EQ(last_dispatch().path, Path::kFused);
-  EXPECT_EQ(last_dispatch().reason, std::string("bfloat16 is computed in float"));
-  EXPECT_EQ(output.scalar_type(), at::kBFloat16);
+  const bool pairs = kernels::has_bfloat16_dot();
+  const auto run = [&](const AttentionOptions& o) {
+    const auto [output, weights] = sdpa(in.query, in.key, in.value, o);
+    EXPECT_EQ(output.scalar_type(), at::kBFloat16);
+    EXPECT_EQ(weights.scalar_type(), at::kBFloat16);
+    EXPECT_EQ(last_dispatch().path, Path::kFused);
+    return std::make_tuple(output, weights, std::string(last_dispatch().reason));
+  };
+  EXPECT_EQ(std::get<2>(run(in.options)),
+            pairs ? "bfloat16 products, summed in float" : "bfloat16 is computed in float");
+  kernels::allow_bfloat16_dot(false);
+  const auto [output, weights, reason] = run(in.options);
+  kernels::allow_bfloat16_dot(true);
+  EXPECT_EQ(reason, "bfloat16 is computed in float");
   const Inputs wide{in.query.to(at::kFloat), in.key.to(at::kFloat), in.value.to(at::kFloat),
                     in.options};
   const auto [want, want_weights] = sdpa(wide.query, wide.key, wide.value, wide.options);
   EXPECT_EQ(last_dispatch().reason, std::string());
   EXPECT_TRUE(same_bits(output, want.to(at::kBFloat16)));  // rounded once
   EXPECT_TRUE(same_bits(weights, want_weights.to(at::kBFloat16)));
+  AttentionOptions mixed = in.options;  // a bias that stays as exact as it is
+  mixed.bias = random_tensor({9, 11}, 5, 1, at::kFloat);
+  EXPECT_EQ(std::get<2>(run(mixed)), "bfloat16 is computed in float");
+}
+
+TEST(Sdpa, Bfloat16TakesABias) {
+  const Inputs in = inputs_of({"bf16", 2, 4, 2, 9, 11, 8, 8, true}, at::kBFloat16);
+  for (const auto dtype : {at::kBFloat16, at::kFloat}) {
+    const at::Tensor bias = random_tensor({4, 9, 11}, 6, 1, at::kBFloat16).to(dtype);
+    const auto gradients = [&](const Inputs& x, const at::Tensor& b) {
+      const at::Tensor q = x.query.detach().clone().set_requires_grad(true),
+                       with = b.detach().clone().set_requires_grad(true);
+      AttentionOptions o = x.options;
+      o.bias = with, o.need_weights = false;
+      const at::Tensor output = std::get<0>(sdpa(q, x.key, x.value, o));
+      return torch::autograd::grad({output}, {q, with},
+                                   {random_tensor(output.sizes(), 9, 1, q.scalar_type())});
+    };
+    const auto ours = gradients(in, bias);
+    EXPECT_EQ(ours[1].scalar_type(), dtype);
+    const Inputs wide{in.query.to(at::kDouble), in.key.to(at::kDouble), in.value.to(at::kDouble),
+                      in.options};
+    const auto truth = gradients(wide, bias.to(at::kDouble));
+    for (std::size_t i = 0; i < 2; ++i)
+      EXPECT_LT(test::relative_error(ours[i], truth[i]), 0x1p-6) << i;  // four roundings
+  }
 }
 
 void expect_refused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

@@ -113,17 +113,25 @@ def test_mask_bias_and_groups_are_torchs():
         torch.testing.assert_close(a, b)
 
 
-def test_bfloat16_is_computed_in_float():
-    q, k, v = inputs(torch.bfloat16)
-    output, weights = sdpa(q, k, v, need_weights=True)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_bfloat16(name):
+    """Near what double makes of the same rounded inputs: a rounding is 2^-8, and results and weights are rounded."""
+    options = OPTIONS[name](torch.bfloat16)
+    given = inputs(torch.bfloat16)
+    output, weights = sdpa(*given, **options)
     assert output.dtype == weights.dtype == torch.bfloat16
-    wide, _ = sdpa(q.float(), k.float(), v.float())
-    assert torch.equal(output, wide.bfloat16())   # rounded once, at the end
-    gradients = torch.autograd.grad(output.sum(), (q, k, v))
-    assert all(g.dtype == torch.bfloat16 for g in gradients)
+    wide = [t.detach().double().requires_grad_() for t in given]
+    if "bias" in options:
+        options["bias"] = options["bias"].detach().double()
+    want, want_weights = sdpa(*wide, **options)
+    near = lambda a, b: (a.double() - b).norm() <= 2**-6 * b.norm()
+    assert near(output, want) and (not options.get("need_weights") or near(weights, want_weights))
+    cotangent = leaf(*output.shape, seed=9, dtype=torch.bfloat16, grad=False)
+    for a, b in zip(torch.autograd.grad(output, given, cotangent), torch.autograd.grad(want, wide, cotangent.double())):
+        assert a.dtype == torch.bfloat16 and near(a, b)
     with torch.inference_mode():
-        assert torch.equal(sdpa(q, k, v)[0], output)
-    torch.library.opcheck(sdpa.default, inputs(torch.bfloat16), {"causal": True})
+        assert torch.equal(sdpa(*given, **OPTIONS[name](torch.bfloat16))[0], output)
+    torch.library.opcheck(sdpa.default, inputs(torch.bfloat16), OPTIONS[name](torch.bfloat16))
 
 
 @pytest.mark.parametrize("dtype", [torch.half, torch.complex64])

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace attend::test {
@@ -13,8 +14,15 @@ namespace attend::test {
 /// by the NaN in its result.
 template <class T>
 class Guarded {
+  static T nan() {
+    if constexpr (!std::is_class_v<T>) return std::numeric_limits<T>::quiet_NaN();
+    T all_ones;  // NaN in bfloat16
+    std::memset(static_cast<void*>(&all_ones), 0xff, sizeof(T));
+    return all_ones;
+  }
+
  public:
-  explicit Guarded(std::int64_t n, int offset = 0, T fill = std::numeric_limits<T>::quiet_NaN())
+  explicit Guarded(std::int64_t n, int offset = 0, T fill = nan())
       : n_(n), memory_(static_cast<std::size_t>(n) + 2 * kBand + kAlign + 64, nan()) {
     auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
     const std::size_t to_boundary = (64 - address % 64) % 64 / sizeof(T);
@@ -43,7 +51,6 @@ class Guarded {
   static constexpr std::size_t kBand = 128,
                                kAlign =
                                    64;  // in elements; a multiple of 64 bytes for float and double
-  static T nan() { return std::numeric_limits<T>::quiet_NaN(); }
 
   std::int64_t n_;
   std::vector<T> memory_;

@@ -40,6 +40,8 @@ using AttentionResult = std::tuple<at::Tensor, at::Tensor>;
 ///   w_ij = softmax_j(scale · <q_i, k_j> + bias_ij),  output_i = Σ_j w_ij v_j
 /// query [B,H,Lq,D], key [B,Hkv,Lk,D], value [B,Hkv,Lk,Dv]; H a multiple of Hkv: query head h reads key head h / (H / Hkv).
 /// scale: 1/√D unless given (the guide writes 1/D: give scale = 1.0 / D for that). Returns [B,H,Lq,Dv] and [B,H,Lq,Lk].
+/// float, double, or bfloat16 with scores, softmax and sums in float: products of bfloat16 pairs where the CPU has them (D even;
+/// weights rounded for the sum over values), else in float. Fused forward and backward, the bias' gradient included.
 AttentionResult sdpa(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                      const AttentionOptions& options = {});
 

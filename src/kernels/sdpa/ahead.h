@@ -34,8 +34,8 @@ class Ahead {
     each_ = (lines_ + steps - 1) / std::max<std::int64_t>(1, steps);
   }
 
-  void step() {
-    for (std::int64_t n = each_; n > 0 && first_ < last_;) {
+  void step(std::int64_t steps = 1) {
+    for (std::int64_t n = each_ * steps; n > 0 && first_ < last_;) {
       Stretch& s = stretches_[first_];
       const std::int64_t some = std::min(n, s.lines - line_);
       const char* at = s.row + line_ * kLine;

@@ -9,11 +9,13 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "attend/base/threads.h"
 
 #include "kernels/attention/dropout-inl.h"
 #include "kernels/attention/visible.h"
+#include "kernels/sdpa/bfloat16_dot.h"
 #include "kernels/sdpa/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -49,21 +51,21 @@ void with_tile(std::int64_t queries, F f) {
 /// Fetch ahead when all heads together outgrow L2, keys and values only of heads that leave room there for a second one.
 constexpr std::int64_t kLeastAhead = 1 << 20, kMostAhead = 512 << 10;
 
-template <class T>
-std::int64_t head_bytes(const SdpaForward<T>& p) {
-  return (p.queries + p.keys) * (p.width + p.value_width) * static_cast<std::int64_t>(sizeof(T));
+template <class I>
+std::int64_t head_bytes(const SdpaForward<I>& p) {
+  return (p.queries + p.keys) * (p.width + p.value_width) * static_cast<std::int64_t>(sizeof(I));
 }
 
 /// The rows of one (batch × query head), and those of the key head that it reads.
-template <class T>
+template <class I>
 struct HeadRows {
-  Rows<T> query, key, value, output;
+  Rows<I> query, key, value, output;
 
-  HeadRows(const SdpaForward<T>& p, std::int64_t batch_head) {
+  HeadRows(const SdpaForward<I>& p, std::int64_t batch_head) {
     const std::int64_t b = batch_head / p.heads, h = batch_head % p.heads,
                        kv = h / (p.heads / p.key_heads);
-    const auto at = [b](const T* base, const RowStrides& s, std::int64_t head) {
-      return Rows<T>{base + b * s.batch + head * s.head, s.row};
+    const auto at = [b](const I* base, const RowStrides& s, std::int64_t head) {
+      return Rows<I>{base + b * s.batch + head * s.head, s.row};
     };
     query = at(p.query, p.query_strides, h), output = at(p.output, p.output_strides, h);
     key = at(p.key, p.key_strides, kv), value = at(p.value, p.value_strides, kv);
@@ -79,18 +81,29 @@ auto store_to(T* s) {
   };
 }
 
+/// Whether tiles of pairs of bfloat16 exist for I on this target: their lanes are 16 queries.
+template <class I>
+constexpr bool kPairs = std::is_same_v<I, BFloat16>&& HWY_TARGET <= HWY_AVX3;
+/// Whether they run: the CPU must have the instruction, and what is summed over must come in pairs.
+template <class I>
+bool uses_pairs(const SdpaForward<I>& p, bool backward) {
+  return kPairs<I> && has_bfloat16_dot() && p.width % 2 == 0 &&
+         (!backward || p.value_width % 2 == 0);
+}
+
 /// How scores become exponents of 2: exp(score) = 2^(factor · S). The plain case leaves S = ± <q, k> as the product gives it
 /// and the exponent is fma(factor, S, −factor · max), rounded once: scaling the queries first would round each of them, and
-/// with large scores that decides between near ties. A bias, or a scale near 0, needs the finished score instead.
+/// with large scores that decides between near ties. A bias, or a scale near 0, needs the finished score instead; so does a
+/// negative one where queries stay the bfloat16 that they are.
 template <class T>
 struct Scaling {
   bool plain;
   T query, after,
       factor;  // Q is multiplied by `query`, S by `after` (not when plain), the exponent's factor
 
-  template <class Problem>
-  explicit Scaling(const Problem& p)
-      : plain(!p.bias && std::abs(p.scale) > T(1e-6)),
+  template <class I>
+  explicit Scaling(const SdpaForward<I>& p)
+      : plain(!p.bias && (kPairs<I> ? p.scale : std::abs(p.scale)) > T(1e-6)),
         query(plain && p.scale < 0 ? T(-1) : T(1)),
         after(p.scale),
         factor(plain ? std::abs(p.scale) * T(1.4426950408889634074) : T(1.4426950408889634074)) {}
@@ -172,15 +185,15 @@ struct BlockRange {
 };
 
 /// s[k][i] = scale · s[k][i] + bias[b,h,first + i,j + k]
-template <int QV, class T>
-void finish_scores(T scale, const T* bias, const ScoreStrides& st, std::int64_t b, std::int64_t h,
+template <int QV, class T, class I>
+void finish_scores(T scale, const I* bias, const ScoreStrides& st, std::int64_t b, std::int64_t h,
                    std::int64_t first, std::int64_t count, std::int64_t j, std::int64_t n, T* s) {
   for (std::int64_t at = 0; at < n * QV * kLanes<T>; ++at) s[at] *= scale;
   if (!bias) return;
-  const T* base = bias + b * st.batch + h * st.head + first * st.row + j * st.column;
+  const I* base = bias + b * st.batch + h * st.head + first * st.row + j * st.column;
   for (std::int64_t i = 0; i < count; ++i)
     for (std::int64_t k = 0; k < n; ++k)
-      s[k * QV * kLanes<T> + i] += base[i * st.row + k * st.column];
+      s[k * QV * kLanes<T> + i] += widen(base[i * st.row + k * st.column]);
 }
 
 /// Which of keys [j, j + n) each query of a block sees by the dense mask and the facts together, a bit a key.
@@ -255,17 +268,66 @@ class MaskTile {
 };
 
 /// The first n rows that some query of the tile sees, and zeros for the others: 0 · NaN is NaN. `copy` holds kKeyBlock rows.
-template <class T, int QV>
-Rows<T> seen_rows(const MaskTile<T, QV>& mask, Rows<T> rows, std::int64_t n, std::int64_t width,
-                  T* copy) {
+template <class T, int QV, class I>
+Rows<I> seen_rows(const MaskTile<T, QV>& mask, Rows<I> rows, std::int64_t n, std::int64_t width,
+                  I* copy) {
   if (mask.every_key_seen(n)) return rows;
   for (std::int64_t k = 0; k < n; ++k) {
     if (mask.key_seen(k))
       std::copy_n(rows.row(k), width, copy + k * width);
     else
-      std::fill_n(copy + k * width, width, T{0});
+      std::fill_n(copy + k * width, width, I{});
   }
   return {copy, width};
+}
+
+/// Rows as the tiles of Highway take them, in the type that sums are in: bfloat16 is widened into `copy`, [n][width].
+template <class T>
+Rows<T> in_sums_type(Rows<T> rows, std::int64_t, std::int64_t, T*) {
+  return rows;
+}
+inline Rows<float> in_sums_type(Rows<BFloat16> rows, std::int64_t n, std::int64_t width,
+                                float* HWY_RESTRICT copy) {
+  const Tag<float> d;
+  const hn::RebindToUnsigned<Tag<float>> words;
+  const hn::Rebind<std::uint16_t, Tag<float>> halves;
+  for (std::int64_t k = 0; k < n; ++k) {
+    const auto* from = reinterpret_cast<const std::uint16_t*>(rows.row(k));
+    float* to = copy + k * width;
+    std::int64_t c = 0;
+    for (; c + kLanes<float> <= width; c += kLanes<float>)
+      hn::StoreU(
+          hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(words, hn::LoadU(halves, from + c)))), d,
+          to + c);
+    for (; c < width; ++c) to[c] = widen(rows.row(k)[c]);
+  }
+  return {copy, width};
+}
+
+/// qt[c/2][i] = (row_i[c], row_i[c+1]) for a group of 16 rows, of which `rows` exist (the others become 0). `copy` holds 16 rows.
+inline void transpose_pairs([[maybe_unused]] Rows<BFloat16> in, [[maybe_unused]] std::int64_t rows,
+                            [[maybe_unused]] std::int64_t width,
+                            [[maybe_unused]] std::uint32_t* copy,
+                            [[maybe_unused]] std::uint32_t* qt,
+                            [[maybe_unused]] std::int64_t pitch) {
+#if HWY_TARGET <= HWY_AVX3
+  const std::int64_t words = (width / 2 + 3) / 4 * 4;  // four at a time
+  if (rows < kLanes<float> || words * 2 != width || in.stride % 2 != 0) {
+    std::memset(copy, 0, static_cast<std::size_t>(kLanes<float> * words) * sizeof *copy);
+    for (std::int64_t r = 0; r < rows; ++r)
+      std::memcpy(copy + r * words, in.row(r), static_cast<std::size_t>(width) * sizeof *in.data);
+    in = {reinterpret_cast<const BFloat16*>(copy), 2 * words};
+  }
+  const hn::ScalableTag<std::uint32_t> d;
+  for (std::int64_t c = 0; c < words; c += 4) {
+    hn::Vec<decltype(d)> v[4];
+    ATTEND_UNROLL for (int i = 0; i < 4; ++i) v[i] =
+        load_blocks(d, reinterpret_cast<const std::uint32_t*>(in.row(i)) + c, 2 * in.stride);
+    transpose_blocks(d, v);
+    ATTEND_UNROLL for (int i = 0; i < 4; ++i) if (c + i < width / 2)
+        hn::StoreU(v[i], d, qt + (c + i) * pitch);
+  }
+#endif
 }
 
 }  // namespace attend::kernels::HWY_NAMESPACE

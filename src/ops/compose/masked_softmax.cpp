@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/amax.h>
+#include <ATen/ops/any.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/eq.h>
@@ -87,7 +88,10 @@ AttentionResult attend_over(const at::Tensor& scores, const at::Tensor& value,
   const at::Tensor weights = masked_softmax(biased, visible);  // [B,H,Lq,Lk]
   const at::Tensor used =
       o.dropout > 0 ? weights * dropout_factors(o, weights.sizes(), weights.options()) : weights;
-  return {at::matmul(used, value), o.need_weights ? weights : at::Tensor()};
+  // What arrives for a row or a weight that sees nothing stays there: 0 · NaN is NaN.
+  const at::Tensor sees = visible.defined() ? visible.any(-1, /*keepdim=*/true) : visible;
+  return {hide_unseen(at::matmul(used, value), sees),
+          o.need_weights ? hide_unseen(weights, visible) : at::Tensor()};
 }
 
 AttentionResult without_heads(const AttentionResult& result) {

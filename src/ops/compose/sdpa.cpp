@@ -19,6 +19,7 @@ struct SdpaInputs {
   at::Tensor query;    // [B,H,Lq,D]
   at::Tensor key;      // [B,H,Lk,D]
   at::Tensor value;    // [B,H,Lk,Dv]
+  at::Tensor sees;     // [B,H,Lq,1]: whether a query sees anything; or undefined
   double scale;
 
   SdpaInputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -27,12 +28,12 @@ struct SdpaInputs {
         scale(o.scale.value_or(
             1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, q.size(3)))))) {
     const std::int64_t group = k.size(1) == 0 ? 1 : q.size(1) / k.size(1);
-    at::Tensor query_sees, key_seen;  // [B,H,Lq,1], [B,H,Lk,1]
+    at::Tensor key_seen;  // [B,H,Lk,1]
     if (visible.defined()) {
-      query_sees = visible.any(-1, /*keepdim=*/true);
+      sees = visible.any(-1, /*keepdim=*/true);
       key_seen = visible.any(-2, /*keepdim=*/true).transpose(-1, -2);
     }
-    query = hide_unseen(q, query_sees);
+    query = hide_unseen(q, sees);
     key = hide_unseen(at::repeat_interleave(k, group, 1), key_seen);
     value = hide_unseen(at::repeat_interleave(v, group, 1), key_seen);
   }
@@ -64,15 +65,19 @@ SdpaGradients sdpa_backward(const at::Tensor& query, const at::Tensor& key, cons
       masked_softmax(o.bias.defined() ? scores + o.bias : scores, in.visible);  // [B,H,Lq,Lk]
   at::Tensor slope, grad_value = at::zeros_like(value, at::MemoryFormat::Contiguous);
   if (grad_output.defined()) {
-    slope = at::matmul(grad_output, in.value.transpose(-1, -2));
+    const at::Tensor grad = hide_unseen(grad_output, in.sees);
+    slope = at::matmul(grad, in.value.transpose(-1, -2));
     at::Tensor used = weights;
     if (o.dropout > 0) {
       const at::Tensor kept = dropout_factors(o, weights.sizes(), weights.options());
       slope = slope * kept, used = weights * kept;
     }
-    grad_value = sum_of_groups(at::matmul(used.transpose(-1, -2), grad_output), key.size(1));
+    grad_value = sum_of_groups(at::matmul(used.transpose(-1, -2), grad), key.size(1));
   }
-  if (grad_weights.defined()) slope = slope.defined() ? slope + grad_weights : grad_weights;
+  if (grad_weights.defined()) {
+    const at::Tensor grad = hide_unseen(grad_weights, in.visible);
+    slope = slope.defined() ? slope + grad : grad;
+  }
   if (!slope.defined()) slope = at::zeros_like(weights);
   const at::Tensor centred =
       weights * (slope - (weights * slope).sum({-1}, /*keepdim=*/true));  // dS
