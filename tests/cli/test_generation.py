@@ -147,7 +147,7 @@ def test_options_of_images_are_refused_elsewhere(trained):
 
 @pytest.mark.skipif(not (pathlib.Path(DATA.split(":")[0]) / "mnist").is_dir(), reason="needs mnist in the folder of ATTEND_DATA")
 def test_a_few_steps_on_mnist(attend):
-    small = ["--set", "data.validation=0.95", "--set", "model.steps=4", "--set", "model.hidden=32", "--set", "model.latent=8",
+    small = ["--set", "data.validation=0.9", "--set", "model.steps=4", "--set", "model.hidden=32", "--set", "model.latent=8",
              "--set", "train.epochs=2", "--set", "train.batch=50", "--threads", "2"]
     done = attend("train", "generation/draw", "--json", "--out", "run", *small, timeout=300)
     assert done.status == 0, done.err

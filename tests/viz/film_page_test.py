@@ -50,7 +50,7 @@ def test_windows_can_be_hidden(visit):
 def test_play_stops_at_the_end(visit):
     page = visit("whole", "#t=11")
     page.click("#play")
-    page.wait_for_function("document.querySelector('#t-value').textContent === '12 of 12'")
+    page.locator("#t-value", has_text="12 of 12").wait_for(timeout=10_000)
     assert page.inner_text("#play") == "Play"
 
 
