@@ -6,7 +6,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/where.h>
@@ -31,6 +30,7 @@ namespace {
 
 constexpr double kTableRange = 0.1;  // U(−r, r) of the embedding
 constexpr double kBaselineDecay = 0.9;
+constexpr double kNever = 1e-30;
 enum CaptionDropout : std::int64_t { kTokens = 1, kReadout = 2, kExpected = 3 };  // masks of a step
 
 void in_field(const std::string& name, std::int64_t value, std::int64_t low, std::int64_t high) {
@@ -174,14 +174,15 @@ Captioner::Look Captioner::look(const Memory& memory, const at::Tensor& state) c
 
 Captioner::Look Captioner::sample(const Memory& memory, const at::Tensor& state,
                                   const at::Tensor& expected, std::uint64_t seed) const {
-  const at::Tensor scores =
-      at::matmul(at::tanh(at::linear(state, query_) + memory.keys.key), score_).unsqueeze(1);
+  AttentionOptions soft;
+  soft.need_weights = true;
+  const auto [mean, weights] =
+      additive(at::linear(state, query_), memory.keys, memory.annotations, score_, soft);
   HardOptions options;
   options.attention.seed = seed;
-  const HardResult r = hard(scores, memory.annotations, options);
-  const at::Tensor mean = at::matmul(r.weights, memory.annotations);  // [B,1,D]
-  return {at::where(expected.unsqueeze(-1), mean, r.output), r.weights, r.log_probability,
-          r.entropy};
+  // softmax of log α is α again; a place of less than kNever is never drawn, and log 0 would have no slope.
+  const HardResult r = hard((weights + kNever).log(), memory.annotations, options);
+  return {at::where(expected.unsqueeze(-1), mean, r.output), weights, r.log_probability, r.entropy};
 }
 
 at::Tensor Captioner::readout(const at::Tensor& state, const at::Tensor& token,

@@ -1,5 +1,11 @@
 // "Show, Attend and Tell": the paper's equations in loops of double, gradients of the whole model, REINFORCE against
 // enumeration, a caption alone and in a batch, decoding against teacher forcing, maps of a beam.
+//
+// Planted and seen to fail here: context without its gate; padding counted in the doubly stochastic penalty; the reward of a choice
+// made of the words before it, without its own word, or with the sign turned; one noise for all words, or for all steps of a
+// training; captions that take the mean rewarded; the baseline moved by .1 : .9, kept by position instead of by what is to come, or
+// trained; memory begun as hidden state; readout from the state before; hard attention taking the mean when it decodes; the cell's
+// or the key's bias left out; readout without the word before; a word too many let through; 3 × 3 where the map is halved; y for x.
 #include "attend/models/captioner.h"
 
 #include <ATen/core/grad_mode.h>
@@ -453,6 +459,19 @@ TEST(Reinforce, EntropyAndMeanHaveTheirPart) {
   const double mean = model_of(soft)->loss(images, tokens, training()).words.item<double>();
   EXPECT_NEAR(model_of(config)->loss(images, tokens, training()).words.item<double>(), mean,
               0.03 * mean);
+}
+
+TEST(Reinforce, ACaptionThatTakesTheMeanHasNoChoiceToReward) {
+  const auto penalty = [](double expected_share) {
+    CaptionerConfig config = config_of(CaptionAttention::kHard);
+    config.dropout = 0, config.entropy_weight = 0, config.expected_share = expected_share;
+    const auto model = model_of(config);
+    const at::Tensor a = annotations(), tokens = captions().narrow(0, 0, 1);
+    model->loss(a.narrow(0, 0, 1), tokens, training(1));  // finds the baseline
+    return model->loss(a.narrow(0, 1, 1), tokens, training(2)).penalty.item<double>();
+  };
+  EXPECT_EQ(penalty(0.99), 0);
+  EXPECT_NE(penalty(0), 0);
 }
 
 TEST(ImageEncoder, FieldsAreCentredOnTheirPlaces) {
