@@ -140,14 +140,14 @@ bool applies(const KeySpec& spec, TaskKind kind) {
 }
 
 const SchemaEntry& schema_entry(TaskKind kind, const std::string& key, const std::string& where) {
-  const SchemaEntry* other = nullptr;
+  std::vector<TaskKind> others;  // one key may be several entries, each with a meaning of its own
   for (const SchemaEntry& e : schema())
     if (e.spec.key == key) {
       if (applies(e.spec, kind)) return e;
-      other = &e;
+      others.insert(others.end(), e.spec.tasks.begin(), e.spec.tasks.end());
     }
-  if (other)
-    fail_usage(where + key + " is a key of " + names_of(other->spec.tasks, " and ") +
+  if (!others.empty())
+    fail_usage(where + key + " is a key of " + names_of(others, " and ") +
                " recipes, and this one's task is " + task_name(kind));
   fail_usage(where + "unknown key '" + key + "'" + suggestion(kind, key));
 }
