@@ -19,6 +19,16 @@ inline constexpr std::array kAdditiveCases = {
     AdditiveCase{8, 200, 200, 256, 256},
 };
 
+struct DrawCase {
+  bool attention;
+  std::int64_t batch, steps, hidden, latent;
+};
+/// The paper's model on MNIST, half its steps: the project's stated goal; and the same without attention.
+inline constexpr std::array kDrawCases = {
+    DrawCase{true, 128, 32, 256, 100},
+    DrawCase{false, 128, 32, 256, 100},
+};
+
 struct EncoderLayerCase {
   std::int64_t batch, length, width, heads, inner;
 };

@@ -68,7 +68,7 @@ struct DrawFunction : torch::autograd::Function<DrawFunction> {
     } else {
       const at::TensorList rest(saved);
       found = draw_backward({grads[0], grads[1], grads[2]}, image, noise, draw_weights(weights),
-                            options, DrawTape::of(rest.slice(2 + kDrawWeights), noise.size(0)));
+                            options, DrawTape::of(rest.slice(2 + kDrawWeights)));
       note_fused("attend::draw_backward");
     }
     variable_list out(2);  // of image and noise
@@ -99,11 +99,11 @@ TensorList DrawTape::list() const {
   return out;
 }
 
-DrawTape DrawTape::of(at::TensorList l, std::int64_t steps) {
+DrawTape DrawTape::of(at::TensorList l) {
   DrawTape out{l[0], l[1], l[2], l[3], l[4], l[5], l[6], l[7], l[8], l[9], {}, {}};
-  if (l.size() == kDrawTapeTensors) return out;  // without attention
-  out.read_kept = l.slice(kDrawTapeTensors, static_cast<std::size_t>(steps)).vec();
-  out.write_kept = l.slice(kDrawTapeTensors + static_cast<std::size_t>(steps)).vec();
+  const std::size_t kept = (l.size() - kDrawTapeTensors) / 2;
+  out.read_kept = l.slice(kDrawTapeTensors, kept).vec();
+  out.write_kept = l.slice(kDrawTapeTensors + kept, kept).vec();
   return out;
 }
 

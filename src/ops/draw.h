@@ -33,10 +33,10 @@ struct DrawTape {
   at::Tensor encoder_gates, decoder_gates;  // [T,B,4He], [T,B,4Hd]: i, f, g, o
   at::Tensor latents, codes;                // [T,B,2Z] (μ, log σ), [T,B,Z] (z)
   at::Tensor heads;                         // [T+1,B,P]
-  TensorList read_kept, write_kept;         // the filter banks' own, one a step
+  TensorList read_kept, write_kept;  // the filter banks' own: of each part of the rows, its steps
 
   TensorList list() const;
-  static DrawTape of(at::TensorList list, std::int64_t steps);
+  static DrawTape of(at::TensorList list);
 };
 
 struct DrawForward {
@@ -47,7 +47,7 @@ struct DrawForward {
 DrawForward draw_fused(const at::Tensor& image, const at::Tensor& noise, const DrawWeights& w,
                        const DrawOptions& o, bool keep);
 
-/// Gradients in the order of DrawWeights. Any of the three cotangents may be undefined.
+/// Gradients in the order of DrawWeights. Any of the cotangents may be undefined.
 struct DrawCotangents {
   at::Tensor canvas, mean, log_sigma;
 };

@@ -5,6 +5,9 @@
 #include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "attend/ops/dispatch.h"
 #include "ops/draw.h"
 #include "support/compare.h"
@@ -16,7 +19,6 @@
 namespace attend {
 namespace {
 
-using test::as_good_as;
 using test::message_of;
 using test::random_tensor;
 using test::same_bits;
@@ -31,9 +33,9 @@ const std::vector<DrawCase> kDrawCases = {
     {"ones", true, DrawMean::kSigmoid, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
     {"window", true, DrawMean::kSigmoid, 3, 5, 1, 9, 7, 6, 5, 4, 2, 3},
     {"colours", true, DrawMean::kCanvas, 4, 3, 3, 6, 8, 5, 7, 3, 3, 2},
-    {"wide", true, DrawMean::kSigmoid, 2, 33, 1, 28, 28, 40, 33, 17, 2, 5},
+    {"wide", true, DrawMean::kSigmoid, 2, 50, 1, 28, 28, 40, 33, 17, 2, 5},
     {"whole", false, DrawMean::kSigmoid, 3, 5, 1, 4, 5, 6, 5, 4, 2, 3},
-    {"whole_colours", false, DrawMean::kCanvas, 2, 19, 2, 3, 5, 18, 17, 9, 2, 3},
+    {"whole_colours", false, DrawMean::kCanvas, 2, 49, 2, 3, 5, 18, 17, 9, 2, 3},
 };
 
 DrawOptions options_of(const DrawCase& c) {
@@ -43,7 +45,8 @@ DrawOptions options_of(const DrawCase& c) {
 }
 
 /// image, noise, then the weights.
-TensorList inputs_of(const DrawCase& c, at::ScalarType dtype = at::kDouble) {
+TensorList inputs_of(const DrawCase& c, at::ScalarType dtype = at::kDouble,
+                     std::uint64_t seed = 0) {
   const std::int64_t pixels = c.channels * c.height * c.width;
   const std::int64_t read = 2 * (c.attention ? c.channels * c.read * c.read : pixels);
   const std::int64_t write = c.attention ? c.channels * c.write * c.write + 10 : pixels;
@@ -66,7 +69,12 @@ TensorList inputs_of(const DrawCase& c, at::ScalarType dtype = at::kDouble) {
                                                          {write, c.decoder},
                                                          {write}};
   TensorList in;
-  for (const auto& s : shapes) in.push_back(random_tensor(s, in.size() + 1, 0.6, dtype));
+  // Matrices as a network's: with wide ones of order 1 the recurrence is chaotic, and any two roundings end far apart.
+  for (const auto& s : shapes) {
+    const bool matrix = s.size() == 2;
+    const double scale = matrix ? std::min(0.6, 1.5 / std::sqrt(static_cast<double>(s[1]))) : 0.6;
+    in.push_back(random_tensor(s, 100 * seed + in.size() + 1, scale, dtype));
+  }
   return in;
 }
 
@@ -79,8 +87,9 @@ TensorList run(const TensorList& in, const DrawOptions& o, Way way) {
   return {r.canvas, r.mean, r.log_sigma};
 }
 
-TensorList run_and_backward(const DrawCase& c, Way way, at::ScalarType dtype) {
-  TensorList in = inputs_of(c);
+TensorList run_and_backward(const DrawCase& c, Way way, at::ScalarType dtype,
+                            std::uint64_t inputs = 0) {
+  TensorList in = inputs_of(c, at::kDouble, inputs);
   for (at::Tensor& t : in) t = t.to(dtype);
   for (std::size_t i = 2; i < in.size(); ++i) in[i].set_requires_grad(true);
   TensorList out = run(in, options_of(c), way);
@@ -97,36 +106,53 @@ TensorList run_and_backward(const DrawCase& c, Way way, at::ScalarType dtype) {
   return out;
 }
 
+/// Relative errors of every output and gradient against the definition in float64, as root mean squares over several inputs: a
+/// gradient that is summed over the batch has few numbers, whose errors in one run are off by a factor of two either way.
+std::vector<double> errors_of(const DrawCase& c, Way way, at::ScalarType dtype) {
+  constexpr std::uint64_t kInputs = 6;
+  std::vector<double> squares;
+  for (std::uint64_t seed = 0; seed < kInputs; ++seed) {
+    const TensorList truth = run_and_backward(c, Way::kDefinition, at::kDouble, seed);
+    const TensorList ours = run_and_backward(c, way, dtype, seed);
+    squares.resize(truth.size());
+    for (std::size_t i = 0; i < truth.size(); ++i)
+      if (truth[i].defined()) squares[i] += std::pow(test::relative_error(ours[i], truth[i]), 2);
+  }
+  for (double& x : squares) x = std::sqrt(x / kInputs);
+  return squares;
+}
+
+/// The house's rule: at most twice the definition's own error in that dtype, and 4 eps.
+void expect_as_good(const std::vector<double>& ours, const std::vector<double>& theirs, double eps,
+                    const std::string& what) {
+  for (std::size_t i = 0; i < ours.size(); ++i)
+    EXPECT_LE(ours[i], 2 * theirs[i] + 4 * eps) << what << ", output " << i;
+}
+
 TEST(DrawOp, ValuesAndGradientsAreThoseOfTheDefinition) {
   for (const DrawCase& c : kDrawCases) {
-    const TensorList truth = run_and_backward(c, Way::kDefinition, at::kDouble);
-    const TensorList single = run_and_backward(c, Way::kDefinition, at::kFloat);
-    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
-      const TensorList ours = run_and_backward(c, Way::kFused, dtype);
-      EXPECT_STREQ(last_dispatch().op, "attend::draw_backward");
-      ASSERT_EQ(ours.size(), truth.size());
-      for (std::size_t i = 0; i < ours.size(); ++i) {
-        if (!truth[i].defined()) {  // N = 1 leaves nothing undefined; kept for other cases
-          EXPECT_TRUE(!ours[i].defined() || test::relative_error(ours[i], ours[i] * 0) == 0);
-          continue;
-        }
-        EXPECT_TRUE(as_good_as(ours[i], single[i], truth[i])) << c.name << " " << dtype << " " << i;
-      }
-    }
+    const std::vector<double> single = errors_of(c, Way::kDefinition, at::kFloat);
+    expect_as_good(errors_of(c, Way::kFused, at::kFloat), single, test::epsilon_of(at::kFloat),
+                   c.name);
+    EXPECT_STREQ(last_dispatch().op, "attend::draw_backward");
+    // There is no finer truth than float64: the definition's own error is its error in float, in other units.
+    std::vector<double> scaled = single;
+    for (double& x : scaled) x *= test::epsilon_of(at::kDouble) / test::epsilon_of(at::kFloat);
+    expect_as_good(errors_of(c, Way::kFused, at::kDouble), scaled, test::epsilon_of(at::kDouble),
+                   std::string(c.name) + " in float64");
   }
 }
 
 TEST(DrawOp, EveryTargetAndAnyNumberOfThreads) {
   const DrawCase& c = kDrawCases[3];
-  const TensorList truth = run_and_backward(c, Way::kDefinition, at::kDouble);
-  const TensorList single = run_and_backward(c, Way::kDefinition, at::kFloat);
+  const std::vector<double> single = errors_of(c, Way::kDefinition, at::kFloat);
   test::for_each_target([&] {
+    expect_as_good(errors_of(c, Way::kFused, at::kFloat), single, test::epsilon_of(at::kFloat),
+                   c.name);
     const TensorList one = [&] {
       const test::WithThreads threads(1);
       return run_and_backward(c, Way::kFused, at::kFloat);
     }();
-    for (std::size_t i = 0; i < one.size(); ++i)
-      EXPECT_TRUE(as_good_as(one[i], single[i], truth[i])) << i;
     for (const int n : {2, 3}) {
       const test::WithThreads threads(n);
       const TensorList more = run_and_backward(c, Way::kFused, at::kFloat);
