@@ -19,6 +19,15 @@ inline constexpr std::array kAdditiveCases = {
     AdditiveCase{8, 200, 200, 256, 256},
 };
 
+struct CaptionerCase {
+  std::int64_t batch, places, width, hidden, words, length;
+};
+/// The paper's sizes: 14 × 14 annotations of 512, sixteen words of ten thousand; and the shapes of recipes/captioning.
+inline constexpr std::array kCaptionerCases = {
+    CaptionerCase{64, 196, 512, 512, 10000, 16},
+    CaptionerCase{32, 256, 64, 128, 20, 14},
+};
+
 struct DrawCase {
   bool attention;
   std::int64_t batch, steps, hidden, latent;

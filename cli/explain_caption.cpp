@@ -154,6 +154,19 @@ viz::CaptionReport report_of(const train::CaptioningRun& run, const Scenes& s,
   return r;
 }
 
+bool is_alike(const viz::CaptionPicture& c) {
+  return c.words.size() > 1 && c.spread < c.spread_least;
+}
+
+/// What a page or a picture says as well, for those who don't open it.
+void warn(Output& out, const std::vector<viz::CaptionPicture>& captions) {
+  const auto alike = std::count_if(captions.begin(), captions.end(), is_alike);
+  if (alike == 0) return;
+  if (captions.size() == 1) return out.note(viz::verdict_text(captions.front()).lead);
+  out.note("the maps hardly differ between words in " + std::to_string(alike) + " of " +
+           std::to_string(captions.size()) + " captions");
+}
+
 json caption_document(const train::CaptioningRun& run, const viz::CaptionPicture& c) {
   auto words = json::array(), maps = json::array(), boxes = json::array(), p = json::array(),
        gates = json::array();
@@ -164,20 +177,18 @@ json caption_document(const train::CaptioningRun& run, const viz::CaptionPicture
         word.box ? json{word.box->left, word.box->top, word.box->width, word.box->height} : json());
   }
   const viz::CaptionPointing pointing = viz::pointing(c);
-  return {
-      {"schema", "attend.explain/1"},
-      {"run", run.path},
-      {"input", {{"image", c.name}, {"size", {c.width, c.height}}}},
-      {"output", {{"caption", c.text}, {"score", c.score}, {"tokens", words}}},
-      {"reference", c.references},
-      {"probability", p},
-      {"gate", gates},
-      {"attention", json::array({{{"name", "image"}, {"side", c.side}, {"weights", maps}}})},
-      {"boxes", boxes},
-      {"pointing", {{"words", pointing.words}, {"right", pointing.right}}},
-      {"spread", c.spread},
-      {"warning",
-       c.words.size() > 1 && c.spread < c.spread_least ? json(viz::verdict_text(c).lead) : json()}};
+  return {{"schema", "attend.explain/1"},
+          {"run", run.path},
+          {"input", {{"image", c.name}, {"size", {c.width, c.height}}}},
+          {"output", {{"caption", c.text}, {"score", c.score}, {"tokens", words}}},
+          {"reference", c.references},
+          {"probability", p},
+          {"gate", gates},
+          {"attention", json::array({{{"name", "image"}, {"side", c.side}, {"weights", maps}}})},
+          {"boxes", boxes},
+          {"pointing", {{"words", pointing.words}, {"right", pointing.right}}},
+          {"spread", c.spread},
+          {"warning", is_alike(c) ? json(viz::verdict_text(c).lead) : json()}};
 }
 
 }  // namespace
@@ -206,10 +217,7 @@ int explain_captions(Output& out, const ExplainOptions& o) {
     out.document({{"schema", "attend.explain/1"}, {"run", run.path}, {"explanations", list}});
     return 0;
   }
-  for (const viz::CaptionPicture& c : captions)
-    if (c.words.size() > 1 && c.spread < c.spread_least &&
-        (!o.html.empty() || !o.png.empty() || !o.svg.empty()))
-      out.note(c.name + ": " + viz::verdict_text(c).lead);
+  if (!o.html.empty() || !o.png.empty() || !o.svg.empty()) warn(out, captions);
   if (print_written(out, o)) return 0;
   const viz::TerminalOptions options = terminal_options(out);
   for (std::size_t i = 0; i < captions.size(); ++i)

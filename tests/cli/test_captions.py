@@ -216,9 +216,12 @@ def test_images_of_every_kind_are_described(folder):
     d = one_document(attend("explain", "run", "one.png", "--json"))
     assert d["input"]["size"] == [1, 1]
     assert attend("explain", "run", "one.png", "--html", "one.html", "--svg", "one.svg").status == 0
-    for given in json.loads((SOURCE / "tests" / "golden" / "images.json").read_text())["images"]:
-        (attend.folder / given["name"]).write_bytes(bytes.fromhex(given["file"]))   # CMYK, 16 bits, alpha, interlaced, …
-        assert one_document(attend("predict", "run", given["name"], "--json"))["input"] == given["name"]
+    given = json.loads((SOURCE / "tests" / "golden" / "images.json").read_text())["images"]   # CMYK, 16 bits, alpha, interlaced, …
+    for one in given:
+        (attend.folder / one["name"]).write_bytes(bytes.fromhex(one["file"]))
+    done = attend("predict", "run", "--json", stdin="".join(one["name"] + "\n" for one in given))
+    assert done.status == 0, done.err
+    assert [json.loads(line)["input"] for line in done.out.splitlines()] == [one["name"] for one in given]
     os.mkfifo(attend.folder / "pipe.png")
     (attend.folder / "empty.png").write_bytes(b"")
     attend.fails(4, "predict", "run", "pipe.png", names="pipe.png")
