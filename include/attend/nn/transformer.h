@@ -57,7 +57,7 @@ struct EncoderPass {
   AttentionCapture* capture = nullptr;  // asks for every layer's weights
   at::Tensor
       packed_lengths;  // [B] int64: the input is [N,C], the valid rows of all sequences (attend::nn::pack), and nothing
-      // is computed for padding
+                       // is computed for padding
   std::optional<Pass>
       dropout;  ///< mode, seed and step of all dropout from outside; else the modules' own
 };
