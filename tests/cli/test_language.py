@@ -1,7 +1,4 @@
-"""Language models as a user drives them: train, eval, predict, summary on a text of one's own.
-
-Mutations killed: PLACEHOLDER
-"""
+"""Language models as a user drives them: train, eval, predict, summary on a text of one's own."""
 import random
 
 import pytest

@@ -2,7 +2,8 @@
 // is forgotten.
 //
 // Planted faults that these tests kill:
-//   PLACEHOLDER
+//   padding is predicted; the last tokens are forgotten instead of the first; a Transformer's tokens see later ones; the
+//   prompt is not read
 #include "attend/models/language_model.h"
 
 #include <ATen/ops/equal.h>

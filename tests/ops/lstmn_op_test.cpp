@@ -1,4 +1,9 @@
 // LSTMN against Cheng et al.'s equations, one number at a time in double.
+//
+// Planted faults that these tests kill, in the fused path: no gradient from the query behind to the summary; the candidate
+// without the slope of tanh; no gradient through the projected tape; a query without the summary before it; weights, and
+// states, of steps beyond a length; a tape's gradient overwritten by each later step; the gradient of summary_weight with the
+// summary of the same step.
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>

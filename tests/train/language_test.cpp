@@ -2,7 +2,7 @@
 // loads again, and is refused.
 //
 // Planted faults that these tests kill:
-//   PLACEHOLDER
+//   a row begins with its own first token instead of the one before; nats are called bits
 #include "attend/train/language.h"
 
 #include <ATen/ops/arange.h>
