@@ -1,5 +1,7 @@
 // DRAW: the bound against loops of double written from the paper's equations, gradients of the whole model against central
 // differences, KL against the closed form, the likelihood, samples.
+// Planted and seen to fail here: σ' of the canvas left out of its gradient; no gradient through the window that the next step
+// reads with; none from the first window to h^dec_0; the gradient of log σ without the noise.
 #include "attend/models/draw.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,5 +1,7 @@
 // attend::draw against its definition in ATen: values and gradients, with and without attention. (The equations themselves,
 // and central differences, are tested on the whole model: tests/models/draw_test.cpp.)
+// Planted and seen to fail here: σ' of the canvas left out of its gradient. A window kept for the trace as a view of the slot that
+// the next step writes was a mistake of the first version, and was found here.
 #include "attend/ops/draw.h"
 
 #include <ATen/TensorOperators.h>
