@@ -1,6 +1,10 @@
 // The attention kernel without torch, against its equations in plain loops: every way in which a bias broadcasts, what a query
 // that sees nothing leaves alone, bfloat16 with its bound of rounding, and arrays between bands of NaN. tests/ops/sdpa_test.cpp has
 // the op.
+//
+// Planted one at a time, and each seen to fail here: the bias' gradient: the scale not applied after it; one team's sum forgotten.
+// A query that sees nothing not left out of the backward pass. Pairs of bfloat16: the last row of an odd number lost; the old sums
+// not faded; the second of two weights lost; columns beyond the last written.
 #include <gtest/gtest.h>
 
 #include <cmath>
