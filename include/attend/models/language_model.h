@@ -27,9 +27,9 @@ struct LanguageConfig {
   std::int64_t embedding_width = 128;  // E; Transformer: C, the width of everything
   std::int64_t hidden = 256;           // recurrent: H
   std::int64_t layers = 1;
-  double dropout =
-      0.2;  // recurrent: on every layer's input and the last one's output, one mask a row; Transformer: where
-      // the paper has it, every element by itself
+  /// Recurrent: on every layer's input and the last one's output, one mask a row; Transformer: where the paper has it, every
+  /// element by itself.
+  double dropout = 0.2;
   std::int64_t attention_width = 128;  // LSTMN: A
   std::int64_t heads = 4;              // Transformer: a divisor of embedding_width
   std::int64_t feed_forward = 512;     // Transformer: F

@@ -55,9 +55,9 @@ struct AttentionCapture {
 struct EncoderPass {
   AttentionOptions self;                // who sees whom
   AttentionCapture* capture = nullptr;  // asks for every layer's weights
-  at::Tensor
-      packed_lengths;  // [B] int64: the input is [N,C], the valid rows of all sequences (attend::nn::pack), and nothing
-                       // is computed for padding
+  /// [B] int64: the input is [N,C], the valid rows of all sequences (attend::nn::pack), and nothing is computed for
+  /// padding.
+  at::Tensor packed_lengths;
   std::optional<Pass>
       dropout;  ///< mode, seed and step of all dropout from outside; else the modules' own
 };

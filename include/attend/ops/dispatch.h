@@ -11,9 +11,9 @@ struct Dispatch {
   const char* op = "";  ///< "attend::pool", "attend::pool_backward", …
   Path path = Path::kNone;
   const char* target = "";  ///< fused: the SIMD target that ran ("AVX3", "AVX2", "SSE4", "EMU128")
-  const char* reason =
-      "";  ///< composed: why the fused path was not taken ("dtype is not float or double", …); fused: a
-           ///< remark ("bfloat16 is computed in float"), else empty
+  /// Composed: why the fused path was not taken ("dtype is not float or double", …); fused: a remark ("bfloat16 is
+  /// computed in float"), else empty.
+  const char* reason = "";
 };
 
 /// For tests, benchmarks and the curious: proves that a call took the fast path, or says why it did
