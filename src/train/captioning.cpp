@@ -8,21 +8,15 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
-#include "attend/data/batches.h"
 
 namespace attend::train {
 namespace {
 
-constexpr std::int64_t kAnyTokens = std::int64_t{1} << 40;  // train.batch counts rows
-
 data::TextCodec train_caption_codec(const Recipe::Data& options, const data::CaptionSet& train) {
-  data::CodecOptions how;
-  how.unit = data::TextUnit::kWord, how.lower = options.lower;
-  how.size = options.vocabulary_size, how.min_count = options.min_count;
   std::vector<std::string> texts;
   for (const data::CaptionedImage& image : train.images)
     for (const data::Caption& caption : image.captions) texts.push_back(caption.text);
-  return data::train_codec(texts, how);
+  return data::train_codec(texts, codec_options(options));
 }
 
 class CaptioningTask final : public Task {
@@ -42,19 +36,11 @@ class CaptioningTask final : public Task {
     return static_cast<std::int64_t>(rows_[at(part)].size());
   }
 
-  /// Captions of like length together, so that little of a batch is padding.
   std::vector<at::Tensor> batches(std::int64_t epoch) const override {
-    data::BatchOptions options;
-    options.max_rows = recipe_.train.batch, options.max_tokens = kAnyTokens;
-    options.seed = static_cast<std::uint64_t>(recipe_.train.seed);
-    options.shuffle = recipe_.train.shuffle;
     std::vector<data::PairLength> lengths;
     for (const CaptionRow& row : rows_[at(Part::kTrain)])
       lengths.push_back({static_cast<std::int64_t>(row.ids.size()), 0});
-    std::vector<at::Tensor> out;
-    for (const std::vector<std::size_t>& rows : data::length_batches(lengths, options, epoch))
-      out.push_back(at::tensor(std::vector<std::int64_t>(rows.begin(), rows.end()), at::kLong));
-    return out;
+    return batches_by_length(lengths, recipe_.train, epoch);
   }
 
   at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) override {

@@ -1,4 +1,3 @@
-#include "data/json.h"
 #include "train/captioning.h"
 #include "train/config_fields.h"
 #include "train/schema.h"
@@ -8,8 +7,7 @@ namespace {
 
 constexpr char kCaptionerType[] = "attend-captioner";
 
-template <class F, class C>
-void visit_captioner_fields(F& f, C& c) {
+constexpr auto kCaptionerFields = [](auto& f, auto& c) {
   f("image_size", c.encoder.image_size);
   f("stride", c.encoder.stride);
   f("layers", c.encoder.layers);
@@ -25,7 +23,7 @@ void visit_captioner_fields(F& f, C& c) {
   f("reward_weight", c.captioner.reward_weight);
   f("entropy_weight", c.captioner.entropy_weight);
   f("expected_share", c.captioner.expected_share);
-}
+};
 
 void check(const CaptioningConfig& c) {
   models::check_config(c.encoder);
@@ -51,24 +49,15 @@ CaptioningConfig captioning_config(const Recipe& recipe, std::int64_t vocabulary
 }
 
 std::string to_config_json(const CaptioningConfig& c) {
-  ConfigWriter writer(kCaptionerType, "Captioner");
-  visit_captioner_fields(writer, c);
-  return writer.text();
+  return write_config(kCaptionerType, "Captioner", c, kCaptionerFields);
 }
 
 CaptioningConfig captioning_from_config_json(const std::string& text, const std::string& name) {
-  Fields fields(data::parse_json(text, name), name);
-  fields.expect_model(kCaptionerType);
-  CaptioningConfig c;
-  visit_captioner_fields(fields, c);
-  fields.finish();
-  c.captioner.annotation_width = c.encoder.width;
-  try {
-    check(c);
-  } catch (const Error& e) {
-    fail_input(name + ": " + e.what());
-  }
-  return c;
+  return read_config<CaptioningConfig>(text, name, kCaptionerType, kCaptionerFields,
+                                       [](CaptioningConfig& c) {
+                                         c.captioner.annotation_width = c.encoder.width;
+                                         check(c);
+                                       });
 }
 
 }  // namespace attend::train

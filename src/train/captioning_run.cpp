@@ -7,34 +7,13 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
-#include "attend/base/nearest.h"
+#include "attend/nn/init.h"
 #include "train/captioning.h"
+#include "train/chosen_part.h"
 #include "train/run_files.h"
 
 namespace attend::train {
 namespace {
-
-constexpr std::uint64_t kDecoderSeed = 0x9e3779b97f4a7c15u;  // draws of its own
-
-const data::CaptionSet& chosen_part(const data::CaptionCorpus& corpus, std::string& split,
-                                    const std::string& data) {
-  if (split.empty())
-    split = !corpus.test.images.empty()         ? "test"
-            : !corpus.validation.images.empty() ? "validation"
-                                                : "train";
-  const data::CaptionSet* set = nullptr;
-  if (split == "train") set = &corpus.train;
-  if (split == "validation") set = &corpus.validation;
-  if (split == "test") set = &corpus.test;
-  if (!set)
-    fail_usage("no split '" + split + "' of " + data +
-               did_you_mean(split, {"train", "validation", "test"}));
-  if (set->images.empty())
-    fail_usage(data + " has no " + split + " images under this run's recipe");
-  return *set;
-}
-
-Recipe::Decode decode_of(const CaptioningRun& run) { return run.recipe.decode; }
 
 /// What `read` says of one hypothesis.
 void add_reading(const CaptioningRun& run, const at::Tensor& annotations,
@@ -58,7 +37,7 @@ void add_reading(const CaptioningRun& run, const at::Tensor& annotations,
 }  // namespace
 
 CaptionModel::CaptionModel(const CaptioningConfig& config, std::uint64_t seed)
-    : encoder(config.encoder, seed), captioner(config.captioner, seed + kDecoderSeed) {}
+    : encoder(config.encoder, seed), captioner(config.captioner, nn::seed_of_part(seed, 1)) {}
 
 models::NamedTensors CaptionModel::parameters() const {
   models::NamedTensors out;
@@ -68,10 +47,7 @@ models::NamedTensors CaptionModel::parameters() const {
 }
 
 CaptioningRun load_captioning(const std::string& given) {
-  const RunFiles files = open_run(given);
-  if (files.recipe.task.kind != TaskKind::kCaptioning)
-    fail_input(files.path + ": a " + task_name(files.recipe.task.kind) +
-               " run, and this is for captioning");
+  const RunFiles files = open_run(given, TaskKind::kCaptioning);
   const std::string config_path = files.path + "/config.json";
   const CaptioningConfig config = captioning_from_config_json(read_file(config_path), config_path);
   CaptioningRun run{files, config, data::load_codec(files.path + "/tokenizer.json"), nullptr};
@@ -84,7 +60,7 @@ CaptioningRun load_captioning(const std::string& given) {
 
 std::vector<WrittenCaption> caption(const CaptioningRun& run,
                                     const std::vector<data::Image>& images) {
-  return caption(run, images, decode_of(run));
+  return caption(run, images, run.recipe.decode);
 }
 
 std::vector<WrittenCaption> caption(const CaptioningRun& run,
@@ -114,11 +90,12 @@ std::vector<WrittenCaption> caption(const CaptioningRun& run,
 
 CaptionedPart captioned_part(const CaptioningRun& run, const std::string& data,
                              const std::string& split) {
-  CaptionedPart out{data.empty() ? run.recipe.data.name : data, split, {}};
-  Recipe recipe = run.recipe;
-  if (out.data != recipe.data.name)
-    recipe.data.name = out.data, recipe.data.validation = recipe.data.test = 0;
-  out.set = chosen_part(load_captions_of(recipe), out.split, out.data);
+  const Recipe recipe = recipe_on(run.recipe, data);
+  CaptionedPart out{recipe.data.name, split, {}};
+  const data::CaptionCorpus corpus = load_captions_of(recipe);
+  out.set = part_of(corpus, chosen_part(out.split, out.data, "images", [&](Part part) {
+                      return !part_of(corpus, part).images.empty();
+                    }));
   return out;
 }
 
@@ -138,7 +115,7 @@ CaptioningEvaluation evaluate(const CaptioningRun& run, const std::string& data,
   out.n = static_cast<std::int64_t>(part.set.images.size());
   out.metrics = read_metrics(*run.model, part.set, images, rows, run.codec);
   out.metrics.merge(
-      written_metrics(search(*run.model, images, out.n, decode_of(run)), part.set, run.codec));
+      written_metrics(search(*run.model, images, out.n, run.recipe.decode), part.set, run.codec));
   return out;
 }
 

@@ -1,5 +1,4 @@
 #include "attend/base/error.h"
-#include "data/json.h"
 #include "train/classification.h"
 #include "train/config_fields.h"
 #include "train/schema.h"
@@ -14,8 +13,7 @@ const std::vector<std::string>& names_of_choice(const char* key) {
   return choices_of(TaskKind::kClassification, key);
 }
 
-template <class F, class C>
-void visit_classifier_fields(F& f, C& c) {
+constexpr auto kClassifierFields = [](auto& f, auto& c) {
   auto& m = c.model;
   f("vocabulary", m.vocabulary);
   f("max_length", m.max_length);
@@ -32,32 +30,21 @@ void visit_classifier_fields(F& f, C& c) {
   f("embedding_l2", m.embedding_l2);
   f("freeze_embedding", m.freeze_embedding);
   f("label_names", c.label_names);
-}
+};
 
 }  // namespace
 
 std::string to_config_json(const RunConfig& config) {
-  ConfigWriter writer(kModelType, "Classifier");
-  visit_classifier_fields(writer, config);
-  return writer.text();
+  return write_config(kModelType, "Classifier", config, kClassifierFields);
 }
 
 RunConfig from_config_json(const std::string& text, const std::string& name) {
-  Fields fields(data::parse_json(text, name), name);
-  fields.expect_model(kModelType);
-  RunConfig out;
-  visit_classifier_fields(fields, out);
-  const models::ClassifierConfig& m = out.model;
-  fields.finish();
-  if (static_cast<std::int64_t>(out.label_names.size()) != m.classes)
-    fail_input(name + ": " + std::to_string(out.label_names.size()) + " label_names for " +
-               std::to_string(m.classes) + " classes");
-  try {
-    models::check_config(m);
-  } catch (const Error& e) {
-    fail_input(name + ": " + e.what());
-  }
-  return out;
+  return read_config<RunConfig>(text, name, kModelType, kClassifierFields, [](const RunConfig& c) {
+    if (static_cast<std::int64_t>(c.label_names.size()) != c.model.classes)
+      fail_usage(std::to_string(c.label_names.size()) + " label_names for " +
+                 std::to_string(c.model.classes) + " classes");
+    models::check_config(c.model);
+  });
 }
 
 }  // namespace attend::train

@@ -7,13 +7,14 @@
 
 #include "attend/base/error.h"
 #include "attend/base/nearest.h"
+#include "data/json.h"
 
 namespace attend::train {
 
 inline constexpr std::int64_t kRunFormatVersion = 1;
 
-/// A config struct lists its fields once, in a function template over this writer and the reader below:
-///   template <class F, class C> void visit_fields(F& f, C& c) { f("hidden", c.hidden); f("cell", c.cell, kCells); … }
+/// A config struct lists its fields once, for this writer and the reader below, which write_config and read_config use:
+///   constexpr auto kFields = [](auto& f, auto& c) { f("hidden", c.hidden); f("cell", c.cell, kCells); … };
 class ConfigWriter {
  public:
   ConfigWriter(const std::string& model_type, const std::string& architecture) {
@@ -114,5 +115,32 @@ class Fields {
   std::string name_;
   std::vector<std::string> known_;
 };
+
+/// The config.json of a config whose fields `fields` lists.
+template <class Config, class ListFields>
+std::string write_config(const std::string& model_type, const std::string& architecture,
+                         const Config& config, const ListFields& fields) {
+  ConfigWriter writer(model_type, architecture);
+  fields(writer, config);
+  return writer.text();
+}
+
+/// Reads what write_config wrote; `name` is the file in messages. Every field is checked, then the whole by `check`, whose Error
+/// is that of the file.
+template <class Config, class ListFields, class Check>
+Config read_config(const std::string& text, const std::string& name, const std::string& model_type,
+                   const ListFields& list_fields, const Check& check) {
+  Fields fields(data::parse_json(text, name), name);
+  fields.expect_model(model_type);
+  Config config;
+  list_fields(fields, config);
+  fields.finish();
+  try {
+    check(config);
+  } catch (const Error& e) {
+    fail_input(name + ": " + e.what());
+  }
+  return config;
+}
 
 }  // namespace attend::train

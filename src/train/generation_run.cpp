@@ -9,9 +9,8 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
-#include "attend/base/nearest.h"
 #include "attend/train/generation.h"
-#include "data/json.h"
+#include "train/chosen_part.h"
 #include "train/config_fields.h"
 #include "train/generation.h"
 #include "train/run_files.h"
@@ -21,10 +20,8 @@ namespace attend::train {
 namespace {
 
 constexpr char kDrawType[] = "attend-draw";
-const std::vector<std::string> kPartNames{"train", "validation", "test"};  // by Part
 
-template <class F, class C>
-void visit_draw_fields(F& f, C& c) {
+constexpr auto kDrawFields = [](auto& f, auto& c) {
   f("height", c.height);
   f("width", c.width);
   f("channels", c.channels);
@@ -36,7 +33,7 @@ void visit_draw_fields(F& f, C& c) {
   f("read_size", c.read_size);
   f("write_size", c.write_size);
   f("output", c.output, choices_of(TaskKind::kGeneration, "model.output"));
-}
+};
 
 void check_image_size(const GenerationRun& run, const at::Tensor& images, const std::string& data) {
   const models::DrawConfig& c = run.config;
@@ -51,31 +48,20 @@ void check_image_size(const GenerationRun& run, const at::Tensor& images, const 
              text(c.channels, c.height, c.width));
 }
 
-struct ChosenPart {
-  std::string data;
-  Part part;
+struct ChosenImages {
+  std::string data, split;
+  Part part = Part::kTest;
   ImageParts images;
 };
 
 /// The images that `data` and `split` name, as they lie on disk.
-ChosenPart chosen_part(const GenerationRun& run, const std::string& data,
-                       const std::string& split) {
-  Recipe recipe = run.recipe;
-  if (!data.empty() && data != recipe.data.name)
-    recipe.data.name = data, recipe.data.validation = recipe.data.test = 0;
-  ChosenPart out{recipe.data.name, Part::kTest, load_image_parts(recipe)};
+ChosenImages chosen_images(const GenerationRun& run, const std::string& data,
+                           const std::string& split) {
+  const Recipe recipe = recipe_on(run.recipe, data);
+  ChosenImages out{recipe.data.name, split, Part::kTest, load_image_parts(recipe)};
   check_image_size(run, out.images.of(Part::kTrain), out.data);
-  if (split.empty()) {
-    for (const Part part : {Part::kTrain, Part::kValidation, Part::kTest})
-      if (out.images.of(part).size(0) > 0) out.part = part;
-    return out;
-  }
-  const auto found = std::find(kPartNames.begin(), kPartNames.end(), split);
-  if (found == kPartNames.end())
-    fail_usage("no split '" + split + "' of " + out.data + did_you_mean(split, kPartNames));
-  out.part = static_cast<Part>(found - kPartNames.begin());
-  if (out.images.of(out.part).size(0) == 0)
-    fail_usage(out.data + " has no " + split + " images under this run's recipe");
+  out.part = chosen_part(out.split, out.data, "images",
+                         [&](Part part) { return out.images.of(part).size(0) > 0; });
   return out;
 }
 
@@ -87,8 +73,6 @@ at::Tensor pixels_of_rows(const GenerationRun& run, const at::Tensor& images, Pa
                    static_cast<std::uint64_t>(run.recipe.data.split_seed),
                    binarise_stream(part, 0));
 }
-
-const std::string& name_of(Part part) { return kPartNames[static_cast<std::size_t>(part)]; }
 
 }  // namespace
 
@@ -105,31 +89,17 @@ models::DrawConfig draw_config(const Recipe& recipe, std::int64_t channels, std:
 }
 
 std::string to_config_json(const models::DrawConfig& config) {
-  ConfigWriter writer(kDrawType, "Draw");
-  visit_draw_fields(writer, config);
-  return writer.text();
+  return write_config(kDrawType, "Draw", config, kDrawFields);
 }
 
 models::DrawConfig draw_from_config_json(const std::string& text, const std::string& name) {
-  Fields fields(data::parse_json(text, name), name);
-  fields.expect_model(kDrawType);
-  models::DrawConfig c;
-  visit_draw_fields(fields, c);
-  fields.finish();
-  try {
-    models::check_config(c);
-  } catch (const Error& e) {
-    fail_input(name + ": " + e.what());
-  }
-  return c;
+  return read_config<models::DrawConfig>(text, name, kDrawType, kDrawFields,
+                                         [](const auto& c) { models::check_config(c); });
 }
 
 GenerationRun load_generation(const std::string& path) {
   GenerationRun run;
-  static_cast<RunFiles&>(run) = open_run(path);
-  if (run.recipe.task.kind != TaskKind::kGeneration)
-    fail_input(run.path + ": a " + task_name(run.recipe.task.kind) +
-               " run, and this is for generation");
+  static_cast<RunFiles&>(run) = open_run(path, TaskKind::kGeneration);
   const std::string config_path = run.path + "/config.json";
   run.config = draw_from_config_json(read_file(config_path), config_path);
   run.draw = std::make_unique<models::Draw>(run.config);
@@ -138,10 +108,9 @@ GenerationRun load_generation(const std::string& path) {
 }
 
 ImageSet image_set(const GenerationRun& run, const std::string& data, const std::string& split) {
-  const ChosenPart chosen = chosen_part(run, data, split);
+  const ChosenImages chosen = chosen_images(run, data, split);
   const at::Tensor& images = chosen.images.of(chosen.part);
-  return {chosen.data, name_of(chosen.part),
-          pixels_of_rows(run, images, chosen.part, 0, images.size(0))};
+  return {chosen.data, chosen.split, pixels_of_rows(run, images, chosen.part, 0, images.size(0))};
 }
 
 ImageSet one_image(const GenerationRun& run, const std::string& input, const std::string& data) {
@@ -151,7 +120,7 @@ ImageSet one_image(const GenerationRun& run, const std::string& input, const std
     const at::Tensor image = read_image_like(run.config, input);
     return {input, "", pixels_of_rows(run, image, Part::kTest, 0, 1)};
   }
-  const ChosenPart chosen = chosen_part(run, data, input.substr(0, colon));
+  const ChosenImages chosen = chosen_images(run, data, input.substr(0, colon));
   const at::Tensor& images = chosen.images.of(chosen.part);
   std::int64_t row = -1;
   const char *first = input.data() + colon + 1, *last = input.data() + input.size();
@@ -159,14 +128,14 @@ ImageSet one_image(const GenerationRun& run, const std::string& input, const std
       r.ec != std::errc() || r.ptr != last || row < 0 || row >= images.size(0))
     fail_usage("'" + input + "': after the colon goes an image's number, 0 to " +
                std::to_string(images.size(0) - 1));
-  return {chosen.data, name_of(chosen.part), pixels_of_rows(run, images, chosen.part, row, 1)};
+  return {chosen.data, chosen.split, pixels_of_rows(run, images, chosen.part, row, 1)};
 }
 
 GenerationEvaluation evaluate(const GenerationRun& run, const EvaluateGeneration& options) {
-  const ChosenPart chosen = chosen_part(run, options.data, options.split);
+  const ChosenImages chosen = chosen_images(run, options.data, options.split);
   const at::Tensor& images = chosen.images.of(chosen.part);
   GenerationEvaluation out;
-  out.run = run.path, out.data = chosen.data, out.split = name_of(chosen.part);
+  out.run = run.path, out.data = chosen.data, out.split = chosen.split;
   out.n = images.size(0);
   const BoundSums sums = bound_of(*run.draw, images, run.recipe, chosen.part);
   out.metrics = bound_metrics(sums, out.n);

@@ -21,21 +21,12 @@ std::int64_t code_points(const std::string& text) {
   return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
 }
 
-data::TextCodec train_codec_of(const Recipe::Data& options, const std::string& text) {
-  data::CodecOptions how;
-  how.unit = options.tokens == Tokens::kWords ? data::TextUnit::kWord
-             : options.tokens == Tokens::kBpe ? data::TextUnit::kBpe
-                                              : data::TextUnit::kCharacter;
-  how.lower = options.lower, how.size = options.vocabulary_size, how.min_count = options.min_count;
-  return data::train_codec({text}, how);
-}
-
 class LanguageTask final : public Task {
  public:
   explicit LanguageTask(const Recipe& recipe)
       : recipe_(recipe),
         text_(load_text_of(recipe)),
-        codec_(train_codec_of(recipe.data, text_.train)),
+        codec_(data::train_codec({text_.train}, codec_options(recipe.data))),
         config_(language_config(recipe, codec_.size())),
         model_(models::make_language_model(config_, static_cast<std::uint64_t>(recipe.train.seed))),
         parameters_(model_->parameters()) {

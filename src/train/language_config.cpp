@@ -1,4 +1,3 @@
-#include "data/json.h"
 #include "train/config_fields.h"
 #include "train/language.h"
 #include "train/schema.h"
@@ -12,8 +11,7 @@ const std::vector<std::string>& language_names(const char* key) {
   return choices_of(TaskKind::kLanguage, key);
 }
 
-template <class F, class C>
-void visit_language_fields(F& f, C& c) {
+constexpr auto kLanguageFields = [](auto& f, auto& c) {
   f("architecture", c.architecture, language_names("model.architecture"));
   f("vocabulary", c.vocabulary);
   f("max_length", c.max_length);
@@ -26,7 +24,7 @@ void visit_language_fields(F& f, C& c) {
   f("feed_forward", c.feed_forward);
   f("norm", c.norm, language_names("model.norm"));
   f("share_embeddings", c.share_embeddings);
-}
+};
 
 }  // namespace
 
@@ -43,23 +41,12 @@ models::LanguageConfig language_config(const Recipe& recipe, std::int64_t vocabu
 }
 
 std::string to_config_json(const models::LanguageConfig& c) {
-  ConfigWriter writer(kLanguageType, "LanguageModel");
-  visit_language_fields(writer, c);
-  return writer.text();
+  return write_config(kLanguageType, "LanguageModel", c, kLanguageFields);
 }
 
 models::LanguageConfig language_from_config_json(const std::string& text, const std::string& name) {
-  Fields fields(data::parse_json(text, name), name);
-  fields.expect_model(kLanguageType);
-  models::LanguageConfig c;
-  visit_language_fields(fields, c);
-  fields.finish();
-  try {
-    models::check_config(c);
-  } catch (const Error& e) {
-    fail_input(name + ": " + e.what());
-  }
-  return c;
+  return read_config<models::LanguageConfig>(text, name, kLanguageType, kLanguageFields,
+                                             [](const auto& c) { models::check_config(c); });
 }
 
 }  // namespace attend::train

@@ -1,8 +1,8 @@
 #include "attend/base/error.h"
 #include "attend/base/file.h"
-#include "attend/base/nearest.h"
 #include "attend/decode/search.h"
 #include "attend/train/language.h"
+#include "train/chosen_part.h"
 #include "train/language.h"
 #include "train/run_files.h"
 
@@ -11,28 +11,10 @@ namespace {
 
 constexpr std::int64_t kContinued = 200;  // tokens, unless decode.max_length says
 
-const std::string& text_of_part(const data::RunningText& text, std::string& split,
-                                const std::string& data) {
-  if (split.empty())
-    split = !text.test.empty() ? "test" : !text.validation.empty() ? "validation" : "train";
-  const std::string* part = nullptr;
-  if (split == "train") part = &text.train;
-  if (split == "validation") part = &text.validation;
-  if (split == "test") part = &text.test;
-  if (!part)
-    fail_usage("no split '" + split + "' of " + data +
-               did_you_mean(split, {"train", "validation", "test"}));
-  if (part->empty()) fail_usage(data + " has no " + split + " text under this run's recipe");
-  return *part;
-}
-
 }  // namespace
 
 LanguageRun load_language(const std::string& given) {
-  const RunFiles files = open_run(given);
-  if (files.recipe.task.kind != TaskKind::kLanguage)
-    fail_input(files.path + ": a " + task_name(files.recipe.task.kind) +
-               " run, and this is for language models");
+  const RunFiles files = open_run(given, TaskKind::kLanguage);
   const std::string config_path = files.path + "/config.json";
   const models::LanguageConfig config =
       language_from_config_json(read_file(config_path), config_path);
@@ -67,12 +49,12 @@ std::vector<Continuation> continue_texts(const LanguageRun& run,
 
 LanguageEvaluation evaluate(const LanguageRun& run, const std::string& data,
                             const std::string& split) {
-  LanguageEvaluation out{run.path, data.empty() ? run.recipe.data.name : data, split, 0, {}};
-  Recipe recipe = run.recipe;
-  if (out.data != recipe.data.name)
-    recipe.data.name = out.data, recipe.data.validation = recipe.data.test = 0;
+  const Recipe recipe = recipe_on(run.recipe, data);
+  LanguageEvaluation out{run.path, recipe.data.name, split, 0, {}};
   const data::RunningText text = load_text_of(recipe);
-  const TextRows rows(text_of_part(text, out.split, out.data), run.codec, run.config.max_length);
+  const Part part =
+      chosen_part(out.split, out.data, "text", [&](Part p) { return !part_of(text, p).empty(); });
+  const TextRows rows(part_of(text, part), run.codec, run.config.max_length);
   out.n = rows.tokens();
   out.metrics = measure(*run.model, rows);
   return out;

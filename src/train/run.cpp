@@ -78,10 +78,7 @@ models::ClassifierConfig classifier_config(const Recipe& recipe, std::int64_t vo
 
 Run load_run(const std::string& given) {
   Run run;
-  static_cast<RunFiles&>(run) = open_run(given);
-  if (run.recipe.task.kind != TaskKind::kClassification)
-    fail_input(run.path + ": a " + task_name(run.recipe.task.kind) +
-               " run, and this is for classification");
+  static_cast<RunFiles&>(run) = open_run(given, TaskKind::kClassification);
   const std::string& path = run.path;
   const std::string config_path = path + "/config.json", weights_path = path + "/model.safetensors";
   RunConfig config = from_config_json(read_file(config_path), config_path);

@@ -87,7 +87,7 @@ void load_parameters(const models::NamedTensors& parameters, const std::string& 
                " tensors, the model has " + std::to_string(parameters.size()));
 }
 
-RunFiles open_run(const std::string& given) {
+RunFiles open_run(const std::string& given, TaskKind kind) {
   RunFiles run;
   run.path = given;
   while (run.path.size() > 1 && run.path.back() == '/') run.path.pop_back();
@@ -99,6 +99,9 @@ RunFiles open_run(const std::string& given) {
   const std::string history = run.path + "/metrics.jsonl";
   run.history = read_history(read_file(history), history);
   run.result = read_result(run.path);
+  if (run.recipe.task.kind != kind)
+    fail_input(run.path + ": a " + task_name(run.recipe.task.kind) + " run, and this is for " +
+               task_name(kind));
   return run;
 }
 

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "attend/data/batches.h"
+#include "attend/data/codec.h"
 #include "attend/models/classifier.h"
 #include "attend/train/metrics.h"
 #include "attend/train/recipe.h"
@@ -51,6 +53,14 @@ at::Tensor epoch_order(std::int64_t rows, const Recipe::Train& options, std::int
 
 /// `order` cut into steps of `size` rows, the last one perhaps shorter.
 std::vector<at::Tensor> cut(const at::Tensor& order, std::int64_t size);
+
+/// The training rows of each step of an epoch, rows of like length together, so that little of a batch is padding; a function
+/// of seed and epoch.
+std::vector<at::Tensor> batches_by_length(const std::vector<data::PairLength>& lengths,
+                                          const Recipe::Train& options, std::int64_t epoch);
+
+/// How the vocabulary of a task that writes text is made.
+data::CodecOptions codec_options(const Recipe::Data& options);
 
 /// Loads data and builds the model. Throws kUsage, kBadInput, kIo.
 std::unique_ptr<Task> make_task(const Recipe& recipe);

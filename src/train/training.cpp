@@ -1,12 +1,9 @@
 #include "train/training.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 
 #include <cmath>
-#include <numeric>
 
-#include "attend/base/random.h"
 #include "attend/train/schedule.h"
 
 namespace attend::train {
@@ -30,25 +27,6 @@ void copy_into(const NamedTensors& to, const NamedTensors& from, const std::stri
 }
 
 }  // namespace
-
-at::Tensor epoch_order(std::int64_t rows, const Recipe::Train& options, std::int64_t epoch) {
-  at::Tensor order = at::empty({rows}, at::kLong);
-  std::int64_t* places = order.mutable_data_ptr<std::int64_t>();
-  std::iota(places, places + rows, std::int64_t{0});
-  if (!options.shuffle) return order;
-  Random random(static_cast<std::uint64_t>(options.seed), Purpose::kShuffle,
-                static_cast<std::uint64_t>(epoch));
-  for (std::int64_t i = rows - 1; i > 0; --i)  // Fisher–Yates
-    std::swap(places[i], places[random.below(static_cast<std::uint64_t>(i + 1))]);
-  return order;
-}
-
-std::vector<at::Tensor> cut(const at::Tensor& order, std::int64_t size) {
-  std::vector<at::Tensor> out;
-  for (std::int64_t begin = 0; begin < order.size(0); begin += size)
-    out.push_back(order.narrow(0, begin, std::min(size, order.size(0) - begin)));
-  return out;
-}
 
 void Trainer::restore(const Checkpoint& checkpoint) {
   const std::string what = folder_.checkpoints();

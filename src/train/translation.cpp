@@ -9,14 +9,11 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
-#include "attend/data/batches.h"
 #include "attend/train/translation.h"
 #include "train/translation_search.h"
 
 namespace attend::train {
 namespace {
-
-constexpr std::int64_t kNoLimit = std::int64_t{1} << 40;  // of tokens: train.batch counts rows
 
 std::vector<std::int64_t> rows_of(const at::Tensor& rows) {
   const std::int64_t* first = rows.const_data_ptr<std::int64_t>();
@@ -40,20 +37,12 @@ class TranslationTask final : public Task {
 
   std::int64_t rows(Part part) const override { return static_cast<std::int64_t>(of(part).size()); }
 
-  /// Pairs of like length together, so that little of a batch is padding.
   std::vector<at::Tensor> batches(std::int64_t epoch) const override {
-    data::BatchOptions options;
-    options.max_rows = recipe_.train.batch, options.max_tokens = kNoLimit;
-    options.seed = static_cast<std::uint64_t>(recipe_.train.seed),
-    options.shuffle = recipe_.train.shuffle;
     std::vector<data::PairLength> lengths;
     for (const PairIds& p : of(Part::kTrain))
       lengths.push_back(
           {static_cast<std::int64_t>(p.source.size()), static_cast<std::int64_t>(p.target.size())});
-    std::vector<at::Tensor> out;
-    for (const std::vector<std::size_t>& rows : data::length_batches(lengths, options, epoch))
-      out.push_back(at::tensor(std::vector<std::int64_t>(rows.begin(), rows.end()), at::kLong));
-    return out;
+    return batches_by_length(lengths, recipe_.train, epoch);
   }
 
   at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) override {

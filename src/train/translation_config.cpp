@@ -1,4 +1,3 @@
-#include "data/json.h"
 #include "train/config_fields.h"
 #include "train/schema.h"
 #include "train/translation.h"
@@ -13,8 +12,7 @@ const std::vector<std::string>& translator_names(const char* key) {
   return choices_of(TaskKind::kTranslation, key);
 }
 
-template <class F, class C>
-void visit_translator_fields(F& f, C& c) {
+constexpr auto kTranslatorFields = [](auto& f, auto& c) {
   f("architecture", c.architecture, translator_names("model.architecture"));
   f("source_vocabulary", c.source_vocabulary);
   f("target_vocabulary", c.target_vocabulary);
@@ -34,7 +32,7 @@ void visit_translator_fields(F& f, C& c) {
   f("feed_forward", c.feed_forward);
   f("norm", c.norm, translator_names("model.norm"));
   f("share_embeddings", c.share_embeddings, translator_names("model.share_embeddings"));
-}
+};
 
 }  // namespace
 
@@ -61,24 +59,13 @@ models::TranslatorConfig translator_config(const Recipe& recipe, std::int64_t so
 }
 
 std::string to_config_json(const models::TranslatorConfig& c) {
-  ConfigWriter writer(kTranslatorType, "Translator");
-  visit_translator_fields(writer, c);
-  return writer.text();
+  return write_config(kTranslatorType, "Translator", c, kTranslatorFields);
 }
 
 models::TranslatorConfig translator_from_config_json(const std::string& text,
                                                      const std::string& name) {
-  Fields fields(data::parse_json(text, name), name);
-  fields.expect_model(kTranslatorType);
-  models::TranslatorConfig c;
-  visit_translator_fields(fields, c);
-  fields.finish();
-  try {
-    models::check_config(c);
-  } catch (const Error& e) {
-    fail_input(name + ": " + e.what());
-  }
-  return c;
+  return read_config<models::TranslatorConfig>(text, name, kTranslatorType, kTranslatorFields,
+                                               [](const auto& c) { models::check_config(c); });
 }
 
 }  // namespace attend::train

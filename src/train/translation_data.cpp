@@ -21,18 +21,6 @@ data::ParallelSet cut_off_pairs(data::ParallelSet& from, double share, std::uint
   return out;
 }
 
-data::TextUnit unit_of(Tokens tokens) {
-  switch (tokens) {
-    case Tokens::kWords:
-      return data::TextUnit::kWord;
-    case Tokens::kBpe:
-      return data::TextUnit::kBpe;
-    case Tokens::kCharacters:
-      break;
-  }
-  return data::TextUnit::kCharacter;
-}
-
 }  // namespace
 
 data::ParallelCorpus load_pairs_of(const Recipe& recipe) {
@@ -49,9 +37,7 @@ data::ParallelCorpus load_pairs_of(const Recipe& recipe) {
 }
 
 Codecs train_codecs(const Recipe::Data& options, const data::ParallelSet& train) {
-  data::CodecOptions how;
-  how.unit = unit_of(options.tokens), how.lower = options.lower;
-  how.size = options.vocabulary_size, how.min_count = options.min_count;
+  const data::CodecOptions how = codec_options(options);
   std::vector<std::string> source, target;
   for (const data::SentencePair& pair : train.pairs) {
     source.push_back(pair.source);

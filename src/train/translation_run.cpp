@@ -5,9 +5,9 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
-#include "attend/base/nearest.h"
 #include "attend/train/translation.h"
 #include "attend/train/translation_metrics.h"
+#include "train/chosen_part.h"
 #include "train/run_files.h"
 #include "train/translation.h"
 #include "train/translation_search.h"
@@ -52,23 +52,6 @@ std::vector<std::vector<double>> as_doubles(const std::vector<std::vector<float>
   return out;
 }
 
-const data::ParallelSet& part_of(const data::ParallelCorpus& corpus, std::string& split,
-                                 const std::string& data) {
-  if (split.empty())
-    split = !corpus.test.pairs.empty()         ? "test"
-            : !corpus.validation.pairs.empty() ? "validation"
-                                               : "train";
-  const data::ParallelSet* set = nullptr;
-  if (split == "train") set = &corpus.train;
-  if (split == "validation") set = &corpus.validation;
-  if (split == "test") set = &corpus.test;
-  if (!set)
-    fail_usage("no split '" + split + "' of " + data +
-               did_you_mean(split, {"train", "validation", "test"}));
-  if (set->pairs.empty()) fail_usage(data + " has no " + split + " pairs under this run's recipe");
-  return *set;
-}
-
 /// AER of the alignments that the model's attention gives while it reads the references.
 void add_alignment_error(const TranslationRun& run, const data::ParallelSet& set,
                          const std::vector<PairIds>& pairs, Metrics& metrics) {
@@ -96,10 +79,7 @@ void add_alignment_error(const TranslationRun& run, const data::ParallelSet& set
 }  // namespace
 
 TranslationRun load_translation(const std::string& given) {
-  const RunFiles files = open_run(given);
-  if (files.recipe.task.kind != TaskKind::kTranslation)
-    fail_input(files.path + ": a " + task_name(files.recipe.task.kind) +
-               " run, and this is for translation");
+  const RunFiles files = open_run(given, TaskKind::kTranslation);
   const std::string config_path = files.path + "/config.json";
   const models::TranslatorConfig config =
       translator_from_config_json(read_file(config_path), config_path);
@@ -160,12 +140,12 @@ std::vector<Translation> translate(const TranslationRun& run, const std::vector<
 
 TranslationPairs translation_pairs(const TranslationRun& run, const std::string& data,
                                    const std::string& split) {
-  TranslationPairs out{data.empty() ? run.recipe.data.name : data, split, {}};
-  Recipe recipe = run.recipe;
-  if (out.data != recipe.data.name)
-    recipe.data.name = out.data, recipe.data.validation = recipe.data.test = 0;
+  const Recipe recipe = recipe_on(run.recipe, data);
+  TranslationPairs out{recipe.data.name, split, {}};
   const data::ParallelCorpus corpus = load_pairs_of(recipe);
-  out.set = part_of(corpus, out.split, out.data);
+  out.set = part_of(corpus, chosen_part(out.split, out.data, "pairs", [&](Part part) {
+                      return !part_of(corpus, part).pairs.empty();
+                    }));
   return out;
 }
 
