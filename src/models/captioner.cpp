@@ -24,6 +24,7 @@
 #include "attend/ops/additive.h"
 #include "attend/ops/hard.h"
 #include "attend/ops/vocabulary_loss.h"
+#include "models/field_range.h"
 
 namespace attend::models {
 namespace {
@@ -33,13 +34,7 @@ constexpr double kBaselineDecay = 0.9;
 constexpr double kNever = 1e-30;
 enum CaptionDropout : std::int64_t { kTokens = 1, kReadout = 2, kExpected = 3 };  // masks of a step
 
-void in_field(const std::string& name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value < low || value > high)
-    fail_usage("model." + name + " is " + std::to_string(value) + ": it must be in [" +
-               std::to_string(low) + ", " + std::to_string(high) + "]");
-}
-
-void in_field(const std::string& name, double value, double high) {
+void is_weight(const std::string& name, double value, double high) {
   if (!(value >= 0 && value <= high))
     fail_usage(name + " is " + std::to_string(value) + ": it must be in [0, " +
                std::to_string(high) + "]");
@@ -72,10 +67,10 @@ void check_config(const CaptionerConfig& c) {
   in_field("hidden", c.hidden, 1, kWidest);
   in_field("attention.width", c.attention_width, 1, kWidest);
   if (!(c.dropout >= 0 && c.dropout < 1)) fail_usage("model.dropout must be in [0, 1)");
-  in_field("train.doubly_stochastic", c.doubly_stochastic, kHeaviest);
-  in_field("train.reward_weight", c.reward_weight, kHeaviest);
-  in_field("train.entropy_weight", c.entropy_weight, kHeaviest);
-  in_field("train.expected_share", c.expected_share, 0.99);
+  is_weight("train.doubly_stochastic", c.doubly_stochastic, kHeaviest);
+  is_weight("train.reward_weight", c.reward_weight, kHeaviest);
+  is_weight("train.entropy_weight", c.entropy_weight, kHeaviest);
+  is_weight("train.expected_share", c.expected_share, 0.99);
 }
 
 /// What is known of the images before the first word.

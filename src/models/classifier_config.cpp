@@ -3,18 +3,13 @@
 #include "attend/base/error.h"
 #include "attend/models/classifier.h"
 #include "attend/models/summary.h"
+#include "models/field_range.h"
 
 namespace attend::models {
 namespace {
 
 constexpr std::int64_t kMaxSize = 1 << 24;  // no layer of this model is sensibly wider
 constexpr std::int64_t kMaxLayers = 64;
-
-void in_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value < low || value > high)
-    fail_usage("model." + std::string(name) + " is " + std::to_string(value) + ": it must be in [" +
-               std::to_string(low) + ", " + std::to_string(high) + "]");
-}
 
 std::string shown(double value) {
   std::string text = std::to_string(value);
@@ -36,12 +31,12 @@ std::int64_t cell_parameters(const ClassifierConfig& c, std::int64_t input) {
 }  // namespace
 
 void check_config(const ClassifierConfig& c) {
-  in_range("vocabulary", c.vocabulary, 1, std::int64_t{1} << 31);
-  in_range("max_length", c.max_length, 1, kMaxSize);
-  in_range("embedding_width", c.embedding_width, 1, kMaxSize);
-  in_range("hidden", c.hidden, 1, kMaxSize);
-  in_range("layers", c.layers, 1, kMaxLayers);
-  in_range("classes", c.classes, 2, kMaxSize);
+  in_field("vocabulary", c.vocabulary, 1, std::int64_t{1} << 31);
+  in_field("max_length", c.max_length, 1, kMaxSize);
+  in_field("embedding_width", c.embedding_width, 1, kMaxSize);
+  in_field("hidden", c.hidden, 1, kMaxSize);
+  in_field("layers", c.layers, 1, kMaxLayers);
+  in_field("classes", c.classes, 2, kMaxSize);
   if (c.cell != Cell::kLstm && c.cell != Cell::kGru)
     fail_usage("model.cell is " + std::to_string(static_cast<int>(c.cell)) +
                ": it must be lstm or gru");

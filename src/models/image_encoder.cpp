@@ -17,6 +17,7 @@
 #include "attend/base/error.h"
 #include "attend/base/random.h"
 #include "attend/nn/init.h"
+#include "models/field_range.h"
 
 namespace attend::models {
 namespace {
@@ -56,9 +57,7 @@ void check_config(const ImageEncoderConfig& c) {
     fail_usage("model.layers is " + std::to_string(c.layers) + ": a stride of " +
                std::to_string(c.stride) + " takes " + std::to_string(halvings(c)) +
                " convolutions at least, and 64 are the most");
-  if (c.width < 1 || c.width > 65536)
-    fail_usage("model.annotation_width is " + std::to_string(c.width) +
-               ": it must be in [1, 65536]");
+  in_field("annotation_width", c.width, 1, 65536);
 }
 
 ImageEncoder::ImageEncoder(const ImageEncoderConfig& config, std::uint64_t seed,

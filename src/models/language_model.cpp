@@ -14,37 +14,28 @@
 #include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
 #include "attend/ops/vocabulary_loss.h"
+#include "models/field_range.h"
 #include "models/language_base.h"
 
 namespace attend::models {
-namespace {
-
-void language_field(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value < low || value > high)
-    fail_usage("model." + std::string(name) + " is " + std::to_string(value) + ": it must be in [" +
-               std::to_string(low) + ", " + std::to_string(high) + "]");
-}
-
-}  // namespace
-
 void check_config(const LanguageConfig& c) {
   constexpr std::int64_t kWidest = 1 << 20;
-  language_field("vocabulary", c.vocabulary, kEnd + 1, std::int64_t{1} << 31);
-  language_field("max_length", c.max_length, 1, kWidest);
-  language_field("embedding_width", c.embedding_width, 1, kWidest);
-  language_field("layers", c.layers, 1, 64);
+  in_field("vocabulary", c.vocabulary, kEnd + 1, std::int64_t{1} << 31);
+  in_field("max_length", c.max_length, 1, kWidest);
+  in_field("embedding_width", c.embedding_width, 1, kWidest);
+  in_field("layers", c.layers, 1, 64);
   if (!(c.dropout >= 0 && c.dropout < 1)) fail_usage("model.dropout must be in [0, 1)");
   if (c.architecture == LanguageArchitecture::kTransformer) {
-    language_field("heads", c.heads, 1, 1 << 10);
-    language_field("feed_forward", c.feed_forward, 1, kWidest);
+    in_field("heads", c.heads, 1, 1 << 10);
+    in_field("feed_forward", c.feed_forward, 1, kWidest);
     if (c.embedding_width % c.heads != 0)
       fail_usage("model.embedding_width is " + std::to_string(c.embedding_width) +
                  ": it must be a multiple of model.heads = " + std::to_string(c.heads));
     return;
   }
-  language_field("hidden", c.hidden, 1, kWidest);
+  in_field("hidden", c.hidden, 1, kWidest);
   if (c.architecture == LanguageArchitecture::kLstmn)
-    language_field("attention.width", c.attention_width, 1, kWidest);
+    in_field("attention.width", c.attention_width, 1, kWidest);
   if (c.share_embeddings && c.hidden != c.embedding_width)
     fail_usage("model.share_embeddings needs model.hidden = model.embedding_width, not " +
                std::to_string(c.hidden) + " and " + std::to_string(c.embedding_width));
@@ -73,7 +64,7 @@ at::Tensor LanguageBase::add(const std::string& name, const at::Tensor& x) {
 }
 
 std::uint64_t LanguageBase::seed_of(std::uint64_t part) const {
-  return seed_ + part * 0x9e3779b97f4a7c15u;
+  return nn::seed_of_part(seed_, part);
 }
 
 /// Vectors ~ N(0, 1/E), so that as a projection of states of size 1 they begin with scores of variance 1.

@@ -10,18 +10,13 @@
 #include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
 #include "attend/ops/vocabulary_loss.h"
+#include "models/field_range.h"
 #include "models/translator_base.h"
 
 namespace attend::models {
 namespace {
 
 constexpr double kEmbeddingRange = 0.1;  // U(−r, r), as Luong et al. 2015, §4.1, for every weight
-
-void in_field(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value < low || value > high)
-    fail_usage("model." + std::string(name) + " is " + std::to_string(value) + ": it must be in [" +
-               std::to_string(low) + ", " + std::to_string(high) + "]");
-}
 
 void check_transformer(const TranslatorConfig& c) {
   in_field("heads", c.heads, 1, 1 << 10);
@@ -79,7 +74,7 @@ TranslatorBase::TranslatorBase(const TranslatorConfig& config, std::uint64_t see
     : config_(config), seed_(seed), dtype_(dtype) {}
 
 std::uint64_t TranslatorBase::seed_of(std::uint64_t part) const {
-  return seed_ + part * 0x9e3779b97f4a7c15u;
+  return nn::seed_of_part(seed_, part);
 }
 
 at::Tensor TranslatorBase::add(const std::string& name, const at::Tensor& x) {

@@ -9,6 +9,11 @@
 /// written here, and rounded to `dtype` (float or double): the same bits on every machine.
 namespace attend::nn {
 
+/// The seed of one part of a model, so that parts with streams of equal numbers draw other numbers.
+inline std::uint64_t seed_of_part(std::uint64_t seed, std::uint64_t part) {
+  return seed + part * 0x9e3779b97f4a7c15u;
+}
+
 using Shape = std::vector<std::int64_t>;
 
 /// U(−limit, limit).
