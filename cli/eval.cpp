@@ -78,23 +78,31 @@ void print_calibration(Output& out, const train::ClassificationReport& r) {
   out.line("expected calibration error " + fixed(r.calibration_error, 4));
 }
 
-int evaluate_translation(Output& out, const EvalOptions& o) {
-  const train::TranslationEvaluation e =
-      train::evaluate(train::load_translation(o.run), o.data, o.split);
-  if (out.json()) {
-    out.document({{"run", e.run},
-                  {"data", e.data},
-                  {"split", e.split},
-                  {"n", e.n},
-                  {"metrics", e.metrics},
-                  {"signature", e.signature}});
-    return 0;
-  }
-  out.line(e.run + " on " + e.data + ", " + e.split + ", " + grouped(e.n) + " pairs");
+template <class Measured>
+json document_of_metrics(const Measured& e) {
+  return {{"run", e.run}, {"data", e.data}, {"split", e.split}, {"n", e.n}, {"metrics", e.metrics}};
+}
+
+/// Where it was measured, and a line for each metric; `rows` are what was counted.
+template <class Measured>
+void print_metrics(Output& out, const Measured& e, const char* rows) {
+  out.line(e.run + " on " + e.data + ", " + e.split + ", " + grouped(e.n) + " " + rows);
   Table table({Align::kLeft, Align::kRight});
   for (const auto& [name, value] : e.metrics)
     table.row({name, fixed(value, name == "bleu" || name == "chrf" ? 2 : 4)});
   out.table(table);
+}
+
+int evaluate_translation(Output& out, const EvalOptions& o) {
+  const train::TranslationEvaluation e =
+      train::evaluate(train::load_translation(o.run), o.data, o.split);
+  if (out.json()) {
+    json document = document_of_metrics(e);
+    document["signature"] = e.signature;
+    out.document(document);
+    return 0;
+  }
+  print_metrics(out, e, "pairs");
   out.line("bleu: " + e.signature);
   return 0;
 }
@@ -103,29 +111,19 @@ int evaluate_captioning(Output& out, const EvalOptions& o) {
   const train::CaptioningEvaluation e =
       train::evaluate(train::load_captioning(o.run), o.data, o.split);
   for (const std::string& note : e.notes) out.note(note);
-  if (out.json()) {
-    out.document(
-        {{"run", e.run}, {"data", e.data}, {"split", e.split}, {"n", e.n}, {"metrics", e.metrics}});
-    return 0;
-  }
-  out.line(e.run + " on " + e.data + ", " + e.split + ", " + grouped(e.n) + " images");
-  Table table({Align::kLeft, Align::kRight});
-  for (const auto& [name, value] : e.metrics) table.row({name, fixed(value, 4)});
-  out.table(table);
+  if (out.json())
+    out.document(document_of_metrics(e));
+  else
+    print_metrics(out, e, "images");
   return 0;
 }
 
 int evaluate_language(Output& out, const EvalOptions& o) {
   const train::LanguageEvaluation e = train::evaluate(train::load_language(o.run), o.data, o.split);
-  if (out.json()) {
-    out.document(
-        {{"run", e.run}, {"data", e.data}, {"split", e.split}, {"n", e.n}, {"metrics", e.metrics}});
-    return 0;
-  }
-  out.line(e.run + " on " + e.data + ", " + e.split + ", " + grouped(e.n) + " tokens");
-  Table table({Align::kLeft, Align::kRight});
-  for (const auto& [name, value] : e.metrics) table.row({name, fixed(value, 4)});
-  out.table(table);
+  if (out.json())
+    out.document(document_of_metrics(e));
+  else
+    print_metrics(out, e, "tokens");
   return 0;
 }
 

@@ -154,13 +154,9 @@ viz::CaptionReport report_of(const train::CaptioningRun& run, const Scenes& s,
   return r;
 }
 
-bool is_alike(const viz::CaptionPicture& c) {
-  return c.words.size() > 1 && c.spread < c.spread_least;
-}
-
 /// What a page or a picture says as well, for those who don't open it.
 void warn(Output& out, const std::vector<viz::CaptionPicture>& captions) {
-  const auto alike = std::count_if(captions.begin(), captions.end(), is_alike);
+  const auto alike = std::count_if(captions.begin(), captions.end(), viz::maps_alike);
   if (alike == 0) return;
   if (captions.size() == 1) return out.note(viz::verdict_text(captions.front()).lead);
   out.note("the maps hardly differ between words in " + std::to_string(alike) + " of " +
@@ -188,7 +184,7 @@ json caption_document(const train::CaptioningRun& run, const viz::CaptionPicture
           {"boxes", boxes},
           {"pointing", {{"words", pointing.words}, {"right", pointing.right}}},
           {"spread", c.spread},
-          {"warning", is_alike(c) ? json(viz::verdict_text(c).lead) : json()}};
+          {"warning", viz::maps_alike(c) ? json(viz::verdict_text(c).lead) : json()}};
 }
 
 }  // namespace

@@ -115,6 +115,8 @@ CaptionPointing pointing(const CaptionPicture& c) {
   return out;
 }
 
+bool maps_alike(const CaptionPicture& c) { return c.words.size() > 1 && c.spread < c.spread_least; }
+
 VerdictText verdict_text(const CaptionPicture& c) {
   if (c.words.size() < 2) return {"Fewer than two words", "There is no other map to compare with."};
   const CaptionPointing p = pointing(c);
@@ -125,7 +127,7 @@ VerdictText verdict_text(const CaptionPicture& c) {
   const std::string distance = "Distance between the maps " + dec(c.spread) +
                                " bits (0: one map for every word; warning under " +
                                dec(c.spread_least) + ").";
-  if (c.spread < c.spread_least)
+  if (maps_alike(c))
     return {"Warning: the maps hardly differ between words",
             distance + named +
                 " The caption does not depend on where the model looks: do not take these maps for "

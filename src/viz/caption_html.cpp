@@ -23,7 +23,6 @@ Json item(const CaptionPicture& c) {
     probability.push_back(word.probability), gate.push_back(word.gate);
   }
   const std::string side = std::to_string(c.side);
-  const bool is_alike = c.words.size() > 1 && c.spread < c.spread_least;
   return {{"id", c.id},
           {"input",
            {{"image", c.name},
@@ -45,15 +44,13 @@ Json item(const CaptionPicture& c) {
           {"spread", number(c.spread)},
           {"verdict",
            {{"name", c.words.size() < 2 ? "one_word"
-                     : is_alike         ? "maps_alike"
+                     : maps_alike(c)    ? "maps_alike"
                                         : "maps_differ"},
             {"lead", text.lead},
             {"why", text.why}}}};
 }
 
-constexpr char kCaptionBody[] = R"(<main id="main" tabindex="-1">
-<noscript><p class="note">This report draws itself with the script inside this file. The data are in the element with id “data”, as JSON of schema attend.explain/1.</p></noscript>
-<div class="controls" id="controls"></div>
+constexpr char kCaptionBody[] = R"(<div class="controls" id="controls"></div>
 <div class="two">
 <section aria-labelledby="h-image"><div class="fig-head"><h2 id="h-image">The image, word by word</h2><span id="save-image"></span></div>
 <p class="words" id="words" role="listbox" aria-labelledby="h-image"></p>
@@ -82,19 +79,7 @@ std::string html(const CaptionReport& r) {
   page.heading = "Where the model looked for each word of the caption";
   page.style = kCaptionStyle, page.script = kCaptionScript;
   page.body = kCaptionBody, page.sample = r.sample;
-  page.data = in_script({{"schema", "attend.explain/1"},
-                         {"sample", r.sample},
-                         {"run",
-                          {{"name", r.run},
-                           {"model", r.model},
-                           {"model_detail", r.model_detail},
-                           {"data", r.data},
-                           {"data_detail", r.data_detail},
-                           {"trained", r.trained},
-                           {"seed", r.seed},
-                           {"quality", r.quality},
-                           {"quality_detail", r.quality_detail}}},
-                         {"items", items}});
+  page.data = report_data(r, items);
   return written(page);
 }
 

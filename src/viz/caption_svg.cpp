@@ -47,8 +47,7 @@ std::string svg(const CaptionPicture& c, const std::vector<std::string>& frames)
   }
   const VerdictText verdict = verdict_text(c);
   y += high + kUnder + 28;
-  const bool is_alike = c.words.size() > 1 && c.spread < c.spread_least;
-  d.text(kMargin, y, verdict.lead, 16, is_alike ? kAgainst : kInk, " font-weight=\"600\"");
+  d.text(kMargin, y, verdict.lead, 16, maps_alike(c) ? kAgainst : kInk, " font-weight=\"600\"");
   y += 19;
   if (!std::isnan(c.spread))
     d.text(kMargin, y,

@@ -41,9 +41,7 @@ Json film_json(const Film& f) {
           {"steps", steps}};
 }
 
-constexpr char kFilmBody[] = R"(<main id="main" tabindex="-1">
-<noscript><p class="note">This report draws itself with the script inside this file. The data are in the element with id “data”, as JSON of schema attend.explain/1.</p></noscript>
-<section aria-labelledby="h-step">
+constexpr char kFilmBody[] = R"(<section aria-labelledby="h-step">
 <div class="fig-head"><h2 id="h-step">One step</h2><span id="save-step"></span></div>
 <div class="controls" id="controls"></div>
 <div class="step">
@@ -83,19 +81,7 @@ std::string html(const FilmReport& r) {
   page.heading = "How the picture was painted, step by step";
   page.style = kFilmStyle, page.script = kFilmScript;
   page.body = kFilmBody, page.sample = r.sample;
-  page.data = in_script({{"schema", "attend.explain/1"},
-                         {"sample", r.sample},
-                         {"run",
-                          {{"name", r.run},
-                           {"model", r.model},
-                           {"model_detail", r.model_detail},
-                           {"data", r.data},
-                           {"data_detail", r.data_detail},
-                           {"trained", r.trained},
-                           {"seed", r.seed},
-                           {"quality", r.quality},
-                           {"quality_detail", r.quality_detail}}},
-                         {"items", Json::array({film_json(r.film)})}});
+  page.data = report_data(r, Json::array({film_json(r.film)}));
   return written(page);
 }
 

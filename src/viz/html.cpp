@@ -41,9 +41,8 @@ void check(const SentimentReport& r) {
   }
 }
 
-constexpr char kBody[] = R"(<main id="main" tabindex="-1">
-<noscript><p class="note">This report draws itself with the script inside this file. The data are in the element with id “data”, as JSON of schema attend.explain/1.</p></noscript>
-<section id="compare" class="compare" aria-labelledby="h-compare" hidden></section>
+constexpr char kBody[] =
+    R"(<section id="compare" class="compare" aria-labelledby="h-compare" hidden></section>
 <div id="warning"></div>
 <div class="split">
 <section id="left" aria-labelledby="h-list">

@@ -18,6 +18,10 @@ constexpr char kSample[] =
     "<p class=\"sample\"><strong>Sample data.</strong> Every text and number on this page is "
     "invented, to show the design.</p>\n";
 
+constexpr char kMain[] = R"(<main id="main" tabindex="-1">
+<noscript><p class="note">This report draws itself with the script inside this file. The data are in the element with id “data”, as JSON of schema attend.explain/1.</p></noscript>
+)";
+
 }  // namespace
 
 std::string written(const Page& p) {
@@ -34,7 +38,7 @@ std::string written(const Page& p) {
   if (p.sample) page += kSample;
   page += "<header>\n<p class=\"over\">attend explain · " + name + "</p>\n";
   page += "<h1>" + p.heading + "</h1>\n<dl class=\"facts\"></dl>\n</header>\n";
-  page += p.body;
+  page += kMain + p.body;
   page += "<script type=\"application/json\" id=\"data\">" + p.data + "</script>\n";
   page += "<script>" + p.script + "</script>\n</body>\n</html>\n";
   return page;

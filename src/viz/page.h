@@ -7,7 +7,7 @@ namespace attend::viz {
 struct Page {
   std::string run, heading;
   std::string style, script;  // of assets.h
-  std::string body;           // what follows the header
+  std::string body;           // what follows the start of <main>
   std::string data;           // JSON, `<` escaped
   bool sample = false;        // says that everything is invented
 };

@@ -67,9 +67,7 @@ Json item(const Translation& t) {
           {"verdict", {{"name", name_of(t.verdict)}, {"lead", text.lead}, {"why", text.why}}}};
 }
 
-constexpr char kTranslationBody[] = R"(<main id="main" tabindex="-1">
-<noscript><p class="note">This report draws itself with the script inside this file. The data are in the element with id “data”, as JSON of schema attend.explain/1.</p></noscript>
-<section aria-labelledby="h-pair">
+constexpr char kTranslationBody[] = R"(<section aria-labelledby="h-pair">
 <div class="controls" id="controls"></div>
 <h2 id="h-pair" class="vh">Sentence pair</h2>
 <div id="pair"></div>
@@ -103,19 +101,7 @@ std::string html(const TranslationReport& r) {
                         : "Which source words the output needed";
   page.style = kTranslationStyle, page.script = kTranslationScript;
   page.body = kTranslationBody, page.sample = r.sample;
-  page.data = in_script({{"schema", "attend.explain/1"},
-                         {"sample", r.sample},
-                         {"run",
-                          {{"name", r.run},
-                           {"model", r.model},
-                           {"model_detail", r.model_detail},
-                           {"data", r.data},
-                           {"data_detail", r.data_detail},
-                           {"trained", r.trained},
-                           {"seed", r.seed},
-                           {"quality", r.quality},
-                           {"quality_detail", r.quality_detail}}},
-                         {"items", items}});
+  page.data = report_data(r, items);
   return written(page);
 }
 

@@ -68,6 +68,9 @@ struct CaptionPointing {
 };
 CaptionPointing pointing(const CaptionPicture& caption);
 
+/// Whether there is more than one map and they hardly differ, so that the reader is warned.
+bool maps_alike(const CaptionPicture& caption);
+
 /// Whether the maps differ, and what follows from it for the reader.
 VerdictText verdict_text(const CaptionPicture& caption);
 

@@ -9,16 +9,6 @@ const maps = d => d.attention[0].weights, side = d => d.attention[0].side;
 const peak = row => row.indexOf(Math.max(...row));
 const mark = () => {};  // save.js: nothing is lit for a moment only
 
-function facts() {
-  const add = (name, value, small) => value &&
-      $('.facts').append(
-          el('div', {}, el('dt', {text: name}),
-             el('dd', {}, el('span', {text: value}), small ? el('small', {text: small}) : '')));
-  add('Model', R.model, R.model_detail);
-  add('Data', R.data, R.data_detail);
-  add('Seed', String(R.seed), R.trained);
-  add('Quality', R.quality, R.quality_detail);
-}
 /* The middle of the place that a word looks at most, in pixels of the image, and the weight there. */
 function target(d, k) {
   const n = side(d), i = peak(maps(d)[k]), [w, h] = d.input.size;

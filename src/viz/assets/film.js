@@ -5,17 +5,6 @@ const within = t => Math.max(0, Math.min(S.length - 1, (Number(t) || 1) - 1));
 let at = within(state.t), shown = state.win || 'both', timer = 0;
 const mark = () => {};  // saving asks that nothing be lit
 
-function facts() {
-  const add = (name, value, small) => value &&
-      $('.facts').append(
-          el('div', {}, el('dt', {text: name}),
-             el('dd', {}, el('span', {text: value}), small ? el('small', {text: small}) : '')));
-  add('Model', R.model, R.model_detail);
-  add('Data', R.data, R.data_detail);
-  add('Seed', String(R.seed), R.trained);
-  add('Quality', R.quality, R.quality_detail);
-}
-
 /* Grey images are ink whose opacity is the value, so that they fit either scheme; colours are as they are. */
 function picture(text) {
   const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));

@@ -2,16 +2,6 @@
 const R = D.run, find = id => D.items.find(d => d.id === Number(id));
 let item = null;
 
-function facts() {
-  const add = (name, value, small) => value &&
-      $('.facts').append(
-          el('div', {}, el('dt', {text: name}),
-             el('dd', {}, el('span', {text: value}), small ? el('small', {text: small}) : '')));
-  add('Model', R.model, R.model_detail);
-  add('Data', R.data, R.data_detail);
-  add('Seed', String(R.seed), R.trained);
-  add('Quality', R.quality, R.quality_detail);
-}
 function chooser() {
   const box = clear($('#controls'));
   if (D.items.length < 2) return;
