@@ -30,6 +30,7 @@
 #include "attend/models/image_encoder.h"
 #include "attend/ops/machine.h"
 #include "support/compare.h"
+#include "support/gradcheck.h"
 #include "support/message_of.h"
 
 namespace attend::models {
@@ -92,33 +93,6 @@ INSTANTIATE_TEST_SUITE_P(Captioner, EveryCaptioner,
                                                                                       : "uniform");
                          });
 
-/// Central differences of `loss` for up to a dozen elements of each parameter.
-void expect_whole_gradients(const std::function<at::Tensor()>& loss,
-                            const nn::NamedTensors& parameters) {
-  std::vector<at::Tensor> leaves;
-  for (const auto& named : parameters)
-    if (named.second.requires_grad()) leaves.push_back(named.second);
-  const auto gradients = torch::autograd::grad({loss()}, leaves, {}, false, false, true);
-  const at::NoGradGuard off;
-  for (std::size_t k = 0; k < leaves.size(); ++k) {
-    double* x = leaves[k].mutable_data_ptr<double>();
-    const std::int64_t n = leaves[k].numel(), stride = std::max<std::int64_t>(1, n / 12);
-    for (std::int64_t i = 0; i < n; i += stride) {
-      const double at_x = x[i], h = 1e-5;
-      x[i] = at_x + h;
-      const double up = loss().item<double>();
-      x[i] = at_x - h;
-      const double down = loss().item<double>();
-      x[i] = at_x;
-      const double numeric = (up - down) / (2 * h);
-      const double ours =
-          gradients[k].defined() ? gradients[k].contiguous().const_data_ptr<double>()[i] : 0;
-      ASSERT_NEAR(ours, numeric, 2e-7 * std::max(1.0, std::abs(numeric)))
-          << parameters[k].first << ", element " << i;
-    }
-  }
-}
-
 TEST_P(EveryCaptioner, GradientsOfTheWholeModel) {
   const bool chooses =
       GetParam() == CaptionAttention::kHard;  // samples have no slope: see Reinforce
@@ -131,12 +105,12 @@ TEST_P(EveryCaptioner, GradientsOfTheWholeModel) {
       (test::random_tensor({2, 8, 8, 3}, 4) * 60 + 128).clamp(0, 255).to(at::kByte);
   nn::NamedTensors all = encoder.parameters();
   nn::append(all, "decoder.", model->parameters());
-  expect_whole_gradients(
+  test::expect_parameter_gradients(
       [&] {
         return total(
             model->loss(encoder.annotate(images), captions(), chooses ? Pass{} : training()));
       },
-      all);
+      all, {.may_be_unused = true});
 }
 
 TEST_P(EveryCaptioner, ACaptionAloneCostsWhatItCostsInABatch) {

@@ -10,7 +10,6 @@
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 
@@ -18,6 +17,7 @@
 #include "attend/decode/search.h"
 #include "attend/ops/machine.h"
 #include "support/compare.h"
+#include "support/gradcheck.h"
 #include "support/message_of.h"
 
 namespace attend::models {
@@ -125,25 +125,8 @@ TEST_P(EveryLanguageModel, GradientsAreThoseOfTheLoss) {
   const at::Tensor tokens = rows();
   Pass pass;
   pass.training = true, pass.seed = 5, pass.step = 2;
-  std::vector<at::Tensor> leaves;
-  for (const auto& [name, parameter] : model->parameters()) leaves.push_back(parameter);
-  const auto gradients = torch::autograd::grad({model->loss(tokens, pass)}, leaves);
-  const at::NoGradGuard off;
-  constexpr double kStep = 1e-5;
-  for (std::size_t k = 0; k < leaves.size(); ++k) {
-    double* x = leaves[k].data().mutable_data_ptr<double>();
-    const at::Tensor ours = gradients[k].contiguous();
-    for (std::int64_t i = 0; i < leaves[k].numel(); ++i) {
-      const double at_x = x[i];
-      x[i] = at_x + kStep;
-      const double up = model->loss(tokens, pass).item<double>();
-      x[i] = at_x - kStep;
-      const double down = model->loss(tokens, pass).item<double>();
-      x[i] = at_x;
-      ASSERT_NEAR(ours.const_data_ptr<double>()[i], (up - down) / (2 * kStep), 1e-6)
-          << model->parameters()[k].first << ", element " << i;
-    }
-  }
+  test::expect_parameter_gradients([&] { return model->loss(tokens, pass); }, model->parameters(),
+                                   {.most = 0, .absolute = 1e-6, .relative = 0});
 }
 
 TEST_P(EveryLanguageModel, DropoutIsOnlyForTrainingAndAFunctionOfTheStep) {

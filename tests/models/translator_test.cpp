@@ -7,13 +7,13 @@
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 
 #include "attend/base/error.h"
 #include "attend/ops/machine.h"
 #include "support/compare.h"
+#include "support/gradcheck.h"
 
 namespace attend::models {
 namespace {
@@ -162,30 +162,8 @@ TEST_P(EveryVariant, GradientsOfTheWholeModel) {
   Pass pass;
   pass.training = true,
   pass.seed = 5;  // dropout masks are a function of seed and step: constants here
-  const auto loss = [&] { return model->loss(b, pass, 0.1); };
-  std::vector<at::Tensor> leaves;
-  for (const auto& named : model->parameters()) leaves.push_back(named.second);
-  const auto gradients = torch::autograd::grad({loss()}, leaves, {}, false, false, true);
-  const at::NoGradGuard off;
-  for (std::size_t k = 0; k < leaves.size(); ++k) {
-    const std::string& name = model->parameters()[k].first;
-    double* x = leaves[k].mutable_data_ptr<double>();
-    const std::int64_t n = leaves[k].numel(),
-                       stride = std::max<std::int64_t>(1, n / 12);  // a dozen of each
-    for (std::int64_t i = 0; i < n; i += stride) {
-      const double at_x = x[i], h = 1e-5;
-      x[i] = at_x + h;
-      const double up = loss().item<double>();
-      x[i] = at_x - h;
-      const double down = loss().item<double>();
-      x[i] = at_x;
-      const double numeric = (up - down) / (2 * h);
-      const double ours =
-          gradients[k].defined() ? gradients[k].contiguous().const_data_ptr<double>()[i] : 0;
-      ASSERT_NEAR(ours, numeric, 2e-7 * std::max(1.0, std::abs(numeric)))
-          << name << ", element " << i;
-    }
-  }
+  test::expect_parameter_gradients([&] { return model->loss(b, pass, 0.1); }, model->parameters(),
+                                   {.may_be_unused = true});
 }
 
 TEST_P(EveryVariant, HypothesesOfOneSentenceAreIndependent) {

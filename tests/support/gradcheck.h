@@ -9,6 +9,7 @@
 #include <cmath>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/compare.h"
@@ -66,6 +67,46 @@ inline void expect_gradients(const Differentiable& f, const std::vector<Named>& 
       ASSERT_NEAR(analytic, numeric[static_cast<std::size_t>(i)],
                   tolerance * std::max(1.0, largest))
           << "gradient of " << inputs[k].name << ", element " << i;
+    }
+  }
+}
+
+struct ParameterCheck {
+  std::int64_t most = 12;  // elements of each parameter, evenly spread; 0: all of them
+  bool may_be_unused =
+      false;  // a parameter that the loss ignores is compared with 0; else it fails
+  double absolute = 2e-7,
+         relative = 2e-7;  // an error may be the larger of absolute and relative · |numeric|
+};
+
+/// Compares autograd's gradient of `loss` with central differences in float64 for elements of every parameter that asks for one.
+inline void expect_parameter_gradients(
+    const std::function<at::Tensor()>& loss,
+    const std::vector<std::pair<std::string, at::Tensor>>& parameters,
+    const ParameterCheck& check = {}) {
+  std::vector<std::string> names;
+  std::vector<at::Tensor> leaves;
+  for (const auto& [name, leaf] : parameters)
+    if (leaf.requires_grad()) names.push_back(name), leaves.push_back(leaf);
+  const auto gradients =
+      torch::autograd::grad({loss()}, leaves, {}, false, false, check.may_be_unused);
+  const at::NoGradGuard off;
+  for (std::size_t k = 0; k < leaves.size(); ++k) {
+    double* x = leaves[k].mutable_data_ptr<double>();
+    const at::Tensor ours = gradients[k].defined() ? gradients[k].contiguous() : at::Tensor();
+    const std::int64_t n = leaves[k].numel();
+    const std::int64_t stride = check.most > 0 ? std::max<std::int64_t>(1, n / check.most) : 1;
+    for (std::int64_t i = 0; i < n; i += stride) {
+      const double at_x = x[i], step = 1e-5;
+      x[i] = at_x + step;
+      const double up = loss().item<double>();
+      x[i] = at_x - step;
+      const double down = loss().item<double>();
+      x[i] = at_x;
+      const double numeric = (up - down) / (2 * step);
+      ASSERT_NEAR(ours.defined() ? ours.const_data_ptr<double>()[i] : 0, numeric,
+                  std::max(check.absolute, check.relative * std::abs(numeric)))
+          << names[k] << ", element " << i;
     }
   }
 }

@@ -12,10 +12,9 @@ import json
 import xml.etree.ElementTree as xml
 
 import pytest
-from pages import data, saved
+from pages import assert_fits, data, saved
 
 PAGES = ["usual", "no-attention", "one-seed", "padding", "flat", "hostile", "huge", "classes", "empty"]
-WIDTHS = [360, 390, 768, 1280, 1600]
 
 
 def attention(item):
@@ -29,11 +28,7 @@ def number(text):
 @pytest.mark.parametrize("name", PAGES)
 def test_silent_and_never_wider_than_the_window(visit, name):
     page = visit(name)
-    for scheme in ["light", "dark"]:
-        page.emulate_media(color_scheme=scheme)
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 800})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, scheme, width)
+    assert_fits(page, name)
 
 
 def test_one_file_and_nothing_outside(folder):
