@@ -14,7 +14,7 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib")
 
 find_program(ATTEND_CCACHE ccache)
 if(ATTEND_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${ATTEND_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros "${ATTEND_CCACHE}")
 endif()
 find_program(ATTEND_MOLD mold)
 
@@ -22,6 +22,7 @@ add_library(attend_flags INTERFACE)
 target_compile_features(attend_flags INTERFACE cxx_std_20)
 target_compile_options(attend_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-unknown-pragmas
   $<$<BOOL:${ATTEND_WERROR}>:-Werror>)
+target_compile_options(attend_flags INTERFACE -fPIC)   # programs too: precompiled headers are shared with them
 target_include_directories(attend_flags INTERFACE "${PROJECT_SOURCE_DIR}/src")   # private headers: "room/name.h"
 if(ATTEND_MOLD)
   target_link_options(attend_flags INTERFACE -fuse-ld=mold)

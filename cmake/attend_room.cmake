@@ -13,6 +13,9 @@ function(attend_room name)
   if(NOT name STREQUAL "kernels")   # Highway includes a kernel's file once per target: it must be a file of its own
     attend_join_files(attend_${name})
   endif()
+  if(attend_torch IN_LIST R_LIBS)
+    attend_precompile(attend_${name})
+  endif()
   set_property(GLOBAL APPEND PROPERTY ATTEND_ROOMS ${name})
   set_property(GLOBAL APPEND PROPERTY ATTEND_LIBS ${R_LIBS})
 endfunction()
@@ -23,6 +26,28 @@ option(ATTEND_JOIN_FILES "Compile several source files of a room at once" ON)
 function(attend_join_files target)
   if(ATTEND_JOIN_FILES)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
+# attend_precompile(TARGET): libtorch's and the JSON library's headers, most of the time of a small file, are compiled once
+# for all targets. CMAKE_DISABLE_PRECOMPILE_HEADERS turns it off (tidy: so that a missing #include is seen).
+function(attend_precompile target)
+  if(NOT ATTEND_WITH_TORCH)
+    return()
+  endif()
+  if(NOT TARGET attend_headers)
+    set(source "${PROJECT_BINARY_DIR}/attend_headers.cpp")
+    file(GENERATE OUTPUT "${source}" CONTENT "// Holds the precompiled headers.\n")
+    add_library(attend_headers OBJECT "${source}")
+    target_link_libraries(attend_headers PRIVATE attend_flags attend_torch)
+    target_precompile_headers(attend_headers PRIVATE <ATen/core/Tensor.h> <ATen/TensorOperators.h> <nlohmann/json.hpp>
+      <algorithm> <filesystem> <functional> <map> <memory> <string> <unordered_map> <vector>)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM attend_headers)
+  # GCC forgets, in precompiled headers, which code is the system's, and warns of libstdc++ and the intrinsics without cause.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_DISABLE_PRECOMPILE_HEADERS)
+    target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow
+      -Wno-stringop-overread)
   endif()
 endfunction()
 

@@ -12,7 +12,6 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -20,6 +19,7 @@
 #include <sstream>
 
 #include "attend/base/error.h"
+#include "support/data.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 
@@ -168,11 +168,7 @@ TEST_F(Captions, FoldersAndNames) {
 }
 
 TEST_F(Captions, CocoMini) {
-  const char* given = std::getenv("ATTEND_DATA");
-  const char* source = std::getenv("ATTEND_SOURCE");
-  if (given == nullptr && source != nullptr)
-    ::setenv("ATTEND_DATA", (std::string(source) + "/../shared/data").c_str(), 1);
-  if (!find_folder(*find_set("coco-mini"))) GTEST_SKIP() << "no data: set ATTEND_DATA";
+  ATTEND_SET_OR_SKIP("coco-mini");
   const CaptionCorpus corpus = load_captions("coco-mini");
   EXPECT_EQ(corpus.train.images.size(), 80U);
   EXPECT_EQ(corpus.validation.images.size(), 79U);

@@ -16,6 +16,7 @@
 #include "attend/base/file.h"
 #include "attend/data/load.h"
 #include "attend/data/splits.h"
+#include "support/data.h"
 #include "support/temporary_folder.h"
 
 namespace attend::data {
@@ -25,25 +26,15 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-/// ATTEND_DATA as it was, or the folder beside the source tree.
-std::string shared_data() {
-  static const std::string folder = [] {
-    if (const char* given = std::getenv("ATTEND_DATA")) return std::string(given);
-    const char* source = std::getenv("ATTEND_SOURCE");
-    return source == nullptr ? std::string() : std::string(source) + "/../shared/data";
-  }();
-  return folder;
-}
-
 class Catalogue : public testing::Test {
  protected:
   Catalogue() {
-    shared_data();
+    if (const char* given = std::getenv("ATTEND_DATA")) data_ = given;
     ::setenv("ATTEND_DATA", "", 1);
     ::setenv("ATTEND_CACHE", (folder_ + "/cache").c_str(), 1);
   }
   ~Catalogue() override {
-    ::setenv("ATTEND_DATA", shared_data().c_str(), 1);
+    give_back();
     ::unsetenv("ATTEND_CACHE");
   }
   void put(const std::string& place, const CatalogueSet& set, std::size_t but_last = 0) {
@@ -52,10 +43,16 @@ class Catalogue : public testing::Test {
       std::ofstream(folder_ + place + "/" + set.name + "/" + set.files[i].name) << "x\t0\ny\t1\n";
   }
   bool use_shared() {
-    ::setenv("ATTEND_DATA", shared_data().c_str(), 1);
-    return find_folder(*find_set("uci-sentiment")) && find_folder(*find_set("sst")) &&
-           find_folder(*find_set("hutto-reviews"));
+    give_back();
+    return test::has_set("uci-sentiment") && test::has_set("sst") && test::has_set("hutto-reviews");
   }
+  void give_back() {  // ATTEND_DATA as it was
+    if (data_)
+      ::setenv("ATTEND_DATA", data_->c_str(), 1);
+    else
+      ::unsetenv("ATTEND_DATA");
+  }
+  std::optional<std::string> data_;
   test::TemporaryFolder temporary_;
   std::string folder_ = temporary_.path();
 };

@@ -7,11 +7,11 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "attend/base/error.h"
+#include "support/data.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 
@@ -103,12 +103,8 @@ TEST_F(Labelled, KnownSets) {
   EXPECT_THAT(message_of([] { load_labelled_images("mnis"); }), HasSubstr("did you mean mnist"));
   EXPECT_THAT(message_of([] { load_labelled_images("mnist:x"); }), HasSubstr("'mnist:x'"));
   EXPECT_THAT(message_of([] { load_labelled_images("shapes"); }), HasSubstr("images (generation)"));
-  const char* given = std::getenv("ATTEND_DATA");
-  const char* source = std::getenv("ATTEND_SOURCE");
-  if (given == nullptr && source != nullptr)
-    ::setenv("ATTEND_DATA", (std::string(source) + "/../shared/data").c_str(), 1);
   for (const char* name : {"mnist", "fashion-mnist"}) {
-    if (!find_folder(*find_set(name))) continue;
+    if (!test::has_set(name)) continue;
     const ImageCorpus corpus = load_labelled_images(name);
     EXPECT_EQ(corpus.train.count, 60'000);
     EXPECT_EQ(corpus.test.count, 10'000);

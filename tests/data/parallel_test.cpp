@@ -3,12 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
+#include "support/data.h"
 #include "support/message_of.h"
 #include "support/temporary_folder.h"
 
@@ -163,19 +163,14 @@ TEST_F(Parallel, GzipFiles) {
 }
 
 TEST_F(Parallel, Multi30k) {
-  const char* given = std::getenv("ATTEND_DATA");
-  const char* source = std::getenv("ATTEND_SOURCE");
-  if (given == nullptr && source != nullptr)
-    ::setenv("ATTEND_DATA", (std::string(source) + "/../shared/data").c_str(), 1);
-  if (!find_folder(*find_set("multi30k")))
-    GTEST_SKIP() << "no data: set ATTEND_DATA to a folder with multi30k";
+  ATTEND_SET_OR_SKIP("multi30k");
   const ParallelCorpus corpus = load_parallel("multi30k:de-en");
   EXPECT_EQ(corpus.train.pairs.size(), 29000U);  // as its authors give them
   EXPECT_EQ(corpus.validation.pairs.size(), 1014U);
   EXPECT_EQ(corpus.test.pairs.size(), 1000U);
   EXPECT_TRUE(corpus.train.bad_lines.empty());
   EXPECT_EQ(corpus.train.pairs[0].target, "Two young, White males are outside near many bushes.");
-  if (!find_folder(*find_set("tinyshakespeare"))) return;
+  if (!test::has_set("tinyshakespeare")) return;
   const RunningText text = load_running_text("tinyshakespeare");
   EXPECT_EQ(text.train.size() + text.validation.size() + text.test.size(), 1115394U);
   EXPECT_EQ(text.train.back(), '\n');

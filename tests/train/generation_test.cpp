@@ -252,7 +252,7 @@ TEST(Generation, TheLikelihoodIsAtLeastTheBound) {
 }
 
 TEST(Generation, MnistIsPartedAsThePaper) {
-  ATTEND_DATA_OR_SKIP(mnist, "mnist");
+  ATTEND_SET_OR_SKIP("mnist");
   const ImageParts parts = load_image_parts(load_recipe("generation/draw"));
   EXPECT_EQ(parts.of(Part::kTrain).sizes(), (std::vector<std::int64_t>{50000, 1, 28, 28}));
   EXPECT_EQ(parts.of(Part::kValidation).size(0), 10000);

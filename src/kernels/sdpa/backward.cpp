@@ -150,10 +150,9 @@ void backward(const SdpaBackward<I>& p) {
   note_bfloat16_dot(uses_pairs(p.forward, /*backward=*/true));
   const SdpaForward<I>& f = p.forward;
   if (f.batch == 0 || f.heads == 0) return;
-  if (kRegisters == 32 && f.queries >= kLongSequence)
-    run_all<4, I>(p);
-  else
-    run_all<2, I>(p);
+  if constexpr (kRegisters == 32)
+    if (f.queries >= kLongSequence) return run_all<4, I>(p);
+  run_all<2, I>(p);
 }
 
 void backward_float(const SdpaBackward<float>& p) { backward(p); }

@@ -328,11 +328,10 @@ void forward(const SdpaForward<I>& p) {
   note_simd_target(HWY_TARGET);
   note_bfloat16_dot(uses_pairs(p, /*backward=*/false));
   if (p.batch == 0 || p.heads == 0 || p.queries == 0) return;
-  if (kRegisters == 32 && !p.visible.causal && p.queries >= kLongSequence &&
-      p.keys >= kLongSequence)
-    run_all<4, I>(p);
-  else
-    run_all<2, I>(p);
+  if constexpr (kRegisters == 32)
+    if (!p.visible.causal && p.queries >= kLongSequence && p.keys >= kLongSequence)
+      return run_all<4, I>(p);
+  run_all<2, I>(p);
 }
 
 void forward_float(const SdpaForward<float>& p) { forward(p); }
