@@ -178,6 +178,10 @@ int explain_run(Output& out, const ExplainOptions& o) {
     alone("captions");
     return explain_captions(out, o);
   }
+  if (kind == train::TaskKind::kLanguage) {
+    alone("language models");
+    return explain_texts(out, o);
+  }
   return explain_rows(out, o, folders);
 }
 
@@ -250,6 +254,7 @@ void add_explain(Program& program) {
   verb.example("attend explain runs/numbers 'three hundred and five' --svg alignment.svg");
   verb.example("attend explain runs/digits test:0 --html digit.html");
   verb.example("attend explain runs/captions photo.jpg --html maps.html");
+  verb.example("attend explain runs/text 'The king is'");
   verb.example("attend explain runs/lstm runs/attention --split validation --html report.html");
   verb.run([o](Output& out) { return explain_run(out, *o); });
 }

@@ -37,4 +37,7 @@ int explain_translations(Output& out, const ExplainOptions& options);
 /// The same of a captioning run and image files.
 int explain_captions(Output& out, const ExplainOptions& options);
 
+/// The same of a language run and texts.
+int explain_texts(Output& out, const ExplainOptions& options);
+
 }  // namespace attend::cli

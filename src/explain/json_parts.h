@@ -11,6 +11,7 @@ using Json = nlohmann::ordered_json;
 
 Json number(double x);
 Json numbers(const std::vector<double>& v);  // an empty list is null
+Json matrix(const std::vector<std::vector<double>>& rows);
 Json agreement_json(const Agreement& a);
 
 }  // namespace attend::explain

@@ -42,14 +42,18 @@ Verdict verdict(const std::vector<double>& attention, const Agreement& agreement
 Verdict verdict_of_rows(const std::vector<std::vector<double>>& attention,
                         const Agreement& agreement) {
   if (attention.empty()) return Verdict::kNoAttention;
-  const auto words = std::count_if(attention[0].begin(), attention[0].end(),
-                                   [](double w) { return !std::isnan(w); });
+  std::ptrdiff_t words = 0, rows = 0;
+  double entropy = 0;  // shares of the most that a row of so many words can have
+  for (const auto& row : attention) {
+    const auto seen =
+        std::count_if(row.begin(), row.end(), [](double w) { return !std::isnan(w); });
+    words = std::max(words, seen);
+    if (seen < 2) continue;
+    entropy += entropy_bits(row) / std::log2(static_cast<double>(seen)), ++rows;
+  }
   if (words == 0) return Verdict::kNoAttention;
   if (words == 1) return Verdict::kOneWord;
-  double entropy = 0;
-  for (const auto& row : attention)
-    entropy += entropy_bits(row) / static_cast<double>(attention.size());
-  if (entropy > .98 * std::log2(static_cast<double>(words))) return Verdict::kAllEqual;
+  if (entropy > .98 * static_cast<double>(rows)) return Verdict::kAllEqual;
   if (words < 5) return Verdict::kFewWords;
   if (std::isnan(agreement.tau)) return Verdict::kNoEffect;
   if (agreement.tau < 0) return Verdict::kDisagree;

@@ -3,15 +3,6 @@
 #include "explain/json_parts.h"
 
 namespace attend::explain {
-namespace {
-
-Json matrix(const std::vector<std::vector<double>>& rows) {
-  Json a = Json::array();
-  for (const auto& row : rows) a.push_back(numbers(row));
-  return a;
-}
-
-}  // namespace
 
 std::string to_json(const TranslationExplanation& e, const TranslatedText& texts,
                     const std::string& run) {

@@ -32,6 +32,29 @@ def test_a_file_is_trained_measured_and_continued(attend, name):
     assert "text-generation" in (attend.folder / "run" / "README.md").read_text()
 
 
+@pytest.mark.parametrize("name", ["lstm", "lstmn", "transformer"])
+def test_what_it_looked_back_on(attend, name):
+    write_text(attend.folder / "text.txt")
+    assert attend("train", f"language/{name}", "--data", "text.txt", "--out", "run", *SMALL).status == 0
+    shown = attend("explain", "run", "the cat")
+    assert shown.status == 0, shown.err
+    assert shown.out.splitlines()[0].startswith("[t]") and "[␣]" in shown.out
+    assert ("No attention to judge" in shown.out) == (name == "lstm")
+    said = attend("explain", "run", "the cat", "--json").json
+    assert said["input"] == list("the cat") and len(said["output"]["log_probability"]) == 7
+    assert bool(said["attention"]) == (name != "lstm")
+    for seen in said["attention"]:
+        for t, row in enumerate(seen["weights"]):
+            may = t + 1 if name == "transformer" else t
+            assert all(w is None for w in row[may:]) and 0 <= sum(row[:may]) <= 1 + 1e-5
+    several = attend("explain", "run", "the cat", "the dog", "--json").json
+    assert [e["input"] for e in several["explanations"]] == [list("the cat"), list("the dog")]
+    assert several["explanations"][0]["attention"] == said["attention"]
+    assert "5 tokens in front were not read" in attend("explain", "run", "the cat sat. the dog").out
+    attend.fails(2, "explain", "run", "the", "--html", "x.html", names=["--html", "terminal"])
+    attend.fails(2, "explain", "run", "--split", "validation", names=["command line"])
+
+
 def test_every_recipe_has_a_summary(attend):
     for name in ("lstm", "lstmn", "transformer"):
         assert attend("summary", f"language/{name}", "--json").json["parameters"] > 0

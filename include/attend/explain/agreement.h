@@ -57,7 +57,8 @@ enum class Verdict {
 /// `attention`: weights of the words the model saw (NaN elsewhere); `agreement`: of attention with
 /// |leave-one-out|.
 Verdict verdict(const std::vector<double>& attention, const Agreement& agreement);
-/// The same for rows of weights over the same words: their mean entropy decides whether they are equal.
+/// The same for rows of weights, NaN where a row may not look: the mean of their entropies, each as a share of the most that a row
+/// of so many words can have, decides whether they are equal; rows of one word have none.
 Verdict verdict_of_rows(const std::vector<std::vector<double>>& attention,
                         const Agreement& agreement);
 

@@ -1,0 +1,50 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "attend/explain/agreement.h"
+#include "attend/models/language_model.h"
+
+/// Which earlier tokens a language model looked back on at each token, and which ones it needed to guess the next.
+namespace attend::explain {
+
+/// Of one layer and head: weights[t][s] of token s while token t is read; NaN where the model may not look (s > t; of an LSTMN
+/// s ≥ t). What a row lacks to 1 fell on the start of the text, kBegin.
+struct LanguageMap {
+  std::int64_t layer = 0, head = 0;
+  std::vector<std::vector<double>> weights;
+};
+
+/// Matrices are [token read][token looked back on]; NaN or empty where not measured.
+struct LanguageExplanation {
+  std::vector<LanguageMap> maps;             // none of a model without attention
+  std::vector<std::vector<double>> weights;  // mean of the maps
+  std::vector<double> log_probabilities;     // log p(token t | tokens before t), in nats
+  /// effects[t][s] = log p(token t + 1 | tokens 0…t) − the same without token s, in nats, s ≤ t: positive where the token was
+  /// needed. NaN for the last token, whose next one is not known, and for the first, which leaves nothing but the start to read.
+  std::vector<std::vector<double>> effects;
+  Agreement
+      attention_leave_one_out;  // of weights with |effects| within each token (mean_rank_agreement)
+  Verdict verdict = Verdict::kNoAttention;
+  /// Tokens whose most attended token is also the one whose deletion costs the guess most, of `compared`.
+  std::int64_t same_token = 0, compared = 0;
+};
+
+/// Reads `tokens` behind kBegin once, then for every token t what stands up to t without each one of its tokens (deleted, so that
+/// the ones behind it move up), in batches of at most 64. No gradients, no dropout. Throws kUsage unless
+/// 1 ≤ tokens < max_length. Cost: n² / 2 rows of up to n tokens.
+LanguageExplanation explain_language(models::LanguageModel& model,
+                                     const std::vector<std::int64_t>& tokens,
+                                     const ShuffleOptions& shuffles = {});
+
+/// One JSON document of schema attend.explain/1, without line breaks:
+///   "schema", "run", "input": [tokens], "output" {"log_probability": [one a token]}
+///   "attention"    [{"name": "self", "layer", "head", "query": [tokens], "key": [tokens], "weights"}]
+///   "attribution"  {"leave_one_out_by_token": [token read][token], "gradient_x_input": null, "rollout": null}
+///   "agreement"    {"attention_leave_one_out": {"tau", "chance", "band"} or null, "same_token", "compared", "verdict"}
+/// Numbers that were not measured are null; invalid UTF-8 is replaced by U+FFFD.
+std::string to_json(const LanguageExplanation& explanation, const std::vector<std::string>& tokens,
+                    const std::string& run);
+
+}  // namespace attend::explain
