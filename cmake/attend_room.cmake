@@ -44,10 +44,9 @@ function(attend_precompile target)
       <algorithm> <filesystem> <functional> <map> <memory> <string> <unordered_map> <vector>)
   endif()
   target_precompile_headers(${target} REUSE_FROM attend_headers)
-  # GCC forgets, in precompiled headers, which code is the system's, and warns of libstdc++ and the intrinsics without cause.
+  # GCC forgets, in precompiled headers, that the intrinsics are the system's, and warns of them without cause.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_DISABLE_PRECOMPILE_HEADERS)
-    target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow
-      -Wno-stringop-overread)
+    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
   endif()
 endfunction()
 

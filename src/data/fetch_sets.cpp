@@ -59,10 +59,11 @@ void unpack_files(const CatalogueSet& set, const std::string& archive, const std
 void fetch_hutto(const CatalogueSet& set, const std::string& staging, const Progress& progress) {
   const std::string log = staging + "/pip.log";
   const std::string python = find_python(log);
-  if (progress) progress(std::string("downloading ") + kVader + " with pip", 0, 0);
+  const std::string package = kVader;
+  if (progress) progress("downloading " + package + " with pip", 0, 0);
   // The hash is pip's to check before it builds the package's metadata.
   const std::string requirement = staging + "/requirement.txt";
-  write_file_atomically(requirement, std::string(kVader) + " --hash=sha256:" + kVaderSha256 + "\n");
+  write_file_atomically(requirement, package + " --hash=sha256:" + kVaderSha256 + "\n");
   const int status = run_child(
       {python, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check",
        "--no-binary", ":all:", "--dest", staging, "--require-hashes", "--requirement", requirement},

@@ -27,7 +27,7 @@ class Finished:
 
 
 def environment(tmp, **more):
-    keep = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
+    keep = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS")}
     return {**keep, "ATTEND_CACHE": str(tmp / "cache"), "ATTEND_DATA": DATA, "TERM": "xterm", **more}
 
 

@@ -1,5 +1,7 @@
 // What a language model looked back on and needed, against the losses of whole rows: a path through the model that
 // explain_language does not take.
+// Mutations these tests kill: the sign of an effect turned; weights read one column early; a batch's rows skipped; effects written
+// a row late; maps summed, not averaged over all; the token before deleted; entropies measured against rows of full length.
 #include "attend/explain/language.h"
 
 #include <ATen/core/grad_mode.h>
