@@ -105,13 +105,11 @@ json summary_of(const Explanations& explanations) {
 
 void print_document(Output& out, const train::Run& run, const Explanations& explanations,
                     const std::vector<std::size_t>& chosen, bool several) {
-  std::string list;
+  std::vector<std::string> documents;
   for (const std::size_t place : chosen)
-    list += (list.empty() ? "" : ",") +
-            explain::to_json(explanations[place], run.path, run.label_names);
-  if (!several) return out.line(list);
-  out.line("{\"schema\":\"attend.explain/1\",\"run\":" + json(run.path).dump() +
-           ",\"summary\":" + summary_of(explanations).dump() + ",\"explanations\":[" + list + "]}");
+    documents.push_back(explain::to_json(explanations[place], run.path, run.label_names));
+  print_explanations(out, run.path, documents, several,
+                     several ? summary_of(explanations).dump() : "");
 }
 
 void write_files(const ExplainOptions& o, const std::vector<System>& systems, const Rows& rows,
@@ -202,6 +200,17 @@ void check_pictures(const ExplainOptions& o, std::size_t chosen) {
   if (chosen == 1 || (o.svg.empty() && o.png.empty())) return;
   fail_usage(std::string(o.svg.empty() ? "--png" : "--svg") +
              ": draws one sentence, and there are " + std::to_string(chosen));
+}
+
+void print_explanations(Output& out, const std::string& run,
+                        const std::vector<std::string>& documents, bool several,
+                        const std::string& summary) {
+  std::string list;
+  for (const std::string& document : documents) list += (list.empty() ? "" : ",") + document;
+  if (!several) return out.line(list);
+  out.line("{\"schema\":\"attend.explain/1\",\"run\":" + json(run).dump() +
+           (summary.empty() ? "" : ",\"summary\":" + summary) + ",\"explanations\":[" + list +
+           "]}");
 }
 
 bool print_written(Output& out, const ExplainOptions& o) {

@@ -31,6 +31,12 @@ void check_pictures(const ExplainOptions& options, std::size_t chosen);
 /// Prints the names of the files that were asked for; true if there are any.
 bool print_written(Output& out, const ExplainOptions& options);
 
+/// Prints documents of schema attend.explain/1: one alone, or where `several` were asked for, one that lists them under the run,
+/// behind its `summary` if there is one.
+void print_explanations(Output& out, const std::string& run,
+                        const std::vector<std::string>& documents, bool several,
+                        const std::string& summary = "");
+
 /// `attend explain` of a translation run, options.words[0], and the sentences from options.words[1] on.
 int explain_translations(Output& out, const ExplainOptions& options);
 

@@ -1,6 +1,5 @@
 // attend explain of a language run: what it looked back on at each token, and what it needed to guess the next.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
 #include "attend/explain/language.h"
@@ -60,12 +59,10 @@ viz::Reading drawn(const train::LanguageRun& run, const ReadText& text) {
 }
 
 void print_texts(Output& out, const train::LanguageRun& run, const std::vector<ReadText>& texts) {
-  std::string list;
+  std::vector<std::string> documents;
   for (const ReadText& text : texts)
-    list += (list.empty() ? "" : ",") + explain::to_json(text.explanation, text.tokens, run.path);
-  if (texts.size() == 1) return out.line(list);
-  out.line("{\"schema\":\"attend.explain/1\",\"run\":" + nlohmann::json(run.path).dump() +
-           ",\"explanations\":[" + list + "]}");
+    documents.push_back(explain::to_json(text.explanation, text.tokens, run.path));
+  print_explanations(out, run.path, documents, texts.size() > 1);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // attend explain of a translation run: which source token each output token looked at, and which it needed.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
@@ -12,8 +11,6 @@
 
 namespace attend::cli {
 namespace {
-
-using nlohmann::json;
 
 /// Sentences with what the data say, if they come from data.
 struct Sources {
@@ -109,14 +106,11 @@ viz::TranslationReport report_of(const train::TranslationRun& run, const Sources
 
 void print_document(Output& out, const train::TranslationRun& run,
                     const std::vector<Explained>& all, bool several) {
-  std::string list;
+  std::vector<std::string> documents;
   for (const auto& [t, e] : all)
-    list += (list.empty() ? "" : ",") +
-            explain::to_json(e, {t.text, t.score, t.source_tokens, t.target_tokens, t.alignment},
-                             run.path);
-  if (!several) return out.line(list);
-  out.line("{\"schema\":\"attend.explain/1\",\"run\":" + json(run.path).dump() +
-           ",\"explanations\":[" + list + "]}");
+    documents.push_back(explain::to_json(
+        e, {t.text, t.score, t.source_tokens, t.target_tokens, t.alignment}, run.path));
+  print_explanations(out, run.path, documents, several);
 }
 
 }  // namespace

@@ -72,6 +72,13 @@ const char* name_of(Verdict verdict) {
   return kNames[static_cast<int>(verdict)];
 }
 
+Json comparison_json(const RowComparison& c) {
+  return {{"attention_leave_one_out", agreement_json(c.attention_leave_one_out)},
+          {"same_token", c.same_token},
+          {"compared", c.compared},
+          {"verdict", name_of(c.verdict)}};
+}
+
 std::string to_json(const SentenceExplanation& e, const std::string& run,
                     const std::vector<std::string>& label_names) {
   Json words = Json::array(), seen = Json::array(), what_if = Json::array();

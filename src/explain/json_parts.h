@@ -13,5 +13,6 @@ Json number(double x);
 Json numbers(const std::vector<double>& v);  // an empty list is null
 Json matrix(const std::vector<std::vector<double>>& rows);
 Json agreement_json(const Agreement& a);
+Json comparison_json(const RowComparison& c);
 
 }  // namespace attend::explain

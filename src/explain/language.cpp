@@ -4,10 +4,8 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "attend/base/error.h"
-#include "attend/explain/json.h"
 #include "explain/json_parts.h"
 #include "explain/none.h"
 
@@ -59,31 +57,6 @@ Matrix mean_of(const std::vector<LanguageMap>& maps) {
   return out;
 }
 
-/// The place of the largest number that is one; the row's size where there is none.
-std::size_t strongest_place(const std::vector<double>& row) {
-  std::size_t best = row.size();
-  for (std::size_t i = 0; i < row.size(); ++i)
-    if (!std::isnan(row[i]) && (best == row.size() || row[i] > row[best])) best = i;
-  return best;
-}
-
-void compare_rows(LanguageExplanation& e, const ShuffleOptions& shuffles) {
-  e.attention_leave_one_out = {kNone, kNone, kNone, kNone};
-  if (!e.weights.empty()) {
-    e.attention_leave_one_out = mean_rank_agreement(e.weights, e.effects, shuffles);
-    for (std::size_t t = 0; t < e.weights.size(); ++t) {
-      std::vector<double> effects = e.effects[t];
-      for (std::size_t s = 0; s < effects.size(); ++s)
-        if (std::isnan(e.weights[t][s])) effects[s] = kNone;
-      const std::size_t needed = strongest_place(effects);
-      if (needed == effects.size()) continue;
-      ++e.compared;
-      e.same_token += needed == strongest_place(e.weights[t]);
-    }
-  }
-  e.verdict = verdict_of_rows(e.weights, e.attention_leave_one_out);
-}
-
 }  // namespace
 
 LanguageExplanation explain_language(models::LanguageModel& model,
@@ -116,7 +89,7 @@ LanguageExplanation explain_language(models::LanguageModel& model,
     const std::vector<double> without = guesses(model, shorter, tokens[t]);
     for (std::size_t s = 0; s < t; ++s) e.effects[t - 1][s] = e.log_probabilities[t] - without[s];
   }
-  compare_rows(e, shuffles);
+  static_cast<RowComparison&>(e) = compare_rows(e.weights, e.effects, shuffles);
   return e;
 }
 
@@ -136,10 +109,7 @@ std::string to_json(const LanguageExplanation& e, const std::vector<std::string>
   out["attribution"] = {{"leave_one_out_by_token", matrix(e.effects)},
                         {"gradient_x_input", nullptr},
                         {"rollout", nullptr}};
-  out["agreement"] = {{"attention_leave_one_out", agreement_json(e.attention_leave_one_out)},
-                      {"same_token", e.same_token},
-                      {"compared", e.compared},
-                      {"verdict", name_of(e.verdict)}};
+  out["agreement"] = comparison_json(e);
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

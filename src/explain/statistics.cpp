@@ -24,7 +24,34 @@ double student975(std::size_t freedom) {
          (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * n * n * n);
 }
 
+/// The place of the first of the largest numbers among those that `beside` has as well; the row's size where there is none.
+std::size_t largest_place(const std::vector<double>& row, const std::vector<double>& beside) {
+  std::size_t best = row.size();
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (std::isnan(row[i]) || std::isnan(beside[i])) continue;
+    if (best == row.size() || row[i] > row[best]) best = i;
+  }
+  return best;
+}
+
 }  // namespace
+
+RowComparison compare_rows(const std::vector<std::vector<double>>& attention,
+                           const std::vector<std::vector<double>>& effects,
+                           const ShuffleOptions& options) {
+  RowComparison out;
+  out.attention_leave_one_out = {kNone, kNone, kNone, kNone};
+  if (!attention.empty())
+    out.attention_leave_one_out = mean_rank_agreement(attention, effects, options);
+  for (std::size_t t = 0; t < attention.size(); ++t) {
+    const std::size_t needed = largest_place(effects[t], attention[t]);
+    if (needed == effects[t].size()) continue;
+    ++out.compared;
+    out.same_token += needed == largest_place(attention[t], attention[t]);
+  }
+  out.verdict = verdict_of_rows(attention, out.attention_leave_one_out);
+  return out;
+}
 
 double entropy_bits(const std::vector<double>& weights) {
   double total = 0, bits = 0;

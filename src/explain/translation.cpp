@@ -6,7 +6,6 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "attend/base/error.h"
 #include "explain/none.h"
@@ -69,23 +68,6 @@ std::vector<double> column_sums(const std::vector<std::vector<double>>& rows, st
   return out;
 }
 
-std::size_t largest_place(const std::vector<double>& row) {
-  return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
-}
-
-void compare(TranslationExplanation& e, const ShuffleOptions& shuffles) {
-  e.attention_leave_one_out = {kNone, kNone, kNone, kNone};
-  if (!e.weights.empty()) {
-    e.attention_leave_one_out = mean_rank_agreement(e.weights, e.effects, shuffles);
-    for (std::size_t t = 0; t < e.weights.size(); ++t) {
-      if (std::isnan(e.effects[t][0])) continue;
-      ++e.compared;
-      e.same_token += largest_place(e.weights[t]) == largest_place(e.effects[t]);
-    }
-  }
-  e.verdict = verdict_of_rows(e.weights, e.attention_leave_one_out);
-}
-
 }  // namespace
 
 TranslationExplanation explain_translation(models::Translator& model, const Ids& source,
@@ -111,7 +93,7 @@ TranslationExplanation explain_translation(models::Translator& model, const Ids&
   }
   e.attention = column_sums(e.weights, source.size());
   e.leave_one_out = column_sums(e.effects, source.size());
-  compare(e, shuffles);
+  static_cast<RowComparison&>(e) = compare_rows(e.weights, e.effects, shuffles);
   return e;
 }
 

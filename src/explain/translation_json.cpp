@@ -1,4 +1,3 @@
-#include "attend/explain/json.h"
 #include "attend/explain/translation.h"
 #include "explain/json_parts.h"
 
@@ -27,10 +26,7 @@ std::string to_json(const TranslationExplanation& e, const TranslatedText& texts
   out["attribution"]["leave_one_out_by_target"] = matrix(e.effects);
   out["attribution"]["gradient_x_input"] = nullptr;
   out["attribution"]["rollout"] = nullptr;
-  out["agreement"]["attention_leave_one_out"] = agreement_json(e.attention_leave_one_out);
-  out["agreement"]["same_token"] = e.same_token;
-  out["agreement"]["compared"] = e.compared;
-  out["agreement"]["verdict"] = name_of(e.verdict);
+  out["agreement"] = comparison_json(e);
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -77,6 +77,14 @@ std::string wrapped(const std::string& text, int width) {
   return out + line + "\n";
 }
 
+std::string verdict_lines(const VerdictText& text, Verdict verdict, const Agreement& agreement,
+                          const TerminalOptions& o) {
+  const bool compared = verdict >= Verdict::kDisagree && !std::isnan(agreement.tau);
+  return styled(text.lead, "1", o.colour) +
+         (compared ? "  (Kendall τ " + signed_dec(agreement.tau) + ")" : "") + "\n" +
+         wrapped(text.why, std::min(o.width, 96));
+}
+
 std::string bar(double share, int width) {
   static const char* const kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   const int eighths = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * width * 8));

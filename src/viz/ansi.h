@@ -21,6 +21,9 @@ std::string pad(const std::string& text, int width, bool left = false);
 std::string cut_to(const std::string& text, int width);
 /// Lines of at most `width` columns, broken at spaces; ends with a line break.
 std::string wrapped(const std::string& text, int width);
+/// What is to be said of attention: the lead, with τ where the verdict compares, and why, broken into lines.
+std::string verdict_lines(const VerdictText& text, Verdict verdict, const Agreement& agreement,
+                          const TerminalOptions& options);
 /// A bar of `width` columns in eighths of a column.
 std::string bar(double share, int width);
 

@@ -134,22 +134,17 @@ class ItemWriter {
 };
 
 Json run(const SentimentReport& r) {
-  return {{"name", r.run},
-          {"model", r.model},
-          {"model_detail", r.model_detail},
-          {"data", r.data},
-          {"data_detail", r.data_detail},
-          {"trained", r.trained},
-          {"seed", r.seed},
-          {"seeds", r.seeds},
-          {"test_size", r.test_size},
-          {"accuracy", interval(r.accuracy)},
-          {"uniform_accuracy", interval(r.uniform_accuracy)},
-          {"majority", number(r.majority)},
-          {"median_tau", number(r.median_tau)},
-          {"median_seed_agreement", number(r.median_seed_agreement)},
-          {"attention_on_padding", number(r.mean_attention_on_padding)},
-          {"labels", r.label_names}};
+  Json out = run_head(r);
+  out["seeds"] = r.seeds;
+  out["test_size"] = r.test_size;
+  out["accuracy"] = interval(r.accuracy);
+  out["uniform_accuracy"] = interval(r.uniform_accuracy);
+  out["majority"] = number(r.majority);
+  out["median_tau"] = number(r.median_tau);
+  out["median_seed_agreement"] = number(r.median_seed_agreement);
+  out["attention_on_padding"] = number(r.mean_attention_on_padding);
+  out["labels"] = r.label_names;
+  return out;
 }
 
 Json comparison(const SentimentReport& r) {

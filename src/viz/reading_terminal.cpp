@@ -94,21 +94,11 @@ VerdictText compared_reading(const Reading& r) {
     same = "At " + std::to_string(r.same_token) + " of " + std::to_string(r.compared) +
            " tokens the one looked at most is also the one whose deletion costs the next guess "
            "most. ";
-  const std::string look = "Read the shading as where the model looked, not as why it guessed so.";
-  const std::string why = same + chance_in_words(r.attention_leave_one_out);
-  switch (r.verdict) {
-    case Verdict::kDisagree:
-      return {"Attention and what the guesses needed disagree",
-              same + "The tokens looked at most are rather those whose deletion matters least. " +
-                  look};
-    case Verdict::kWeak:
-      return {"Attention agrees weakly with what the guesses needed", why + look};
-    case Verdict::kInPart:
-      return {"Attention agrees in part with what the guesses needed", why + look};
-    default:
-      return {"Attention agrees well with what the guesses needed",
-              why + "Here the shading is a fair guide to what mattered."};
-  }
+  return compared_text(
+      r.verdict, r.attention_leave_one_out,
+      {"Attention and what the guesses needed disagree", "what the guesses needed",
+       "The tokens looked at most are rather those whose deletion matters least. ",
+       "Read the shading as where the model looked, not as why it guessed so.", same});
 }
 
 }  // namespace
@@ -152,12 +142,8 @@ std::string terminal(const Reading& r, const TerminalOptions& o) {
                "2", o.colour) +
         "\n";
   for (std::size_t t = first; t < n; ++t) out += shaded_row(r, t, o.width, o) + "\n";
-  const VerdictText v = verdict_text(r);
-  const bool compared =
-      r.verdict >= Verdict::kDisagree && !std::isnan(r.attention_leave_one_out.tau);
-  out += "\n" + styled(v.lead, "1", o.colour) +
-         (compared ? "  (Kendall τ " + signed_dec(r.attention_leave_one_out.tau) + ")" : "") + "\n";
-  return out + wrapped(v.why, std::min(o.width, 96)) + "\n" + reading_table(r, o);
+  return out + "\n" + verdict_lines(verdict_text(r), r.verdict, r.attention_leave_one_out, o) +
+         "\n" + reading_table(r, o);
 }
 
 }  // namespace attend::viz

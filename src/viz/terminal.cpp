@@ -156,12 +156,7 @@ std::string terminal(const Sentence& s, const std::vector<std::string>& label_na
   });
   if (n > 0) out += styled("  (in parentheses: not read by the model)", "2", o.colour);
   out += "\n";
-  const VerdictText v = verdict_text(s);
-  const bool compared =
-      s.verdict >= Verdict::kDisagree && !std::isnan(s.attention_leave_one_out.tau);
-  out += "\n" + styled(v.lead, "1", o.colour) +
-         (compared ? "  (Kendall τ " + signed_dec(s.attention_leave_one_out.tau) + ")" : "") + "\n";
-  out += wrapped(v.why, std::min(o.width, 96));
+  out += "\n" + verdict_lines(verdict_text(s), s.verdict, s.attention_leave_one_out, o);
   if (s.attention_on_padding > 0)
     out += dec(100 * s.attention_on_padding, 0) + " % of the attention fell on padding.\n";
   return out + "\n" + table(s, answer, o);

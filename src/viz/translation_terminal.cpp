@@ -125,12 +125,8 @@ std::string terminal(const Translation& t, const TerminalOptions& o) {
                : styled("the data say: " + safe(t.reference), "33", o.colour) + "\n";
   out += "\n";
   if (!t.weights.empty()) out += grid(t, o) + "\n" + pairs(t, o.width) + "\n";
-  const VerdictText v = verdict_text(t);
-  const bool compared =
-      t.verdict >= Verdict::kDisagree && !std::isnan(t.attention_leave_one_out.tau);
-  out += styled(v.lead, "1", o.colour) +
-         (compared ? "  (Kendall τ " + signed_dec(t.attention_leave_one_out.tau) + ")" : "") + "\n";
-  return out + wrapped(v.why, std::min(o.width, 96)) + "\n" + table(t, o);
+  return out + verdict_lines(verdict_text(t), t.verdict, t.attention_leave_one_out, o) + "\n" +
+         table(t, o);
 }
 
 }  // namespace attend::viz

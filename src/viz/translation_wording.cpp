@@ -14,24 +14,13 @@ std::string rows_that_agree(const Translation& t) {
          "most. ";
 }
 
-VerdictText compared_text(const Translation& t) {
-  const char* look = "Read the shading as where the model looked, not as why it wrote the word.";
-  const std::string why = rows_that_agree(t) + chance_in_words(t.attention_leave_one_out);
-  switch (t.verdict) {
-    case Verdict::kDisagree:
-      return {
-          "Attention and what the output needed disagree",
-          rows_that_agree(t) +
-              "The source words looked at most are rather those whose deletion matters least. " +
-              look};
-    case Verdict::kWeak:
-      return {"Attention agrees weakly with what the output needed", why + look};
-    case Verdict::kInPart:
-      return {"Attention agrees in part with what the output needed", why + look};
-    default:
-      return {"Attention agrees well with what the output needed",
-              why + "Here the shading is a fair guide to what mattered."};
-  }
+VerdictText compared_translation(const Translation& t) {
+  return compared_text(
+      t.verdict, t.attention_leave_one_out,
+      {"Attention and what the output needed disagree", "what the output needed",
+       "The source words looked at most are rather those whose deletion matters least. ",
+       "Read the shading as where the model looked, not as why it wrote the word.",
+       rows_that_agree(t)});
 }
 
 }  // namespace
@@ -58,7 +47,7 @@ VerdictText verdict_text(const Translation& t) {
               "Deleting any one of them leaves the probability where it was, so there is no effect "
               "to compare attention with."};
     default:
-      return compared_text(t);
+      return compared_translation(t);
   }
 }
 

@@ -39,22 +39,11 @@ std::string doubt(const SentimentReport& r, double accuracy) {
 }
 
 VerdictText compared(const Sentence& s) {
-  const char* look = "Read the shading as where the model looked, not as why it answered.";
-  const std::string why = chance_in_words(s.attention_leave_one_out);
-  switch (s.verdict) {
-    case Verdict::kDisagree:
-      return {
-          "Attention and effect on the answer disagree",
-          "The words looked at most are rather those whose deletion changes the answer least. " +
-              std::string(look)};
-    case Verdict::kWeak:
-      return {"Attention agrees weakly with what changes the answer", why + look};
-    case Verdict::kInPart:
-      return {"Attention agrees in part with what changes the answer", why + look};
-    default:
-      return {"Attention agrees well with what changes the answer",
-              why + "Here the shading is a fair guide to what mattered."};
-  }
+  return compared_text(
+      s.verdict, s.attention_leave_one_out,
+      {"Attention and effect on the answer disagree", "what changes the answer",
+       "The words looked at most are rather those whose deletion changes the answer least. ",
+       "Read the shading as where the model looked, not as why it answered.", ""});
 }
 
 std::string in_words(const std::string& name) { return name.empty() ? "The second model" : name; }
@@ -68,6 +57,21 @@ std::string chance_in_words(const Agreement& a) {
          (a.chance < .01 ? std::string("fewer than 1") : std::to_string(trials)) +
          " of 100 trials, so " +
          (chance ? "chance alone could explain it. " : "it is more than chance. ");
+}
+
+VerdictText compared_text(Verdict verdict, const Agreement& agreement, const ComparedWords& w) {
+  const std::string why = w.before + chance_in_words(agreement);
+  switch (verdict) {
+    case Verdict::kDisagree:
+      return {w.disagree, w.before + w.least + w.look};
+    case Verdict::kWeak:
+      return {"Attention agrees weakly with " + w.with, why + w.look};
+    case Verdict::kInPart:
+      return {"Attention agrees in part with " + w.with, why + w.look};
+    default:
+      return {"Attention agrees well with " + w.with,
+              why + "Here the shading is a fair guide to what mattered."};
+  }
 }
 
 VerdictText verdict_text(const Sentence& s) {

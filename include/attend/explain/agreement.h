@@ -62,6 +62,20 @@ Verdict verdict(const std::vector<double>& attention, const Agreement& agreement
 Verdict verdict_of_rows(const std::vector<std::vector<double>>& attention,
                         const Agreement& agreement);
 
+/// What rows of weights and of leave-one-out effects over the same tokens say about each other; NaN where not measured.
+struct RowComparison {
+  Agreement
+      attention_leave_one_out;  // of weights with |effects| within each row (mean_rank_agreement)
+  Verdict verdict = Verdict::kNoAttention;
+  /// Rows whose largest weight lies on the token with the largest effect, of `compared`: those with a weight and an effect of at
+  /// least one token.
+  std::int64_t same_token = 0, compared = 0;
+};
+/// Both matrices have the same shape; `attention` is empty for a model without.
+RowComparison compare_rows(const std::vector<std::vector<double>>& attention,
+                           const std::vector<std::vector<double>>& effects,
+                           const ShuffleOptions& options = {});
+
 /// Entropy in bits of weights scaled to sum 1; NaN and zero weights add nothing.
 double entropy_bits(const std::vector<double>& weights);
 

@@ -17,18 +17,13 @@ struct LanguageMap {
 };
 
 /// Matrices are [token read][token looked back on]; NaN or empty where not measured.
-struct LanguageExplanation {
+struct LanguageExplanation : RowComparison {
   std::vector<LanguageMap> maps;             // none of a model without attention
   std::vector<std::vector<double>> weights;  // mean of the maps
   std::vector<double> log_probabilities;     // log p(token t | tokens before t), in nats
   /// effects[t][s] = log p(token t + 1 | tokens 0…t) − the same without token s, in nats, s ≤ t: positive where the token was
   /// needed. NaN for the last token, whose next one is not known, and for the first, which leaves nothing but the start to read.
   std::vector<std::vector<double>> effects;
-  Agreement
-      attention_leave_one_out;  // of weights with |effects| within each token (mean_rank_agreement)
-  Verdict verdict = Verdict::kNoAttention;
-  /// Tokens whose most attended token is also the one whose deletion costs the guess most, of `compared`.
-  std::int64_t same_token = 0, compared = 0;
 };
 
 /// Reads `tokens` behind kBegin once, then for every token t what stands up to t without each one of its tokens (deleted, so that

@@ -10,8 +10,9 @@
 /// Which source tokens a translator looked at for each target token, and which ones it needed.
 namespace attend::explain {
 
-/// Rows are target tokens, columns source tokens; NaN or empty where not measured.
-struct TranslationExplanation {
+/// Rows are target tokens, columns source tokens; NaN or empty where not measured. Attention and effects are compared within each
+/// target token: the total over rows of a one-to-one alignment is flat and has no ranks worth comparing.
+struct TranslationExplanation : RowComparison {
   std::vector<std::vector<double>> weights;  // attention; empty for a model without
   /// log p(target t | source, targets before t) − the same without source token s, in nats: positive where the token was
   /// needed. NaN for a source of one token, which leaves nothing to read.
@@ -20,12 +21,6 @@ struct TranslationExplanation {
   std::vector<double>
       leave_one_out;           // one a source token: its effects summed: log p of the whole lost
   double log_probability = 0;  // of all target tokens together, in nats
-  /// Of attention with |effect| within each target token (mean_rank_agreement): the total over rows of a one-to-one
-  /// alignment is flat and has no ranks worth comparing.
-  Agreement attention_leave_one_out;
-  Verdict verdict = Verdict::kNoAttention;
-  /// Target tokens whose most attended source token is also the one whose deletion costs them most, of `compared`.
-  std::int64_t same_token = 0, compared = 0;
 };
 
 /// Reads `target` (without kBegin; with kEnd where the model wrote it) once with the whole source and once without each of its
