@@ -28,7 +28,7 @@ struct Checkpoint {
   TrainState state;
   std::string recipe_hash, fingerprint;
   int threads = 0;
-  models::NamedTensors tensors;  // "param.…", "optim.…", "best.…"
+  models::NamedTensors tensors;  // "param.…", "optim.…", "best.…", "sum.…"
 };
 
 /// Writes FOLDER/step-N.safetensors, then the pointer FOLDER/latest (its name and SHA-256), each atomically, then removes

@@ -223,10 +223,21 @@ void check_watch(const Recipe& r) {
                    : "train.early_stopping.metric needs captions: set train.decode_rows");
 }
 
+void check_average(const Recipe& r) {
+  if (r.train.average > r.train.epochs)
+    fail_usage("train.average = " + std::to_string(r.train.average) + ": there are only " +
+               std::to_string(r.train.epochs) + " epochs (train.epochs)");
+  if (r.train.average > 1 && r.train.patience > 0)
+    fail_usage("train.average = " + std::to_string(r.train.average) +
+               " needs train.early_stopping.patience = 0: the last epochs must be known before "
+               "they come");
+}
+
 }  // namespace
 
 void check_recipe(const Recipe& r) {
   check_watch(r);
+  check_average(r);
   if (r.task.kind == TaskKind::kGeneration && r.data.validation + r.data.test > 0.95)
     fail_usage("data.validation + data.test = " + number(r.data.validation + r.data.test) +
                ": at most 0.95, some images are needed for training");

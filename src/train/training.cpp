@@ -26,6 +26,13 @@ void copy_into(const NamedTensors& to, const NamedTensors& from, const std::stri
   }
 }
 
+NamedTensors copies_of(const NamedTensors& tensors) {
+  const at::NoGradGuard no_grad;
+  NamedTensors out;
+  for (const auto& [name, tensor] : tensors) out.emplace_back(name, tensor.detach().clone());
+  return out;
+}
+
 }  // namespace
 
 void Trainer::restore(const Checkpoint& checkpoint) {
@@ -41,10 +48,12 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   optimizer_->set_steps(checkpoint.state.step);
   state_ = checkpoint.state;
   if (keeps_best() && state_.best_epoch > 0) {
-    const at::NoGradGuard no_grad;
-    for (const auto& [name, tensor] : parameters_)
-      best_.emplace_back(name, tensor.detach().clone());
+    best_ = copies_of(parameters_);
     copy_into(best_, checkpoint.tensors, "best.", what);
+  }
+  if (is_averaged(state_.epoch)) {
+    sum_ = copies_of(parameters_);
+    copy_into(sum_, checkpoint.tensors, "sum.", what);
   }
   seconds_before_ = state_.seconds;
 }
@@ -123,6 +132,7 @@ void Trainer::end_epoch(double epoch_seconds) {
   state_.tally = {};
   state_.epoch_seconds = 0;
   if (early_stopping()) watch(record);
+  if (is_averaged(state_.epoch)) add_to_sum();
   folder_.append_history(record);
   if (options_.on_epoch) options_.on_epoch(record);
   save_if_due();
@@ -141,11 +151,22 @@ void Trainer::watch(const EpochRecord& record) {
   state_.best = value;
   state_.best_epoch = record.epoch;
   state_.waited = 0;
-  if (!keeps_best()) return;
+  if (keeps_best()) best_ = copies_of(parameters_);
+}
+
+void Trainer::add_to_sum() {
+  if (sum_.empty()) {
+    sum_ = copies_of(parameters_);
+    return;
+  }
   const at::NoGradGuard no_grad;
-  best_.clear();
-  for (const auto& [parameter, tensor] : parameters_)
-    best_.emplace_back(parameter, tensor.detach().clone());
+  for (std::size_t i = 0; i < sum_.size(); ++i) sum_[i].second.add_(parameters_[i].second);
+}
+
+void Trainer::set_average() {
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < sum_.size(); ++i)
+    at::Tensor(parameters_[i].second).copy_(sum_[i].second.div(recipe_.train.average));
 }
 
 Checkpoint Trainer::capture(bool copy) {
@@ -161,6 +182,7 @@ Checkpoint Trainer::capture(bool copy) {
   };
   add("param.", parameters_);
   add("optim.", optimizer_->state());
+  add("sum.", sum_);
   for (const auto& [name, tensor] : best_)
     out.tensors.emplace_back("best." + name, tensor);  // never written in place
   return out;
@@ -189,6 +211,7 @@ void Trainer::stop_if_asked() {
 
 TrainResult Trainer::finish() {
   if (keeps_best() && !best_.empty()) copy_into(parameters_, best_, "", folder_.path());
+  if (averages()) set_average();
   TrainResult out;
   out.run = folder_.path();
   out.recipe = recipe_.name;
@@ -199,7 +222,7 @@ TrainResult Trainer::finish() {
   out.best_epoch = keeps_best() && state_.best_epoch > 0 ? state_.best_epoch : state_.epoch;
   const EpochRecord& kept = state_.history.at(static_cast<std::size_t>(out.best_epoch - 1));
   out.train = kept.train;
-  out.validation = kept.validation;
+  out.validation = averages() ? task_->evaluate(Part::kValidation) : kept.validation;
   out.test = task_->evaluate(Part::kTest);
   out.rows_train = rows_;
   out.rows_validation = task_->rows(Part::kValidation);

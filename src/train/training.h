@@ -45,6 +45,10 @@ class Trainer {
  private:
   bool early_stopping() const { return recipe_.train.patience > 0; }
   bool keeps_best() const { return early_stopping() && recipe_.train.restore_best; }
+  bool averages() const { return recipe_.train.average > 1; }
+  bool is_averaged(std::int64_t epoch) const {  // from 1
+    return averages() && epoch > recipe_.train.epochs - recipe_.train.average;
+  }
   double seconds() const { return seconds_before_ + clock_.seconds(); }
 
   bool finished() const;
@@ -52,6 +56,8 @@ class Trainer {
   void run_step(const at::Tensor& rows);
   void end_epoch(double epoch_seconds);
   void watch(const EpochRecord& record);
+  void add_to_sum();
+  void set_average();
   void stop_if_asked();
   [[noreturn]] void diverge(const char* what, double value);
   Checkpoint capture(bool copy);
@@ -68,7 +74,7 @@ class Trainer {
   const std::unique_ptr<Optimizer> optimizer_;
   const std::int64_t rows_, per_epoch_;
   TrainState state_;
-  models::NamedTensors best_;
+  models::NamedTensors best_, sum_;  // sum_: of the weights after the epochs that are averaged
   Clock clock_, since_checkpoint_;
   std::optional<Clock> epoch_clock_;
   double seconds_before_ = 0, epoch_seconds_before_ = 0;

@@ -1,6 +1,6 @@
 // The loop, run folders and evaluation. Planted and seen to fail here: the same dropout in every epoch; the best epoch's weights
 // not restored; patience off by one; a loss of NaN not noticed; one file left out of the sums; held-out rows among the
-// training rows of a fold; repeated rows taken from data.extra; several seeds that are one.
+// training rows of a fold; repeated rows taken from data.extra; several seeds that are one; an average of the wrong epochs.
 #include <ATen/ops/isfinite.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,6 +9,7 @@
 
 #include "attend/base/error.h"
 #include "attend/data/load.h"
+#include "attend/interop/safetensors.h"
 #include "attend/train/run.h"
 #include "train/small.h"
 
@@ -144,6 +145,37 @@ TEST(Loop, EarlyStoppingKeepsTheBestWeights) {
   EXPECT_NEAR(evaluate(load_run(folder / "last")).report.loss, last.validation.at("loss"), 1e-9);
   recipe.data.validation = 0;
   error_of([&] { train_small(recipe, folder / "none"); }, ErrorKind::kUsage);
+}
+
+TEST(Loop, TheLastEpochsWeightsAreAveraged) {
+  Folder folder;
+  Recipe recipe = small_recipe(folder);
+  recipe.optim.schedule = ScheduleKind::kConstant;  // else its course knows how many epochs come
+  for (const std::int64_t epochs : {2, 3, 4}) {
+    recipe.train.epochs = epochs;
+    train_small(recipe, folder / ("after" + std::to_string(epochs)));
+  }
+  recipe.train.average = 3;
+  const TrainResult averaged = train_small(recipe, folder / "averaged");
+  const auto parameters_of = [&](const std::string& run) {
+    return interop::read_safetensors(folder / (run + "/model.safetensors")).tensors;
+  };
+  const auto found = parameters_of("averaged"), two = parameters_of("after2"),
+             three = parameters_of("after3"), four = parameters_of("after4");
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const at::Tensor mean = two[i].second.add(three[i].second).add(four[i].second).div(3);
+    EXPECT_LT(found[i].second.sub(mean).abs().max().item<double>(), 1e-6) << found[i].first;
+    EXPECT_GT(found[i].second.sub(four[i].second).abs().max().item<double>(), 1e-5);
+  }
+  EXPECT_NEAR(evaluate(load_run(folder / "averaged")).report.loss, averaged.validation.at("loss"),
+              1e-9);  // what is reported is theirs, not the last epoch's
+  recipe.train.average = 5;
+  EXPECT_THAT(error_of([&] { train_small(recipe, folder / "none"); }, ErrorKind::kUsage),
+              HasSubstr("train.epochs"));
+  recipe.train.average = 2;
+  recipe.train.patience = 1;
+  EXPECT_THAT(error_of([&] { train_small(recipe, folder / "none"); }, ErrorKind::kUsage),
+              HasSubstr("patience = 0"));
 }
 
 TEST(Loop, ADivergedLossStopsWithItsStepAndKeepsTheLastGoodState) {

@@ -1,5 +1,5 @@
 // Interrupted trainings go on bit for bit; faults leave nothing half-written. Planted and seen to fail here: optimiser state
-// or step count not restored; best weights or the epoch's tally left out of a checkpoint; the pointer written before the
+// or step count not restored; best weights, the sum of an average or the epoch's tally left out of a checkpoint; the pointer written before the
 // checkpoint; checkpoints pruned to one whatever was asked; a half line left in metrics.jsonl; the last files left behind
 // when one of them fails.
 #include <fcntl.h>
@@ -59,7 +59,9 @@ std::vector<Recipe> kinds(const Folder& folder) {
   best.train.watch = Metric::kAccuracy;
   best.optim.kind = OptimizerKind::kAdamW;
   best.optim.lr = 0.1;
-  return {base, gru, best};
+  Recipe averaged = base;
+  averaged.train.average = 3;
+  return {base, gru, best, averaged};
 }
 
 TEST(Resume, BitForBitAtRandomSteps) {

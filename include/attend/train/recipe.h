@@ -138,6 +138,7 @@ struct Recipe {
     std::int64_t checkpoint_every = 1;
     double checkpoint_seconds = 10;
     std::int64_t keep = 1;
+    std::int64_t average = 1;
     double label_smoothing = 0;
     std::int64_t decode_rows = 200;
     double doubly_stochastic = 1;
