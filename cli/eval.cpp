@@ -18,7 +18,7 @@ namespace {
 using nlohmann::json;
 
 struct EvalOptions {
-  std::string run, data, split;
+  std::string run, data, split, against;
   std::optional<std::uint64_t> threads, samples, images;
 };
 
@@ -93,17 +93,66 @@ void print_metrics(Output& out, const Measured& e, const char* rows) {
   out.table(table);
 }
 
+json comparison_document(const train::TranslationEvaluation& other,
+                         const train::PairedBootstrap& pair) {
+  return {{"run", other.run}, {"bleu", pair.b}, {"difference", pair.b - pair.a}, {"p", pair.p}};
+}
+
+json translation_document(const train::TranslationEvaluation& e) {
+  json document = document_of_metrics(e);
+  document["signature"] = e.bleu.signature;
+  document["bleu_interval"] = e.bleu_interval;
+  document["by_length"] = json::array();
+  for (const train::LengthScore& part : e.by_length)
+    document["by_length"].push_back({{"from", part.from},
+                                     {"to", part.to},
+                                     {"n", part.n},
+                                     {"bleu", part.score},
+                                     {"interval", part.interval}});
+  return document;
+}
+
+std::string interval_text(const std::array<double, 2>& interval) {
+  return fixed(interval[0], 1) + "–" + fixed(interval[1], 1);
+}
+
+void print_by_length(Output& out, const train::TranslationEvaluation& e) {
+  Table table({Align::kLeft, Align::kRight, Align::kRight, Align::kRight});
+  table.head({"words of the source", "pairs", "bleu", "95 % interval"});
+  for (const train::LengthScore& part : e.by_length)
+    table.row({std::to_string(part.from) + "–" + std::to_string(part.to), grouped(part.n),
+               fixed(part.score, 1), interval_text(part.interval)});
+  out.table(table);
+}
+
+void print_comparison(Output& out, const train::TranslationEvaluation& other,
+                      const train::PairedBootstrap& pair) {
+  const double gain = pair.b - pair.a;
+  out.line(other.run + ": bleu " + fixed(pair.b, 2) + ", " +
+           (gain == 0 ? std::string("the same")
+                      : (gain > 0 ? "+" : "") + fixed(gain, 2) + " (paired bootstrap: p " +
+                            (pair.p < 0.001 ? "< .001" : "= " + fixed(pair.p, 3)) + ")"));
+}
+
 int evaluate_translation(Output& out, const EvalOptions& o) {
   const train::TranslationEvaluation e =
       train::evaluate(train::load_translation(o.run), o.data, o.split);
+  std::optional<train::TranslationEvaluation> other;
+  if (!o.against.empty())
+    other = train::evaluate(train::load_translation(o.against), e.data, e.split);
+  std::optional<train::PairedBootstrap> pair;
+  if (other) pair = train::paired_bootstrap(e.bleu, other->bleu);
   if (out.json()) {
-    json document = document_of_metrics(e);
-    document["signature"] = e.signature;
+    json document = translation_document(e);
+    if (pair) document["against"] = comparison_document(*other, *pair);
     out.document(document);
     return 0;
   }
   print_metrics(out, e, "pairs");
-  out.line("bleu: " + e.signature);
+  out.line("bleu: 95 % interval " + interval_text(e.bleu_interval) + "; " + e.bleu.signature);
+  out.line("");
+  print_by_length(out, e);
+  if (pair) print_comparison(out, *other, *pair);
   return 0;
 }
 
@@ -134,6 +183,7 @@ int evaluate(Output& out, const EvalOptions& o) {
     return evaluate_generation(out, {o.run, o.data, o.split, o.samples, o.images});
   if (o.samples || o.images) fail_usage("--samples and --images are for runs that draw images");
   if (kind == train::TaskKind::kTranslation) return evaluate_translation(out, o);
+  if (!o.against.empty()) fail_usage("--against compares two runs that translate");
   if (kind == train::TaskKind::kCaptioning) return evaluate_captioning(out, o);
   if (kind == train::TaskKind::kLanguage) return evaluate_language(out, o);
   const train::Run run = train::load_run(o.run);
@@ -174,6 +224,9 @@ void add_eval(Program& program) {
               "images: estimate log p(x) too, by this many importance samples an image");
   verb.number("--images", o->images, 1, 1'000'000,
               "images: number of images for --samples, the first of the part (default: 500)");
+  verb.text("--against", Kind::kRun, o->against,
+            "translations: another run, for its BLEU on the same pairs and whether the difference "
+            "could be chance");
   verb.example("attend eval runs/quick --split validation");
   verb.run([o](Output& out) { return evaluate(out, *o); });
 }

@@ -153,19 +153,25 @@ TranslationEvaluation evaluate(const TranslationRun& run, const std::string& dat
                                const std::string& split) {
   const TranslationPairs chosen = translation_pairs(run, data, split);
   const data::ParallelSet& set = chosen.set;
-  TranslationEvaluation out{run.path, chosen.data, chosen.split, 0, {}, ""};
+  TranslationEvaluation out{run.path, chosen.data, chosen.split, 0, {}, {}, {}, {}};
   std::int64_t shortened = 0;
   const std::vector<PairIds> pairs =
       encode_pairs(set, {run.source, run.target}, run.config.max_length, shortened);
   std::vector<std::vector<std::int64_t>> sources;
-  std::vector<std::string> translations, references;
-  for (std::size_t i = 0; i < pairs.size(); ++i)
-    sources.push_back(pairs[i].source), references.push_back(set.pairs[i].target);
+  std::vector<std::string> texts, translations, references;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    sources.push_back(pairs[i].source);
+    texts.push_back(set.pairs[i].source);
+    references.push_back(set.pairs[i].target);
+  }
   for (const decode::Hypothesis& h : search(*run.translator, sources, run.recipe.decode))
     translations.push_back(run.target.decode(h.tokens));
   out.n = static_cast<std::int64_t>(pairs.size());
-  const TranslationScores scores = translation_scores(translations, references);
-  out.metrics = scores.metrics, out.signature = scores.signature;
+  TranslationScores scores = translation_scores(translations, references);
+  out.metrics = scores.metrics;
+  out.bleu = std::move(scores.bleu);
+  out.bleu_interval = bootstrap(out.bleu).interval;
+  out.by_length = score_by_length(out.bleu, texts);
   out.metrics["loss"] = mean_loss(*run.translator, pairs);
   out.metrics["perplexity"] = std::exp(out.metrics["loss"]);
   add_alignment_error(run, set, pairs, out.metrics);

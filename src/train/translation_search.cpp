@@ -49,11 +49,12 @@ TranslationScores translation_scores(const std::vector<std::string>& translation
   const std::vector<References> single = single_references(references);
   std::int64_t exact = 0;
   for (std::size_t i = 0; i < references.size(); ++i) exact += translations[i] == references[i];
-  const SegmentScores b = bleu(translations, single);
-  return {{{"bleu", b.corpus()},
+  SegmentScores b = bleu(translations, single);
+  const double corpus = b.corpus();
+  return {{{"bleu", corpus},
            {"chrf", chrf(translations, single).corpus()},
            {"exact_match", static_cast<double>(exact) / static_cast<double>(references.size())}},
-          b.signature};
+          std::move(b)};
 }
 
 }  // namespace attend::train

@@ -16,8 +16,8 @@ std::vector<decode::Hypothesis> search(models::Translator& translator,
                                        const Recipe::Decode& how);
 
 struct TranslationScores {
-  Metrics metrics;        // bleu, chrf, exact_match
-  std::string signature;  // of bleu
+  Metrics metrics;     // bleu, chrf, exact_match
+  SegmentScores bleu;  // what metrics' bleu is the corpus score of
 };
 /// Of translations against one reference each.
 TranslationScores translation_scores(const std::vector<std::string>& translations,

@@ -112,3 +112,24 @@ def test_summary_of_run_and_recipe(numbers):
     text = numbers("summary", "translation/luong-global", "--vocabulary", "500").out
     assert "encoder.lstm" in text and "vocabularies 500 and 500" in text
     numbers.fails(2, "summary", "translation/bahdanau", "--classes", "3", names="--classes")
+
+
+def test_eval_has_the_interval_and_the_lengths(numbers):
+    d = one_document(numbers("eval", "nw", "--json"))
+    low, high = d["bleu_interval"]
+    assert low <= d["metrics"]["bleu"] <= high
+    assert sum(part["n"] for part in d["by_length"]) == d["n"]
+    assert all(part["to"] == part["from"] + 4 for part in d["by_length"])
+
+
+def test_eval_against_another_run(numbers):
+    done = numbers("train", "translation/rnnenc", *SMALL[:4], "--seed", "2", "--set", "data.tokens=words", "--set", "model.hidden=8",
+                   "--set", "model.embedding_width=8", "--set", "train.epochs=1", "--set", "train.decode_rows=5", "--out", "other", timeout=300)
+    assert done.status == 0, done.err
+    d = one_document(numbers("eval", "nw", "--against", "other", "--json"))
+    alone = one_document(numbers("eval", "other", "--json"))["metrics"]["bleu"]
+    assert d["against"]["run"] == "other" and d["against"]["bleu"] == pytest.approx(alone, abs=1e-9)
+    assert d["against"]["difference"] == pytest.approx(alone - d["metrics"]["bleu"], abs=1e-9)
+    assert 0 < d["against"]["p"] < 0.05  # one epoch against six: it cannot be chance
+    itself = numbers("eval", "nw", "--against", "nw")
+    assert itself.status == 0 and "nw: bleu" in itself.out and "the same" in itself.out

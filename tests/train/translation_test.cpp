@@ -156,6 +156,12 @@ TEST(Translation, LoadsAgainAndTranslates) {
   EXPECT_NEAR(alone[0].score, together[2].score, 1e-4);
   const TranslationEvaluation again = evaluate(run, "", "validation");
   EXPECT_EQ(again.n, 20);
+  EXPECT_EQ(again.bleu.corpus(), again.metrics.at("bleu"));
+  EXPECT_LE(again.bleu_interval[0], again.metrics.at("bleu") + 1e-9);
+  EXPECT_GE(again.bleu_interval[1], again.metrics.at("bleu") - 1e-9);
+  std::int64_t counted = 0;
+  for (const LengthScore& part : again.by_length) counted += part.n;
+  EXPECT_EQ(counted, again.n);
   EXPECT_TRUE(translate(run, std::vector<std::string>{}).empty());
 }
 

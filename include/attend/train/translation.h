@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 #include "attend/data/parallel.h"
 #include "attend/models/translator.h"
 #include "attend/train/run.h"
+#include "attend/train/translation_metrics.h"
 
 namespace attend::train {
 
@@ -64,7 +66,9 @@ struct TranslationEvaluation {
   std::int64_t n = 0;
   Metrics
       metrics;  // loss, perplexity, bleu, chrf, exact_match; aer where the pairs bring alignments
-  std::string signature;  // of bleu
+  SegmentScores bleu;                     // its parts, for paired_bootstrap() with another run's
+  std::array<double, 2> bleu_interval{};  // 95 %, of bootstrap()
+  std::vector<LengthScore> by_length;     // BLEU by the source's length, of score_by_length()
 };
 TranslationEvaluation evaluate(const TranslationRun& run, const std::string& data = "",
                                const std::string& split = "");
