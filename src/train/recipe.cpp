@@ -224,9 +224,6 @@ void check_watch(const Recipe& r) {
 }
 
 void check_average(const Recipe& r) {
-  if (r.train.average > r.train.epochs)
-    fail_usage("train.average = " + std::to_string(r.train.average) + ": there are only " +
-               std::to_string(r.train.epochs) + " epochs (train.epochs)");
   if (r.train.average > 1 && r.train.patience > 0)
     fail_usage("train.average = " + std::to_string(r.train.average) +
                " needs train.early_stopping.patience = 0: the last epochs must be known before "

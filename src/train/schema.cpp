@@ -30,7 +30,7 @@ void add_train(std::vector<SchemaEntry>& s) {
                    "least seconds between two of them"));
   s.push_back(whole("train.keep", FIELD(train.keep), 1, 1000, "checkpoints kept, newest first"));
   s.push_back(whole("train.average", FIELD(train.average), 1, kMany,
-                    "last epochs whose weights are averaged into the model's; needs patience = 0"));
+                    "last epochs whose weights are averaged into the model's, at most all; needs patience = 0"));
   const std::size_t translated = s.size();
   s.push_back(real("train.label_smoothing", FIELD(train.label_smoothing), 0, 0.99,
                    "share of the target's probability spread over the vocabulary"));

@@ -166,7 +166,7 @@ void Trainer::add_to_sum() {
 void Trainer::set_average() {
   const at::NoGradGuard no_grad;
   for (std::size_t i = 0; i < sum_.size(); ++i)
-    at::Tensor(parameters_[i].second).copy_(sum_[i].second.div(recipe_.train.average));
+    at::Tensor(parameters_[i].second).copy_(sum_[i].second.div(averaged_epochs()));
 }
 
 Checkpoint Trainer::capture(bool copy) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -45,9 +46,12 @@ class Trainer {
  private:
   bool early_stopping() const { return recipe_.train.patience > 0; }
   bool keeps_best() const { return early_stopping() && recipe_.train.restore_best; }
-  bool averages() const { return recipe_.train.average > 1; }
+  std::int64_t averaged_epochs() const {  // the last ones; 1: none but the last itself
+    return std::min(recipe_.train.average, recipe_.train.epochs);
+  }
+  bool averages() const { return averaged_epochs() > 1; }
   bool is_averaged(std::int64_t epoch) const {  // from 1
-    return averages() && epoch > recipe_.train.epochs - recipe_.train.average;
+    return averages() && epoch > recipe_.train.epochs - averaged_epochs();
   }
   double seconds() const { return seconds_before_ + clock_.seconds(); }
 

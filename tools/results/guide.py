@@ -17,12 +17,12 @@ import json
 import pathlib
 import shutil
 import string
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import guide_tables
 import render
+from program import Program
 
 RECIPES = {"lstm": "guide/sentiment-lstm", "attention": "guide/sentiment-lstm-attention"}
 UCI, HUTTO, SST, SYNTHETIC = (
@@ -76,29 +76,6 @@ def parse_arguments():
         "--render", action="store_true", help="only render the document from --json"
     )
     return parser.parse_args()
-
-
-class Program:
-    """Calls `attend … --json`; a failure ends everything with the program's own message."""
-
-    def __init__(self, path, out, threads, jobs):
-        self.path, self.out, self.threads, self.jobs = path, pathlib.Path(out), threads, jobs
-
-    def __call__(self, *words):
-        done = subprocess.run(
-            [self.path, *words, "--json"], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            sys.exit(f"guide.py: attend {' '.join(words)}: exit {done.returncode}\n{done.stderr}")
-        return done.stdout
-
-    def train(self, folder, *words):
-        """One training, or the result of the one that already finished in `folder`."""
-        out = self.out / folder
-        if (out / "SHA256SUMS").exists():
-            return json.loads(self("train", "--resume", str(out)))
-        shutil.rmtree(out, ignore_errors=True)  # begun by a call that was stopped
-        return json.loads(self("train", *words, "--out", str(out), "--threads", str(self.threads)))
 
 
 def command(recipe, data, split, options, seeds, threads):

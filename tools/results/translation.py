@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Every number of docs/translation.md: trains and evaluates through the program alone.
+
+  tools/results/translation.py                      measure all (a day on two cores), render
+  tools/results/translation.py --systems bahdanau … these alone; the others stay as they are
+  tools/results/translation.py --render             render the document again
+
+One training a system and seed on Multi30k, English to German. Recipes were chosen on the validation
+part; the test part (2016, Flickr) is translated once for each row of the table.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import pathlib
+import shutil
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import render
+import translation_tables
+from program import Program
+
+DATA = "multi30k"
+SCORE, SPAN = "model.attention.score", "model.attention.span"
+# name -> (recipe, options)
+SYSTEMS = {
+    "rnnenc": ("translation/rnnenc", []),
+    "bahdanau": ("translation/bahdanau", []),
+    "luong-dot": ("translation/luong-global", ["--set", f"{SCORE}=dot"]),
+    "luong-general": ("translation/luong-global", ["--set", f"{SCORE}=general"]),
+    "luong-concat": ("translation/luong-global", ["--set", f"{SCORE}=concat"]),
+    "luong-location": ("translation/luong-global", ["--set", f"{SCORE}=location"]),
+    "luong-local-m": ("translation/luong-local-m", []),
+    "luong-local-p": ("translation/luong-local-p", []),
+    "transformer": ("translation/transformer", []),
+}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    root = render.ROOT
+    parser.add_argument("--program", default=str(root / "build/release/bin/attend"))
+    parser.add_argument(
+        "--out", default=str(root / "build/results/translation"), help="folder of the runs"
+    )
+    parser.add_argument(
+        "--json", default=str(root / "tools/results/translation.json"), help="what is measured"
+    )
+    parser.add_argument("--document", default=str(root / "docs/translation.md"))
+    parser.add_argument("--seeds", type=int, default=1, help="seeds, from 1 (1)")
+    parser.add_argument("--threads", type=int, default=1, help="of each training (1)")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (2)")
+    parser.add_argument(
+        "--keep", action="store_true", help="take finished runs from --out, go on with others"
+    )
+    parser.add_argument(
+        "--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="which (all)"
+    )
+    parser.add_argument("--render", action="store_true", help="only render the document")
+    return parser.parse_args()
+
+
+def command(system, seed, threads):
+    recipe, options = SYSTEMS[system]
+    words = ["attend train", recipe, "--data", DATA, *options, "--threads", str(threads)]
+    return " ".join([*words, "--seed", str(seed)])
+
+
+def measure_one(program, system, seed):
+    recipe, options = SYSTEMS[system]
+    run = program.train(
+        f"{system}/seed-{seed}", recipe, "--data", DATA, *options, "--seed", str(seed)
+    )
+    tested = json.loads(program("eval", run["run"], "--split", "test", "--threads", "1"))
+    print(f"{system} {seed}: {tested['metrics']}", file=sys.stderr)
+    return {
+        "seed": seed,
+        "command": command(system, seed, program.threads),
+        "where": render.provenance(),
+        "parameters": run["parameters"],
+        "epochs": run["epochs"],
+        "seconds": run["seconds"]["total"],
+        "validation": run["metrics"]["validation"],
+        "n": tested["n"],
+        "test": tested["metrics"],
+        "signature": tested["signature"],
+        "interval": tested["bleu_interval"],
+        "by_length": tested["by_length"],
+    }
+
+
+def measure(arguments):
+    if not arguments.keep:
+        shutil.rmtree(arguments.out, ignore_errors=True)
+    program = Program(arguments.program, arguments.out, arguments.threads, arguments.jobs)
+    kept = pathlib.Path(arguments.json)
+    document = render.read_json(kept) if kept.exists() else {"systems": {}}
+
+    def one(job):
+        return job, measure_one(program, *job)
+
+    jobs = [(s, k) for k in range(1, arguments.seeds + 1) for s in arguments.systems]
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        for (system, seed), row in pool.map(one, jobs):
+            rows = document["systems"].setdefault(system, [])
+            rows[:] = sorted(
+                [r for r in rows if r["seed"] != seed] + [row], key=lambda r: r["seed"]
+            )
+            render.write_json(kept, document)  # what is there can be rendered at any time
+
+
+def main():
+    arguments = parse_arguments()
+    if not arguments.render:
+        measure(arguments)
+    document = render.read_json(arguments.json)
+    render.replace(arguments.document, translation_tables.parts(document))
+    picture = pathlib.Path(arguments.document).parent / "images/translation-length.svg"
+    picture.write_text(translation_tables.length_picture(document), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
