@@ -6,11 +6,8 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/ones_like.h>
 #include <ATen/ops/tanh.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <string>
 #include <utility>
@@ -24,31 +21,19 @@
 #include "attend/ops/additive.h"
 #include "attend/ops/hard.h"
 #include "attend/ops/vocabulary_loss.h"
+#include "models/choice.h"
 #include "models/field_range.h"
 
 namespace attend::models {
 namespace {
 
 constexpr double kTableRange = 0.1;  // U(−r, r) of the embedding
-constexpr double kBaselineDecay = 0.9;
-constexpr double kNever = 1e-30;
 enum CaptionDropout : std::int64_t { kTokens = 1, kReadout = 2, kExpected = 3 };  // masks of a step
 
 void is_weight(const std::string& name, double value, double high) {
   if (!(value >= 0 && value <= high))
     fail_usage(name + " is " + std::to_string(value) + ": it must be in [0, " +
                std::to_string(high) + "]");
-}
-
-/// Another seed for the choices of each step of a training and each word.
-std::uint64_t seed_of_choice(const Pass& pass, std::int64_t word) {
-  constexpr std::uint32_t kDomain = 0x63617074;
-  const auto step = static_cast<std::uint64_t>(pass.step);
-  const auto block =
-      philox({static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32),
-              static_cast<std::uint32_t>(word), kDomain},
-             {static_cast<std::uint32_t>(pass.seed), static_cast<std::uint32_t>(pass.seed >> 32)});
-  return (std::uint64_t{block[0]} << 32 | block[1]) >> 1;
 }
 
 at::Tensor dropped(const at::Tensor& x, double rate, const Pass& pass, CaptionDropout site) {
@@ -80,17 +65,10 @@ struct Captioner::Memory {
   at::Tensor mean;         // [B,D]
 };
 
-/// What K hypotheses of each image see; the last two of a sample only.
-struct Captioner::Look {
-  at::Tensor context, weights;          // [B,K,D], [B,K,L]
-  at::Tensor log_probability, entropy;  // [B,1]
-};
-
 struct Captioner::Forced {
-  at::Tensor readout;                   // [B,T,E]
-  at::Tensor maps, gates;               // [B,T,L] and [B,T], undefined unless asked for
-  at::Tensor log_probability, entropy;  // [B,T] of sampled choices, else undefined
-  at::Tensor expected;                  // [B,1] bool, captions that took the mean
+  at::Tensor readout;      // [B,T,E]
+  at::Tensor maps, gates;  // [B,T,L] and [B,T], undefined unless asked for
+  Choices choices;         // undefined where nothing was sampled
 };
 
 Captioner::Captioner(const CaptionerConfig& config, std::uint64_t seed, at::ScalarType dtype)
@@ -147,7 +125,9 @@ Captioner::Memory Captioner::remember(const at::Tensor& annotations) const {
   return out;
 }
 
-Captioner::Look Captioner::look(const Memory& memory, const at::Tensor& state) const {
+/// What K hypotheses of each image see.
+Look Captioner::look(const Memory& memory, const at::Tensor& state, const Sampling& sampling,
+                     std::int64_t word) const {
   const at::Tensor& a = memory.annotations;
   const std::int64_t hypotheses = state.size(1);
   if (config_.attention == CaptionAttention::kUniform) {
@@ -160,24 +140,9 @@ Captioner::Look Captioner::look(const Memory& memory, const at::Tensor& state) c
   AttentionOptions options;
   options.need_weights = true;
   auto [context, weights] = additive(at::linear(state, query_), memory.keys, a, score_, options);
-  if (config_.attention == CaptionAttention::kHard) {
-    const at::Tensor place = weights.argmax(-1, /*keepdim=*/true);  // [B,K,1]
-    context = a.gather(1, place.expand({-1, -1, a.size(2)}));
-  }
+  if (sampling.on()) return sampled(sampling, context, weights, a, word);
+  if (config_.attention == CaptionAttention::kHard) return likeliest(weights, a);
   return {context, weights, {}, {}};
-}
-
-Captioner::Look Captioner::sample(const Memory& memory, const at::Tensor& state,
-                                  const at::Tensor& expected, std::uint64_t seed) const {
-  AttentionOptions soft;
-  soft.need_weights = true;
-  const auto [mean, weights] =
-      additive(at::linear(state, query_), memory.keys, memory.annotations, score_, soft);
-  HardOptions options;
-  options.attention.seed = seed;
-  // softmax of log α is α again; a place of less than kNever is never drawn, and log 0 would have no slope.
-  const HardResult r = hard((weights + kNever).log(), memory.annotations, options);
-  return {at::where(expected.unsqueeze(-1), mean, r.output), weights, r.log_probability, r.entropy};
 }
 
 at::Tensor Captioner::readout(const at::Tensor& state, const at::Tensor& token,
@@ -191,10 +156,10 @@ Captioner::Forced Captioner::forced(const at::Tensor& annotations, const at::Ten
   const std::int64_t steps = tokens.size(1) - 1, batch = tokens.size(0);
   const bool samples = pass.training && config_.attention == CaptionAttention::kHard;
   Forced out;
-  if (samples) {  // a mask that drops the sample
-    const nn::DropoutStream stream{kExpected, false, nn::DropoutSite::kOutput};
-    out.expected = nn::dropout_mask(batch, 1, config_.expected_share, pass, stream) == 0;
-  }
+  Sampling sampling{{}, pass};
+  if (samples)
+    sampling.expected = rows_that_take_the_mean(batch, config_.expected_share, pass,
+                                                {kExpected, false, nn::DropoutSite::kOutput});
   const Memory memory = remember(annotations);
   const at::Tensor words =
       dropped(std::get<0>(nn::embed(table_, tokens.narrow(1, 0, steps).contiguous())),
@@ -204,8 +169,7 @@ Captioner::Forced Captioner::forced(const at::Tensor& annotations, const at::Ten
              c = at::tanh(at::linear(memory.mean, memory_weight_, memory_bias_)).unsqueeze(1);
   std::vector<at::Tensor> states, contexts, maps, betas, log_probabilities, entropies;
   for (std::int64_t t = 0; t < steps; ++t) {
-    const Look seen =
-        samples ? sample(memory, h, out.expected, seed_of_choice(pass, t)) : look(memory, h);
+    const Look seen = look(memory, h, sampling, t);
     const at::Tensor gate = context_gate(h, gate_, gate_bias_);  // [B,1,1]
     const at::Tensor z = gate * seen.context;                    // [B,1,D]
     std::tie(h, c) =
@@ -219,38 +183,8 @@ Captioner::Forced Captioner::forced(const at::Tensor& annotations, const at::Ten
                         pass, kReadout);
   if (need_maps) out.maps = at::cat(maps, 1), out.gates = at::cat(betas, 1);
   if (samples)
-    out.log_probability = at::cat(log_probabilities, 1), out.entropy = at::cat(entropies, 1);
+    out.choices = {at::cat(log_probabilities, 1), at::cat(entropies, 1), sampling.expected};
   return out;
-}
-
-/// −Σ over tokens of [λ_r (reward − baseline) log p(choice) + λ_e H]; moves the baseline.
-at::Tensor Captioner::reinforced(const Forced& forced, const at::Tensor& losses,
-                                 const at::Tensor& counted) const {
-  const at::Tensor reward = -losses.detach().flip({1}).cumsum(1).flip({1});  // [B,T]
-  const at::Tensor left =
-      counted.to(at::kLong).flip({1}).cumsum(1).flip({1});  // [B,T], 0 on padding
-  const at::Tensor before = baseline_.index_select(0, left.flatten()).view(left.sizes());
-  at::Tensor advantage = at::where(before == 0, at::zeros_like(reward), reward - before);
-  advantage = at::where(forced.expected, at::zeros_like(reward), advantage);
-  {
-    const at::NoGradGuard off;
-    const at::Tensor sums =
-        at::zeros_like(baseline_).index_add(0, left.flatten(), reward.flatten());
-    const at::Tensor counts =
-        at::zeros_like(baseline_).index_add(0, left.flatten(), at::ones_like(reward).flatten());
-    const at::Tensor mean = sums / counts;
-    const at::Tensor moved =
-        at::where(baseline_ == 0, mean, kBaselineDecay * baseline_ + (1 - kBaselineDecay) * mean);
-    baseline_.copy_(at::where(counts > 0, moved, baseline_));
-  }
-  const at::Tensor rows = counted.flatten().nonzero().squeeze(1);
-  const auto chosen = [&](const at::Tensor& x) { return x.reshape({-1}).index_select(0, rows); };
-  HardResult result;
-  result.log_probability = chosen(forced.log_probability).unsqueeze(1);
-  result.entropy = chosen(forced.entropy).unsqueeze(1);
-  return reinforce_loss(result, chosen(advantage), 0,
-                        {config_.reward_weight, config_.entropy_weight}) *
-         static_cast<double>(rows.size(0));
 }
 
 void Captioner::check_captions(const at::Tensor& annotations, const at::Tensor& tokens) const {
@@ -280,7 +214,9 @@ CaptionLoss Captioner::loss(const at::Tensor& annotations, const at::Tensor& tok
   const at::Tensor l = vocabulary_loss(f.readout.flatten(0, 1), output_weight_, output_bias_,
                                        wanted.flatten(), options);
   const at::Tensor counted = wanted != kPadding;  // [B,T]
-  if (reinforces) return {l.sum(), reinforced(f, l.view(wanted.sizes()), counted)};
+  if (reinforces)
+    return {l.sum(), reinforced(f.choices, l.view(wanted.sizes()), counted, baseline_,
+                                {config_.reward_weight, config_.entropy_weight})};
   if (!soft) return {l, at::zeros({}, l.options())};
   const at::Tensor maps = f.maps * counted.unsqueeze(-1).to(f.maps.scalar_type());
   return {l, config_.doubly_stochastic * doubly_stochastic_penalty(maps).sum()};
@@ -310,7 +246,7 @@ Decoding Captioner::begin(const at::Tensor& annotations) const {
 
 DecodingStep Captioner::step(Decoding& d, const at::Tensor& tokens) const {
   const at::Tensor words = std::get<0>(nn::embed(table_, tokens));  // [B,K,E]
-  const Look seen = look({d.memory[0], {d.memory[1], {}}, d.memory[2]}, d.rows[0]);
+  const Look seen = look({d.memory[0], {d.memory[1], {}}, d.memory[2]}, d.rows[0], {}, 0);
   const at::Tensor z = context_gate(d.rows[0], gate_, gate_bias_) * seen.context;
   const at::Tensor gates =
       at::linear(words, from_token_, cell_bias_) + at::linear(z, from_context_);

@@ -50,9 +50,9 @@ class Luong final : public TranslatorBase {
     at::Tensor x = embed_target(tokens, Pass{});  // [B,K,E]
     if (feeds()) x = at::cat({x, d.rows.back()}, -1);
     const at::Tensor state = advance(x, d.rows, nullptr);
-    const auto [readout, weights] = attentional(memory, state, d.position++, 0, true);
-    if (feeds()) d.rows.back() = readout;
-    return {log_probabilities(readout), weights};
+    const Forced seen = attentional(memory, state, {d.position++, 0, true}, {});
+    if (feeds()) d.rows.back() = seen.readout;
+    return {log_probabilities(seen.readout), seen.weights};
   }
 
  protected:
@@ -60,25 +60,32 @@ class Luong final : public TranslatorBase {
     const Encoded enc = encode(batch.source, batch.source_lengths, pass);
     const std::int64_t steps = batch.target.size(1) - 1;
     const at::Tensor tokens = embed_target(batch.target.narrow(1, 0, steps), pass);  // [B,T,E]
+    const Sampling samples = sampling(tokens.size(0), pass);
     if (!feeds()) {  // all steps at once
       const at::Tensor states =
           run_stack(tokens, {}, decoder_, enc.hidden, enc.cell, pass, 16, false).output;
-      const Forced all = attentional(enc.memory, states, 0, 1, need_weights);
-      return {dropped(all.readout, pass, kReadoutDropout), all.weights};
+      Forced all = attentional(enc.memory, states, {0, 1, need_weights}, samples);
+      all.readout = dropped(all.readout, pass, kReadoutDropout);
+      return all;
     }
-    std::vector<at::Tensor> rows, readouts, weights;
+    std::vector<at::Tensor> rows, readouts, weights, log_probabilities, entropies;
     for (std::size_t i = 0; i < decoder_.size(); ++i)
       rows.push_back(enc.hidden[i].unsqueeze(1)), rows.push_back(enc.cell[i].unsqueeze(1));
     const std::vector<at::Tensor> masks = layer_masks(tokens.size(0), pass, 16);
     at::Tensor fed = at::zeros_like(rows[0]);  // [B,1,H]
     for (std::int64_t t = 0; t < steps; ++t) {
       const at::Tensor state = advance(at::cat({tokens.narrow(1, t, 1), fed}, -1), rows, &masks);
-      const Forced seen = attentional(enc.memory, state, t, 0, need_weights);
+      const Forced seen = attentional(enc.memory, state, {t, 0, need_weights}, samples);
       fed = seen.readout;
       readouts.push_back(seen.readout), weights.push_back(seen.weights);
+      log_probabilities.push_back(seen.choices.log_probability);
+      entropies.push_back(seen.choices.entropy);
     }
-    return {dropped(at::cat(readouts, 1), pass, kReadoutDropout),
-            need_weights ? at::cat(weights, 1) : at::Tensor()};
+    Forced all{dropped(at::cat(readouts, 1), pass, kReadoutDropout), {}, {}};
+    if (need_weights) all.weights = at::cat(weights, 1);
+    if (samples.on())
+      all.choices = {at::cat(log_probabilities, 1), at::cat(entropies, 1), samples.expected};
+    return all;
   }
 
  private:
@@ -147,11 +154,12 @@ class Luong final : public TranslatorBase {
 
   /// h̃ = tanh(W [context; state]) (eq. 5); the state itself without attention.
   Forced attentional(const nn::AlignmentModel::Memory& memory, const at::Tensor& states,
-                     std::int64_t first, std::int64_t step, bool need_weights) const {
-    if (!attention_) return {states, at::Tensor()};
-    const nn::AlignmentModel::Result seen =
-        (*attention_)(memory, states, first, step, need_weights);
-    return {at::tanh(at::linear(at::cat({seen.context, states}, -1), combine_)), seen.weights};
+                     const Place& place, const Sampling& samples) const {
+    if (!attention_) return {states, {}, {}};
+    const Look seen = look(*attention_, memory, states, place, samples);
+    return {at::tanh(at::linear(at::cat({seen.context, states}, -1), combine_)),
+            seen.weights,
+            {seen.log_probability, seen.entropy, samples.expected}};
   }
 
   nn::RecurrentOptions encoder_options_, decoder_options_;

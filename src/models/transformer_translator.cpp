@@ -79,7 +79,7 @@ class TransformerTranslator final : public TranslatorBase {
     const at::Tensor readout =
         decoder_->forward(embed(target_table_, tokens, 0, pass, kTargetDropout), memory,
                           decoder_pass(batch.source_lengths, pass, need_weights ? &seen : nullptr));
-    return {readout, need_weights ? aligned(seen) : at::Tensor()};
+    return {readout, need_weights ? aligned(seen) : at::Tensor(), {}};
   }
 
  private:

@@ -31,6 +31,25 @@ void check_transformer(const TranslatorConfig& c) {
                " ids");
 }
 
+void check_choice(const TranslatorConfig& c) {
+  const auto within = [](const char* name, double value, double low, double high) {
+    if (!(value >= low && value <= high))
+      fail_usage(std::string(name) + " is " + std::to_string(value) + ": it must be in [" +
+                 std::to_string(low) + ", " + std::to_string(high) + "]");
+  };
+  within("model.attention.temperature", c.temperature, 0.01, 100);
+  within("train.reward_weight", c.reward_weight, 0, 1e6);
+  within("train.entropy_weight", c.entropy_weight, 0, 1e6);
+  within("train.expected_share", c.expected_share, 0, 0.99);
+  if (c.choice == Choice::kSoft) return;
+  if (c.architecture == Architecture::kTransformer)
+    fail_usage(
+        "model.attention.choice: a Transformer's heads take the mean; set soft, or another "
+        "model.architecture");
+  if (!c.attention)
+    fail_usage("model.attention.choice: there is nothing to choose with model.attention.kind none");
+}
+
 }  // namespace
 
 void check_config(const TranslatorConfig& c) {
@@ -48,6 +67,7 @@ void check_config(const TranslatorConfig& c) {
     fail_usage("model.layers is " + std::to_string(c.layers) +
                ": this architecture has one recurrent layer on each side");
   if (c.architecture == Architecture::kTransformer) check_transformer(c);
+  check_choice(c);
 }
 
 std::int64_t target_tokens(const TranslationBatch& batch) {
@@ -123,7 +143,33 @@ std::optional<nn::AlignmentModel> TranslatorBase::make_attention(std::int64_t qu
   o.positions = config_.max_length;
   nn::AlignmentModel model(o, seed_of(3), dtype_);
   for (const auto& [name, x] : model.parameters()) add("attention." + name, x);
+  if (config_.choice == Choice::kHard) {
+    baseline_ = zeros(config_.max_length + 2);
+    named_.emplace_back("attention.baseline", baseline_);  // learns without a gradient
+  }
   return model;
+}
+
+Sampling TranslatorBase::sampling(std::int64_t batch, const Pass& pass) const {
+  Sampling out{{}, pass};
+  if (!pass.training || config_.choice == Choice::kSoft || !config_.attention) return out;
+  const bool hard = config_.choice == Choice::kHard;
+  out.expected = rows_that_take_the_mean(batch, hard ? config_.expected_share : 0, pass,
+                                         {kExpectedDropout, false, nn::DropoutSite::kOutput});
+  out.gradient = hard ? HardGradient::kReinforce : HardGradient::kStraightThrough;
+  out.temperature = config_.temperature;
+  return out;
+}
+
+Look TranslatorBase::look(const nn::AlignmentModel& attention,
+                          const nn::AlignmentModel::Memory& memory, const at::Tensor& query,
+                          const Place& place, const Sampling& sampling) const {
+  const bool soft = config_.choice == Choice::kSoft;
+  const auto [context, weights] =
+      attention(memory, query, place.first, place.step, place.need_weights || !soft);
+  if (soft) return {context, weights, {}, {}};
+  if (sampling.on()) return sampled(sampling, context, weights, memory.value, place.first);
+  return likeliest(weights, memory.value);
 }
 
 void TranslatorBase::check_source(const at::Tensor& ids, const at::Tensor& lengths) const {
@@ -152,13 +198,19 @@ at::Tensor TranslatorBase::log_probabilities(const at::Tensor& readout) const {
       .unflatten(0, readout.sizes().slice(0, static_cast<std::size_t>(readout.dim() - 1)));
 }
 
-at::Tensor TranslatorBase::loss(const TranslationBatch& batch, const Pass& pass,
-                                double label_smoothing) {
-  const at::Tensor readout = forced(batch, pass, /*need_weights=*/false).readout;  // [B,T,C]
-  const std::int64_t steps = batch.target.size(1) - 1;
-  const at::Tensor wanted = batch.target.narrow(1, 1, steps).reshape({-1});  // [B·T]
-  const VocabularyLossOptions options{label_smoothing, kPadding, Reduction::kSum};
-  return vocabulary_loss(readout.flatten(0, 1), output_weight_, output_bias_, wanted, options);
+TranslationLoss TranslatorBase::loss(const TranslationBatch& batch, const Pass& pass,
+                                     double label_smoothing) {
+  const Forced f = forced(batch, pass, /*need_weights=*/false);  // readout [B,T,C]
+  const at::Tensor wanted =
+      batch.target.narrow(1, 1, batch.target.size(1) - 1).contiguous();  // [B,T]
+  const bool reinforces = config_.choice == Choice::kHard && f.choices.expected.defined();
+  const VocabularyLossOptions options{label_smoothing, kPadding,
+                                      reinforces ? Reduction::kNone : Reduction::kSum};
+  const at::Tensor l = vocabulary_loss(f.readout.flatten(0, 1), output_weight_, output_bias_,
+                                       wanted.flatten(), options);
+  if (!reinforces) return {l, at::zeros({}, l.options().requires_grad(false))};
+  return {l.sum(), reinforced(f.choices, l.view(wanted.sizes()), wanted != kPadding, baseline_,
+                              {config_.reward_weight, config_.entropy_weight})};
 }
 
 at::Tensor TranslatorBase::alignment(const TranslationBatch& batch) {

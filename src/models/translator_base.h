@@ -7,13 +7,15 @@
 
 #include "attend/models/translator.h"
 #include "attend/nn/recurrent.h"
+#include "models/choice.h"
 
 namespace attend::models {
 
 /// What every translator shares: embeddings on both sides, the projection to the vocabulary and its loss.
 class TranslatorBase : public Translator {
  public:
-  at::Tensor loss(const TranslationBatch& batch, const Pass& pass, double label_smoothing) final;
+  TranslationLoss loss(const TranslationBatch& batch, const Pass& pass,
+                       double label_smoothing) final;
   at::Tensor alignment(const TranslationBatch& batch) final;
   NamedTensors parameters() final { return named_; }
   const TranslatorConfig& config() const final { return config_; }
@@ -22,6 +24,7 @@ class TranslatorBase : public Translator {
   /// Readouts [B,T,C] for target tokens 1 … T given those before, dropout included, and the attention that made them.
   struct Forced {
     at::Tensor readout, weights;
+    Choices choices;  // of sampled places, else undefined
   };
   virtual Forced forced(const TranslationBatch& batch, const Pass& pass, bool need_weights) = 0;
 
@@ -40,6 +43,17 @@ class TranslatorBase : public Translator {
   std::optional<nn::AlignmentModel> make_attention(std::int64_t query_width,
                                                    std::int64_t key_width);
 
+  /// Where the queries stand in their sentences (see AlignmentModel), and whether weights are wanted.
+  struct Place {
+    std::int64_t first = 0, step = 0;
+    bool need_weights = true;
+  };
+  /// How this pass samples places, as the config's choice has it.
+  Sampling sampling(std::int64_t batch, const Pass& pass) const;
+  /// Looks at the source as the config's choice has it.
+  Look look(const nn::AlignmentModel& attention, const nn::AlignmentModel::Memory& memory,
+            const at::Tensor& query, const Place& place, const Sampling& sampling) const;
+
   at::Tensor embed_source(const at::Tensor& ids,
                           const Pass& pass) const;  // [B,S] -> [B,S,E], dropout included
   at::Tensor embed_target(const at::Tensor& ids, const Pass& pass) const;
@@ -55,6 +69,7 @@ class TranslatorBase : public Translator {
   const at::ScalarType dtype_;
   at::Tensor source_table_, target_table_;  // [V,E]
   at::Tensor output_weight_, output_bias_;  // [V,C], [V]
+  at::Tensor baseline_;                     // [max_length + 2], see reinforced(); kHard only
 
  private:
   std::uint64_t stream_ = 1;
@@ -62,7 +77,8 @@ class TranslatorBase : public Translator {
 };
 
 /// The dropouts of a pass that are not the encoder's or decoder's own.
-inline constexpr std::int64_t kSourceDropout = 1, kTargetDropout = 2, kReadoutDropout = 3;
+inline constexpr std::int64_t kSourceDropout = 1, kTargetDropout = 2, kReadoutDropout = 3,
+                              kExpectedDropout = 4095;  // rows that take the mean
 
 std::unique_ptr<Translator> make_bahdanau(const TranslatorConfig& config, std::uint64_t seed,
                                           at::ScalarType dtype);

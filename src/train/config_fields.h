@@ -30,6 +30,10 @@ class ConfigWriter {
   void operator()(const char* key, const Enum& value, const std::vector<std::string>& names) {
     json_[key] = names.at(static_cast<std::size_t>(value));
   }
+  template <class... Value>
+  void added(const char* key, const Value&... value) {
+    (*this)(key, value...);
+  }
   std::string text() const { return json_.dump(2) + "\n"; }
 
  private:
@@ -90,6 +94,15 @@ class Fields {
   template <class Enum>
   void operator()(const char* key, Enum& out, const std::vector<std::string>& names) {
     out = static_cast<Enum>(choice(key, names));
+  }
+
+  /// A field that came after the first runs were written: where it is missing, what `value` is stays.
+  template <class... Value>
+  void added(const char* key, Value&&... value) {
+    if (object_.contains(key))
+      (*this)(key, std::forward<Value>(value)...);
+    else
+      known_.push_back(key);
   }
 
   /// model_type, attend_format_version and architectures, which every config.json begins with.

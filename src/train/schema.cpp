@@ -29,8 +29,9 @@ void add_train(std::vector<SchemaEntry>& s) {
   s.push_back(real("train.checkpoint_seconds", FIELD(train.checkpoint_seconds), 0, kMany,
                    "least seconds between two of them"));
   s.push_back(whole("train.keep", FIELD(train.keep), 1, 1000, "checkpoints kept, newest first"));
-  s.push_back(whole("train.average", FIELD(train.average), 1, kMany,
-                    "last epochs whose weights are averaged into the model's, at most all; needs patience = 0"));
+  s.push_back(whole(
+      "train.average", FIELD(train.average), 1, kMany,
+      "last epochs whose weights are averaged into the model's, at most all; needs patience = 0"));
   const std::size_t translated = s.size();
   s.push_back(real("train.label_smoothing", FIELD(train.label_smoothing), 0, 0.99,
                    "share of the target's probability spread over the vocabulary"));
@@ -43,13 +44,16 @@ void add_train(std::vector<SchemaEntry>& s) {
   const std::size_t captioned = s.size();
   s.push_back(real("train.doubly_stochastic", FIELD(train.doubly_stochastic), 0, 1e6,
                    "soft: weight of the penalty on places that are not looked at once in all"));
+  only_for(s, captioned, kCaption);
+  const std::size_t chosen = s.size();
   s.push_back(real("train.reward_weight", FIELD(train.reward_weight), 0, 1e6,
                    "hard: weight of REINFORCE's reward"));
   s.push_back(real("train.entropy_weight", FIELD(train.entropy_weight), 0, 1e6,
                    "hard: weight of the maps' entropy"));
-  s.push_back(real("train.expected_share", FIELD(train.expected_share), 0, 0.99,
-                   "hard: share of captions that take the mean under the map instead of a sample"));
-  only_for(s, captioned, kCaption);
+  s.push_back(
+      real("train.expected_share", FIELD(train.expected_share), 0, 0.99,
+           "hard: share of sentences that take the mean under the map instead of a sample"));
+  only_for(s, chosen, kSentences);
 }
 
 void add_optim(std::vector<SchemaEntry>& s) {

@@ -37,6 +37,12 @@ void add_translation_model(std::vector<SchemaEntry>& s) {
                      "predicted one"));
   s.push_back(whole("model.attention.window", FIELD(model.window), 1, 65536,
                     "local spans: keys on each side, D"));
+  s.push_back(choice("model.attention.choice", FIELD(model.choice), {"soft", "hard", "gumbel"},
+                     "soft: the mean of the places by their weights; hard: one place, sampled in "
+                     "training and learnt by REINFORCE; gumbel: one place, learnt through the "
+                     "softmax with Gumbel noise"));
+  s.push_back(real("model.attention.temperature", FIELD(model.temperature), 0.01, 100,
+                   "gumbel: of that softmax"));
   s.push_back(flag("model.input_feeding", FIELD(model.input_feeding),
                    "luong: the attentional vector of a step enters the next"));
   s.push_back(flag("model.reverse_source", FIELD(model.reverse_source),

@@ -48,10 +48,11 @@ class TranslationTask final : public Task {
   at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) override {
     const models::TranslationBatch batch = make_batch(of(Part::kTrain), rows_of(rows));
     const std::int64_t tokens = models::target_tokens(batch);
-    const at::Tensor sum = translator_->loss(batch, pass, recipe_.train.label_smoothing);
-    tally.loss += sum.item<double>();
+    const models::TranslationLoss loss =
+        translator_->loss(batch, pass, recipe_.train.label_smoothing);
+    tally.loss += loss.words.item<double>();
     tally.rows += tokens;
-    return sum / static_cast<double>(tokens);
+    return (loss.words + loss.penalty) / static_cast<double>(tokens);
   }
 
   Metrics metrics(const Tally& tally) const override {

@@ -116,7 +116,7 @@ double mean_loss(models::Translator& translator, const std::vector<PairIds>& pai
     const std::size_t end = std::min(order.size(), begin + kEvaluationPairs);
     const auto batch = make_batch(pairs, {order.begin() + static_cast<std::ptrdiff_t>(begin),
                                           order.begin() + static_cast<std::ptrdiff_t>(end)});
-    total += translator.loss(batch, models::Pass{}, 0).item<double>();
+    total += translator.loss(batch, models::Pass{}, 0).words.item<double>();
     tokens += models::target_tokens(batch);
   }
   return tokens > 0 ? total / static_cast<double>(tokens) : 0;

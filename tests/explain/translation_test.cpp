@@ -51,7 +51,7 @@ models::TranslationBatch batch_of(const Ids& source, Ids target) {
 double log_probability(models::Translator& model, const Ids& source, const Ids& target) {
   if (target.empty()) return 0;
   const at::NoGradGuard no_grad;
-  return -model.loss(batch_of(source, target), {}, 0).item<double>();
+  return -model.loss(batch_of(source, target), {}, 0).words.item<double>();
 }
 
 Ids shorter(Ids ids, std::size_t s) {

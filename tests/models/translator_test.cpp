@@ -28,6 +28,7 @@ struct Variant {
   std::int64_t layers = 1;
   NormPlace norm = NormPlace::kFirst;
   SharedEmbeddings share = SharedEmbeddings::kNone;
+  Choice choice = Choice::kSoft;
 };
 
 const std::vector<Variant> kVariants = {
@@ -53,6 +54,19 @@ const std::vector<Variant> kVariants = {
     {"luong_local_p", Architecture::kLuong, true, nn::Score::kGeneral, nn::Span::kLocalP},
     {"luong_local_p_concat", Architecture::kLuong, true, nn::Score::kConcat, nn::Span::kLocalP,
      false},
+    {.name = "bahdanau_hard", .architecture = Architecture::kBahdanau, .choice = Choice::kHard},
+    {.name = "bahdanau_gumbel", .architecture = Architecture::kBahdanau, .choice = Choice::kGumbel},
+    {.name = "luong_hard",
+     .architecture = Architecture::kLuong,
+     .score = nn::Score::kDot,
+     .layers = 2,
+     .choice = Choice::kHard},
+    {.name = "luong_hard_unfed_local_p",
+     .architecture = Architecture::kLuong,
+     .score = nn::Score::kGeneral,
+     .span = nn::Span::kLocalP,
+     .input_feeding = false,
+     .choice = Choice::kHard},
     {.name = "transformer", .architecture = Architecture::kTransformer, .layers = 2},
     {.name = "transformer_one_layer", .architecture = Architecture::kTransformer},
     {.name = "transformer_post_norm",
@@ -73,6 +87,7 @@ TranslatorConfig config_of(const Variant& v) {
   TranslatorConfig c;
   c.architecture = v.architecture, c.attention = v.attention, c.score = v.score, c.span = v.span;
   c.input_feeding = v.input_feeding, c.reverse_source = v.reverse_source, c.layers = v.layers;
+  c.choice = v.choice;
   c.source_vocabulary = 9, c.target_vocabulary = 8, c.max_length = 10;
   c.embedding_width = 3, c.hidden = 4, c.attention_width = 5, c.window = 2, c.dropout = 0.3;
   if (v.architecture != Architecture::kTransformer) return c;
@@ -124,7 +139,7 @@ TEST_P(EveryVariant, DecodesWhatItWasTaught) {
   const auto model = model_of(GetParam());
   const TranslationBatch b = batch();
   const at::NoGradGuard off;
-  const double taught = model->loss(b, Pass{}, 0).item<double>();
+  const double taught = model->loss(b, Pass{}, 0).words.item<double>();
   Decoding d = model->begin(b.source, b.source_lengths);
   double sum = 0;
   std::vector<at::Tensor> weights;
@@ -149,21 +164,24 @@ TEST_P(EveryVariant, DecodesWhatItWasTaught) {
 TEST_P(EveryVariant, PaddingChangesNothing) {
   const auto model = model_of(GetParam());
   const TranslationBatch b = batch();
-  const double together = model->loss(b, Pass{}, 0.1).item<double>();
+  const double together = model->loss(b, Pass{}, 0.1).words.item<double>();
   double alone = 0;
-  for (std::int64_t i = 0; i < 2; ++i) alone += model->loss(row(b, i), Pass{}, 0.1).item<double>();
+  for (std::int64_t i = 0; i < 2; ++i)
+    alone += model->loss(row(b, i), Pass{}, 0.1).words.item<double>();
   EXPECT_NEAR(together, alone, 1e-10 * alone);
   EXPECT_EQ(target_tokens(b), 6);
 }
 
+// Of a sampled place nothing goes back through the choice, and nothing comes forward: differences agree. Gumbel's softmax goes back
+// where no difference goes forward, so it is checked where the likeliest place is taken.
 TEST_P(EveryVariant, GradientsOfTheWholeModel) {
   const auto model = model_of(GetParam());
   const TranslationBatch b = batch();
   Pass pass;
-  pass.training = true,
+  pass.training = GetParam().choice != Choice::kGumbel,
   pass.seed = 5;  // dropout masks are a function of seed and step: constants here
-  test::expect_parameter_gradients([&] { return model->loss(b, pass, 0.1); }, model->parameters(),
-                                   {.may_be_unused = true});
+  test::expect_parameter_gradients([&] { return model->loss(b, pass, 0.1).words; },
+                                   model->parameters(), {.may_be_unused = true});
 }
 
 TEST_P(EveryVariant, HypothesesOfOneSentenceAreIndependent) {
@@ -272,7 +290,7 @@ TEST(Translator, DropoutOnlyWhileTraining) {
   const auto with = [&](bool training, std::int64_t step) {
     Pass pass;
     pass.training = training, pass.seed = 1, pass.step = step;
-    return model->loss(batch(), pass, 0).item<double>();
+    return model->loss(batch(), pass, 0).words.item<double>();
   };
   EXPECT_EQ(with(false, 1), with(false, 2));
   EXPECT_NE(with(true, 1), with(true, 2));

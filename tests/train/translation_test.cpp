@@ -17,6 +17,7 @@ namespace attend::train {
 namespace {
 
 using models::Architecture;
+using models::Choice;
 using nn::Score;
 using nn::Span;
 using ::testing::HasSubstr;
@@ -45,6 +46,7 @@ struct Kind {
   bool attention = true;
   Score score = Score::kAdditive;
   Span span = Span::kGlobal;
+  Choice choice = Choice::kSoft;
 };
 
 const std::vector<Kind> kKinds = {
@@ -69,6 +71,21 @@ const std::vector<Kind> kKinds = {
     {"luong_dot_local_p", Architecture::kLuong, true, Score::kDot, Span::kLocalP},
     {"luong_general_local_p", Architecture::kLuong, true, Score::kGeneral, Span::kLocalP},
     {"luong_concat_local_p", Architecture::kLuong, true, Score::kConcat, Span::kLocalP},
+    {.name = "bahdanau_hard", .architecture = Architecture::kBahdanau, .choice = Choice::kHard},
+    {.name = "bahdanau_gumbel", .architecture = Architecture::kBahdanau, .choice = Choice::kGumbel},
+    {.name = "luong_dot_hard",
+     .architecture = Architecture::kLuong,
+     .score = Score::kDot,
+     .choice = Choice::kHard},
+    {.name = "luong_general_local_m_hard",
+     .architecture = Architecture::kLuong,
+     .score = Score::kGeneral,
+     .span = Span::kLocalM,
+     .choice = Choice::kHard},
+    {.name = "luong_dot_gumbel",
+     .architecture = Architecture::kLuong,
+     .score = Score::kDot,
+     .choice = Choice::kGumbel},
     {"transformer", Architecture::kTransformer},
 };
 
@@ -80,10 +97,12 @@ Recipe recipe_of(const Kind& kind, const std::string& data) {
   r.data.lower = false, r.data.validation = 0.1, r.data.max_tokens = 8;
   r.model.architecture = kind.architecture, r.model.attend = kind.attention;
   r.model.score = kind.score, r.model.span = kind.span, r.model.window = 3;
+  r.model.choice = kind.choice;
   r.model.embedding_width = 16, r.model.hidden = 24, r.model.attention_width = 16;
   r.model.heads = 2, r.model.feed_forward = 32;
   r.model.dropout = 0.1;
   r.train.epochs = 15, r.train.batch = 20, r.train.clip_norm = 1, r.train.label_smoothing = 0.05;
+  if (kind.choice == Choice::kHard) r.train.epochs = 30;  // what is sampled teaches more slowly
   r.train.checkpoint_seconds = 0;
   r.optim.lr = 2e-2;
   r.decode.beams = 2;
@@ -109,7 +128,8 @@ TEST(Translation, ResumedBitForBit) {
   Folder folder;
   const std::string data = write_pairs(folder, 100);
   Random random(3, Purpose::kGenerate);
-  for (const char* name : {"bahdanau_additive", "luong_general_local_p", "transformer"}) {
+  for (const char* name :
+       {"bahdanau_additive", "luong_general_local_p", "bahdanau_hard", "transformer"}) {
     const Kind& kind = *std::find_if(kKinds.begin(), kKinds.end(),
                                      [&](const Kind& k) { return std::string(k.name) == name; });
     Recipe recipe = recipe_of(kind, data);

@@ -13,6 +13,9 @@ using nn::NamedTensors;
 using nn::Pass;  // how a forward pass is run: training, seed, step
 
 /// How a caption's word looks at the image.
+struct Look;
+struct Sampling;
+
 enum class CaptionAttention {
   kSoft,     // the mean of all annotations under the map (Xu et al. 2015, §4.2)
   kHard,     // one annotation: sampled from the map in training, else the likeliest (§4.1)
@@ -89,19 +92,15 @@ class Captioner {
 
  private:
   struct Memory;
-  struct Look;
   struct Forced;
   at::Tensor add(const std::string& name, const at::Tensor& x);
   Memory remember(const at::Tensor& annotations) const;
-  Look look(const Memory& memory, const at::Tensor& state) const;
-  Look sample(const Memory& memory, const at::Tensor& state, const at::Tensor& expected,
-              std::uint64_t seed) const;
+  Look look(const Memory& memory, const at::Tensor& state, const Sampling& sampling,
+            std::int64_t word) const;
   at::Tensor readout(const at::Tensor& state, const at::Tensor& token,
                      const at::Tensor& context) const;
   Forced forced(const at::Tensor& annotations, const at::Tensor& tokens, const Pass& pass,
                 bool need_maps) const;
-  at::Tensor reinforced(const Forced& forced, const at::Tensor& losses,
-                        const at::Tensor& counted) const;
   void check_captions(const at::Tensor& annotations, const at::Tensor& tokens) const;
 
   CaptionerConfig config_;

@@ -33,6 +33,13 @@ enum class SharedEmbeddings {
   kAll,     // the source's too: both sides have one vocabulary
 };
 
+/// What a recurrent decoder takes from where it looks (Xu et al. 2015, §4).
+enum class Choice {
+  kSoft,  // the mean of all places by their weights
+  kHard,  // one place: in training sampled, and learnt by REINFORCE; else the likeliest
+  kGumbel,  // one place likewise; its gradient is that of the softmax with Gumbel noise (Jang et al. 2017)
+};
+
 /// A sequence-to-sequence model: what is translated to what, and how it attends. Fields that an architecture has no use for
 /// are ignored, and say so here.
 struct TranslatorConfig {
@@ -53,7 +60,12 @@ struct TranslatorConfig {
   std::int64_t window = 10;            // D of a local span
   std::int64_t attention_width = 256;  // A
   bool input_feeding = true;           // Luong: h̃ of a step enters the next
-  bool reverse_source = false;  // Luong: the source is read from its end (Sutskever et al. 2014)
+  bool reverse_source = false;    // Luong: the source is read from its end (Sutskever et al. 2014)
+  Choice choice = Choice::kSoft;  // recurrent
+  double temperature = 1;         // kGumbel: of that softmax
+  double reward_weight = 1;       // kHard: λ_r, of REINFORCE's reward (Xu et al. 2015, eq. 12)
+  double entropy_weight = 0.01;   // kHard: λ_e, of the weights' entropy
+  double expected_share = 0.5;  // kHard: share of sentences that take the mean instead of a sample
   std::int64_t heads = 4;       // Transformer: H, a divisor of embedding_width
   std::int64_t feed_forward = 1024;    // Transformer: F, inner width of the feed-forward layers
   NormPlace norm = NormPlace::kFirst;  // Transformer
@@ -66,6 +78,13 @@ struct TranslationBatch {
   at::Tensor target, target_lengths;  // [B,T+1] int64, [B] int64 (kBegin and kEnd counted)
 };
 
+/// Both are summed over the batch's target tokens.
+struct TranslationLoss {
+  at::Tensor words;  // what Translator::loss() says, in nats
+  at::Tensor
+      penalty;  // kHard, in training: what makes the choices learn (REINFORCE's reward and the entropy); else 0
+};
+
 class Translator {
  public:
   virtual ~Translator() = default;
@@ -73,8 +92,8 @@ class Translator {
   /// Σ over the batch's target tokens of −log p(token | source, tokens before it), label smoothing ε mixed in:
   ///   (1 − ε) · −log p(y) + ε · mean_v −log p(v)
   /// in nats. Differentiable; divide by target_tokens() for a mean.
-  virtual at::Tensor loss(const TranslationBatch& batch, const Pass& pass,
-                          double label_smoothing) = 0;
+  virtual TranslationLoss loss(const TranslationBatch& batch, const Pass& pass,
+                               double label_smoothing) = 0;
   /// Attention over the source while the given targets are read, [B,T,S] (query t predicts target token t + 1); undefined
   /// without attention. A Transformer's is the mean over the heads of the last decoder layer but one (of the only one), where
   /// Garg et al. 2019 (§4.1) found the alignments; step() gives the same.

@@ -100,10 +100,12 @@ struct Recipe {
     bool freeze_embedding = false;
     models::Architecture architecture = models::Architecture::kBahdanau;
     bool attend = true;  // key model.attention.kind of a translation: none, alignment
-    nn::Score score = nn::Score::kAdditive;  // key model.attention.score
-    nn::Span span = nn::Span::kGlobal;       // key model.attention.span
-    std::int64_t window = 10;                // key model.attention.window
-    std::int64_t attention_width = 256;      // key model.attention.width
+    nn::Score score = nn::Score::kAdditive;         // key model.attention.score
+    nn::Span span = nn::Span::kGlobal;              // key model.attention.span
+    std::int64_t window = 10;                       // key model.attention.window
+    std::int64_t attention_width = 256;             // key model.attention.width
+    models::Choice choice = models::Choice::kSoft;  // key model.attention.choice
+    double temperature = 1;                         // key model.attention.temperature
     bool input_feeding = true;
     bool reverse_source = false;
     std::int64_t heads = 4;
