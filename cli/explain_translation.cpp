@@ -82,10 +82,18 @@ viz::Translation drawn(const Explained& one, std::int64_t id, const std::string&
 }
 
 std::string model_name(const models::TranslatorConfig& c) {
-  const std::string name = c.architecture == models::Architecture::kBahdanau ? "Bahdanau"
-                           : c.architecture == models::Architecture::kLuong  ? "Luong"
-                                                                             : "Transformer";
-  return name + " " + std::to_string(c.hidden) + (c.attention ? "" : ", without attention");
+  const std::string attends = c.attention ? "" : ", without attention";
+  switch (c.architecture) {
+    case models::Architecture::kBahdanau:
+      return "Bahdanau " + std::to_string(c.hidden) + attends;
+    case models::Architecture::kLuong:
+      return "Luong " + std::to_string(c.hidden) + attends;
+    case models::Architecture::kLstmn:
+      return "LSTMN " + std::to_string(c.hidden);
+    case models::Architecture::kTransformer:
+      return "Transformer " + std::to_string(c.embedding_width);
+  }
+  return "";
 }
 
 viz::TranslationReport report_of(const train::TranslationRun& run, const Sources& sources,

@@ -46,13 +46,15 @@ struct Taps {
   std::vector<std::int32_t> weights;
 };
 
+std::int64_t nearest_place(double x) { return static_cast<std::int64_t>(std::floor(x + 0.5)); }
+
 Taps taps_of(std::int64_t place, std::int64_t from, std::int64_t to, const ResizeKernel& kernel) {
   const double scale = static_cast<double>(from) / static_cast<double>(to);
   const double widening = std::max(1.0, scale);
   const double reach = kernel.reach * widening;
   const double center = (static_cast<double>(place) + 0.5) * scale;
-  const auto first = std::max(std::int64_t{0}, static_cast<std::int64_t>(center - reach + 0.5));
-  const auto last = std::min(from, static_cast<std::int64_t>(center + reach + 0.5));
+  const auto first = std::max(std::int64_t{0}, nearest_place(center - reach));
+  const auto last = std::min(from, nearest_place(center + reach));
   std::vector<double> values;
   double sum = 0;
   for (std::int64_t j = first; j < last; ++j) {

@@ -115,6 +115,7 @@ void add_leave_one_out(std::vector<SentenceExplanation>& all, models::Classifier
 void add_gradients(std::vector<SentenceExplanation>& all, models::Classifier& model,
                    const std::vector<Row>& whole, const Options& options) {
   std::vector<std::int64_t> predicted;
+  predicted.reserve(all.size());
   for (const auto& e : all) predicted.push_back(e.predicted);
   const auto products = gradient_rows(model, whole, predicted, options);
   for (std::size_t n = 0; n < all.size(); ++n)

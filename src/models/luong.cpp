@@ -29,8 +29,7 @@ class Luong final : public TranslatorBase {
     add_recurrent("encoder.lstm.", encoder_, encoder_options_);
     add_recurrent("decoder.lstm.", decoder_, decoder_options_);
     if (!config.attention) return;
-    combine_ = add("attentional.weight",
-                   matrix(h, 2 * h));  // of [context; state], no bias as in the paper
+    make_attentional(h);
     attention_ = make_attention(h, h);
   }
 
@@ -50,7 +49,7 @@ class Luong final : public TranslatorBase {
     at::Tensor x = embed_target(tokens, Pass{});  // [B,K,E]
     if (feeds()) x = at::cat({x, d.rows.back()}, -1);
     const at::Tensor state = advance(x, d.rows, nullptr);
-    const Forced seen = attentional(memory, state, {d.position++, 0, true}, {});
+    const Forced seen = readout(memory, state, {d.position++, 0, true}, {});
     if (feeds()) d.rows.back() = seen.readout;
     return {log_probabilities(seen.readout), seen.weights};
   }
@@ -64,7 +63,7 @@ class Luong final : public TranslatorBase {
     if (!feeds()) {  // all steps at once
       const at::Tensor states =
           run_stack(tokens, {}, decoder_, enc.hidden, enc.cell, pass, 16, false).output;
-      Forced all = attentional(enc.memory, states, {0, 1, need_weights}, samples);
+      Forced all = readout(enc.memory, states, {0, 1, need_weights}, samples);
       all.readout = dropped(all.readout, pass, kReadoutDropout);
       return all;
     }
@@ -75,7 +74,7 @@ class Luong final : public TranslatorBase {
     at::Tensor fed = at::zeros_like(rows[0]);  // [B,1,H]
     for (std::int64_t t = 0; t < steps; ++t) {
       const at::Tensor state = advance(at::cat({tokens.narrow(1, t, 1), fed}, -1), rows, &masks);
-      const Forced seen = attentional(enc.memory, state, {t, 0, need_weights}, samples);
+      const Forced seen = readout(enc.memory, state, {t, 0, need_weights}, samples);
       fed = seen.readout;
       readouts.push_back(seen.readout), weights.push_back(seen.weights);
       log_probabilities.push_back(seen.choices.log_probability);
@@ -152,19 +151,15 @@ class Luong final : public TranslatorBase {
     return x;
   }
 
-  /// h̃ = tanh(W [context; state]) (eq. 5); the state itself without attention.
-  Forced attentional(const nn::AlignmentModel::Memory& memory, const at::Tensor& states,
-                     const Place& place, const Sampling& samples) const {
+  /// h̃ (eq. 5), or the state itself without attention.
+  Forced readout(const nn::AlignmentModel::Memory& memory, const at::Tensor& states,
+                 const Place& place, const Sampling& samples) const {
     if (!attention_) return {states, {}, {}};
-    const Look seen = look(*attention_, memory, states, place, samples);
-    return {at::tanh(at::linear(at::cat({seen.context, states}, -1), combine_)),
-            seen.weights,
-            {seen.log_probability, seen.entropy, samples.expected}};
+    return attentional(*attention_, memory, states, place, samples);
   }
 
   nn::RecurrentOptions encoder_options_, decoder_options_;
   std::vector<nn::CellWeights> encoder_, decoder_;
-  at::Tensor combine_;  // [H,2H]
   std::optional<nn::AlignmentModel> attention_;
 };
 

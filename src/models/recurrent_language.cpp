@@ -1,13 +1,10 @@
 // Language models that read from left to right: a stack of LSTMs, and one of LSTMNs (Cheng et al. 2016, §3).
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/zeros.h>
 
 #include "attend/base/random.h"
 #include "attend/nn/embedding.h"
-#include "attend/nn/init.h"
+#include "attend/nn/lstmn.h"
 #include "attend/nn/recurrent.h"
-#include "attend/ops/lstmn.h"
 #include "models/language_base.h"
 
 namespace attend::models {
@@ -74,26 +71,11 @@ class LstmnLanguage final : public LanguageBase {
   }
 
  private:
-  /// As Keras' LSTM begins: glorot-uniform but for the part that meets the state, which is orthogonal, and a forget gate
-  /// that is open. Gates i, f, o, ĉ.
   LstmnWeights make_layer(std::int64_t k, std::int64_t input) {
-    const std::int64_t h = config_.hidden, a = config_.attention_width;
-    const std::string name = "lstmn." + std::to_string(k) + ".";
     Random random(seed_of(1), Purpose::kInit, static_cast<std::uint64_t>(k));
-    const auto matrix = [&](std::int64_t rows, std::int64_t columns) {
-      return nn::glorot_uniform({rows, columns}, columns, rows, random, dtype_);
-    };
-    LstmnWeights w;
-    w.weight = at::zeros({4 * h, h + input}, at::TensorOptions().dtype(dtype_));
-    w.weight.narrow(1, 0, h).copy_(nn::orthogonal(4 * h, h, random, dtype_));
-    w.weight.narrow(1, h, input).copy_(matrix(4 * h, input));
-    w.bias = at::zeros({4 * h}, w.weight.options());
-    w.bias.narrow(0, h, h).fill_(1);
-    w.tape_weight = matrix(a, h), w.input_weight = matrix(a, input);
-    w.summary_weight = matrix(a, h), w.score_weight = matrix(1, a).squeeze(0);
-    add(name + "weight", w.weight), add(name + "bias", w.bias);
-    add(name + "tape_weight", w.tape_weight), add(name + "input_weight", w.input_weight);
-    add(name + "summary_weight", w.summary_weight), add(name + "score_weight", w.score_weight);
+    const LstmnWeights w =
+        nn::lstmn_weights({input, config_.hidden, config_.attention_width}, random, dtype_);
+    for (const auto& [name, x] : nn::named(w, "lstmn." + std::to_string(k) + ".")) add(name, x);
     return w;
   }
 

@@ -2,7 +2,9 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros.h>
 
 #include "attend/base/error.h"
@@ -46,6 +48,10 @@ void check_choice(const TranslatorConfig& c) {
     fail_usage(
         "model.attention.choice: a Transformer's heads take the mean; set soft, or another "
         "model.architecture");
+  if (c.architecture == Architecture::kLstmn && c.fusion == Fusion::kDeep)
+    fail_usage(
+        "model.attention.choice: deep fusion takes the mean; set soft, or model.attention.fusion "
+        "to shallow");
   if (!c.attention)
     fail_usage("model.attention.choice: there is nothing to choose with model.attention.kind none");
 }
@@ -63,10 +69,14 @@ void check_config(const TranslatorConfig& c) {
   in_field("window", c.window, 1, kWidest);
   in_field("attention_width", c.attention_width, 1, kWidest);
   if (!(c.dropout >= 0 && c.dropout < 1)) fail_usage("model.dropout must be in [0, 1)");
-  if (c.architecture == Architecture::kBahdanau && c.layers != 1)
+  if ((c.architecture == Architecture::kBahdanau || c.architecture == Architecture::kLstmn) &&
+      c.layers != 1)
     fail_usage("model.layers is " + std::to_string(c.layers) +
                ": this architecture has one recurrent layer on each side");
   if (c.architecture == Architecture::kTransformer) check_transformer(c);
+  if (c.architecture == Architecture::kLstmn && !c.attention)
+    fail_usage(
+        "model.attention.kind is none: an LSTMN's decoder knows its encoder by attention alone");
   check_choice(c);
 }
 
@@ -83,6 +93,8 @@ std::unique_ptr<Translator> make_translator(const TranslatorConfig& config, std:
       return make_bahdanau(config, seed, dtype);
     case Architecture::kLuong:
       return make_luong(config, seed, dtype);
+    case Architecture::kLstmn:
+      return make_lstmn_translator(config, seed, dtype);
     case Architecture::kTransformer:
       return make_transformer_translator(config, seed, dtype);
   }
@@ -170,6 +182,20 @@ Look TranslatorBase::look(const nn::AlignmentModel& attention,
   if (soft) return {context, weights, {}, {}};
   if (sampling.on()) return sampled(sampling, context, weights, memory.value, place.first);
   return likeliest(weights, memory.value);
+}
+
+void TranslatorBase::make_attentional(std::int64_t hidden) {
+  combine_ = add("attentional.weight", matrix(hidden, 2 * hidden));
+}
+
+TranslatorBase::Forced TranslatorBase::attentional(const nn::AlignmentModel& attention,
+                                                   const nn::AlignmentModel::Memory& memory,
+                                                   const at::Tensor& states, const Place& place,
+                                                   const Sampling& samples) const {
+  const Look seen = look(attention, memory, states, place, samples);
+  return {at::tanh(at::linear(at::cat({seen.context, states}, -1), combine_)),
+          seen.weights,
+          {seen.log_probability, seen.entropy, samples.expected}};
 }
 
 void TranslatorBase::check_source(const at::Tensor& ids, const at::Tensor& lengths) const {

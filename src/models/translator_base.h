@@ -54,6 +54,11 @@ class TranslatorBase : public Translator {
   Look look(const nn::AlignmentModel& attention, const nn::AlignmentModel::Memory& memory,
             const at::Tensor& query, const Place& place, const Sampling& sampling) const;
 
+  void make_attentional(std::int64_t hidden);
+  /// h̃ = tanh(W [context; state]) (Luong et al. 2015, eq. 5), W from make_attentional().
+  Forced attentional(const nn::AlignmentModel& attention, const nn::AlignmentModel::Memory& memory,
+                     const at::Tensor& states, const Place& place, const Sampling& samples) const;
+
   at::Tensor embed_source(const at::Tensor& ids,
                           const Pass& pass) const;  // [B,S] -> [B,S,E], dropout included
   at::Tensor embed_target(const at::Tensor& ids, const Pass& pass) const;
@@ -72,6 +77,7 @@ class TranslatorBase : public Translator {
   at::Tensor baseline_;                     // [max_length + 2], see reinforced(); kHard only
 
  private:
+  at::Tensor combine_;  // [H,2H], no bias as in the paper
   std::uint64_t stream_ = 1;
   NamedTensors named_;
 };
@@ -84,6 +90,8 @@ std::unique_ptr<Translator> make_bahdanau(const TranslatorConfig& config, std::u
                                           at::ScalarType dtype);
 std::unique_ptr<Translator> make_luong(const TranslatorConfig& config, std::uint64_t seed,
                                        at::ScalarType dtype);
+std::unique_ptr<Translator> make_lstmn_translator(const TranslatorConfig& config,
+                                                  std::uint64_t seed, at::ScalarType dtype);
 std::unique_ptr<Translator> make_transformer_translator(const TranslatorConfig& config,
                                                         std::uint64_t seed, at::ScalarType dtype);
 

@@ -33,10 +33,27 @@ std::vector<LayerSummary> transformer_rows(const TranslatorConfig& c, const Name
   return rows;
 }
 
+std::vector<LayerSummary> lstmn_rows(const TranslatorConfig& c, const NamedTensors& all) {
+  std::vector<LayerSummary> rows;
+  const auto add = [&](const char* name, const std::string& type, std::int64_t width) {
+    rows.push_back({name, type, {-1, c.max_length, width}, parameters_of(all, name), true});
+  };
+  const bool deep = c.fusion == Fusion::kDeep;
+  add("encoder.embedding", "Embedding", c.embedding_width);
+  add("encoder.lstmn", "LSTMN", c.hidden);
+  add("decoder.embedding", "Embedding", c.embedding_width);
+  add("decoder.lstmn", "LSTMN", c.hidden);
+  add("attention", deep ? "Deep fusion" : "Alignment", c.hidden);
+  if (!deep) add("attentional", "Dense(tanh)", c.hidden);
+  add("output", "Dense", c.target_vocabulary);
+  return rows;
+}
+
 }  // namespace
 
 std::vector<LayerSummary> summarize(const TranslatorConfig& c) {
   const NamedTensors all = make_translator(c, 0)->parameters();
+  if (c.architecture == Architecture::kLstmn) return lstmn_rows(c, all);
   if (c.architecture == Architecture::kTransformer) return transformer_rows(c, all);
   const bool bahdanau = c.architecture == Architecture::kBahdanau;
   const std::int64_t steps = c.max_length, e = c.embedding_width, h = c.hidden;

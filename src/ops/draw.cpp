@@ -57,7 +57,7 @@ struct DrawFunction : torch::autograd::Function<DrawFunction> {
     options.read_size = ctx->saved_data["read_size"].toInt();
     options.write_size = ctx->saved_data["write_size"].toInt();
     options.mean = ctx->saved_data["sigmoid"].toBool() ? DrawMean::kSigmoid : DrawMean::kCanvas;
-    const at::Tensor image = saved[0], noise = saved[1];
+    const at::Tensor &image = saved[0], &noise = saved[1];
     const TensorList weights(saved.begin() + 2, saved.begin() + 2 + kDrawWeights);
     TensorList found;
     if (at::GradMode::is_enabled()) {  // a second derivative: through the definition

@@ -40,6 +40,14 @@ void check_lstmn(const at::Tensor& input, const LstmnWeights& w, const LstmnOpti
     fail_usage(std::string(kLstmn) + ": weight's columns is " + std::to_string(n.size("H+I")) +
                " but must be H + I = " + std::to_string(n.size("H") + n.size("I")));
   n.lengths("lengths", o.lengths, "T").at_least("H", n.size("H"), 1);
+  if (o.before) {
+    n("before.hidden", o.before->hidden, {"B", "t", "H"})("before.memory", o.before->memory,
+                                                          {"B", "t", "H"});
+    n("before.summary", o.before->summary, {"B", "H"});
+    if (o.source) n("before.source_summary", o.before->source_summary, {"B", "H"});
+    if (o.lengths.defined())
+      fail_usage(std::string(kLstmn) + ": lengths and before exclude each other");
+  }
   if (!o.source) return;
   const LstmnSource& s = *o.source;
   n("source.hidden", s.hidden, {"B", "S", "H"})("source.memory", s.memory, {"B", "S", "H"});
@@ -295,7 +303,9 @@ struct LstmnFunction : torch::autograd::Function<LstmnFunction> {
 LstmnResult lstmn(const at::Tensor& input, const LstmnWeights& w, const LstmnOptions& options) {
   check_lstmn(input, w, options);
   const char* reason = options.source ? "a source is attended to as well"
-                                      : why_not_fused({&input, &w.weight, &w.bias, &w.tape_weight});
+                       : options.before
+                           ? "it goes on from tapes"
+                           : why_not_fused({&input, &w.weight, &w.bias, &w.tape_weight});
   if (reason || input.size(1) == 0) {
     const LstmnResult out = compose::lstmn(input, w, options);
     note_composed(kLstmn, reason ? reason : "there is no step");
@@ -305,7 +315,7 @@ LstmnResult lstmn(const at::Tensor& input, const LstmnWeights& w, const LstmnOpt
       LstmnFunction::apply(input, w.weight, w.bias, w.tape_weight, w.input_weight, w.summary_weight,
                            w.score_weight, or_none(options.lengths), options.need_weights);
   note_fused(kLstmn);
-  return {out[0], out[1], options.need_weights ? out[2] : at::Tensor(), {}};
+  return {out[0], out[1], options.need_weights ? out[2] : at::Tensor(), {}, {}, {}};
 }
 
 }  // namespace attend

@@ -25,7 +25,7 @@ void add_attention_sizes(std::vector<SchemaEntry>& s) {
 void add_translation_model(std::vector<SchemaEntry>& s) {
   const std::size_t first = s.size();
   s.push_back(choice("model.architecture", FIELD(model.architecture),
-                     {"bahdanau", "luong", "transformer"}, "whose encoder-decoder"));
+                     {"bahdanau", "luong", "transformer", "lstmn"}, "whose encoder-decoder"));
   s.push_back(choice("model.attention.kind", FIELD(model.attend), {"none", "alignment"},
                      "none: the decoder gets the encoder's last state alone; alignment: it looks "
                      "back at every step"));
@@ -37,6 +37,9 @@ void add_translation_model(std::vector<SchemaEntry>& s) {
                      "predicted one"));
   s.push_back(whole("model.attention.window", FIELD(model.window), 1, 65536,
                     "local spans: keys on each side, D"));
+  s.push_back(choice("model.attention.fusion", FIELD(model.fusion), {"shallow", "deep"},
+                     "lstmn: where the decoder looks at its encoder: after its step, by score and "
+                     "span, or inside it"));
   s.push_back(choice("model.attention.choice", FIELD(model.choice), {"soft", "hard", "gumbel"},
                      "soft: the mean of the places by their weights; hard: one place, sampled in "
                      "training and learnt by REINFORCE; gumbel: one place, learnt through the "

@@ -32,6 +32,7 @@ constexpr auto kTranslatorFields = [](auto& f, auto& c) {
   f("feed_forward", c.feed_forward);
   f("norm", c.norm, translator_names("model.norm"));
   f("share_embeddings", c.share_embeddings, translator_names("model.share_embeddings"));
+  f.added("fusion", c.fusion, translator_names("model.attention.fusion"));
   f.added("choice", c.choice, translator_names("model.attention.choice"));
   f.added("temperature", c.temperature);
   f.added("reward_weight", c.reward_weight);
@@ -55,7 +56,7 @@ models::TranslatorConfig translator_config(const Recipe& recipe, std::int64_t so
   out.input_feeding = m.input_feeding, out.reverse_source = m.reverse_source;
   out.heads = m.heads, out.feed_forward = m.feed_forward, out.norm = m.norm;
   out.share_embeddings = m.share_embeddings;
-  out.choice = m.choice, out.temperature = m.temperature;
+  out.fusion = m.fusion, out.choice = m.choice, out.temperature = m.temperature;
   out.reward_weight = recipe.train.reward_weight;
   out.entropy_weight = recipe.train.entropy_weight;
   out.expected_share = recipe.train.expected_share;

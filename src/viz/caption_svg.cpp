@@ -32,8 +32,9 @@ std::string svg(const CaptionPicture& c, const std::vector<std::string>& frames)
       c.width > 0 ? kFrame * static_cast<double>(c.height) / static_cast<double>(c.width) : kFrame;
   double y = kMargin;
   for (std::size_t i = 0; i < all; ++i) {
-    const double x = kMargin + static_cast<double>(i % kPerRow) * (kFrame + kGap);
-    y = kMargin + static_cast<double>(i / kPerRow) * (high + kUnder + kGap);
+    const std::size_t row = i / kPerRow, column = i % kPerRow;
+    const double x = kMargin + static_cast<double>(column) * (kFrame + kGap);
+    y = kMargin + static_cast<double>(row) * (high + kUnder + kGap);
     d.image(x, y, kFrame, high, i == 0 ? c.png : frames[i - 1]);
     if (i == 0) {
       d.text(x, y + high + 17, "the image", 12, kSoft);

@@ -161,6 +161,8 @@ TEST(Choice, RefusesWhatMakesNoSense) {
       [](auto& c) { c.architecture = Architecture::kTransformer, c.embedding_width = 4; },
       "a Transformer's heads take the mean");
   expect_refused([](auto& c) { c.attention = false; }, "nothing to choose");
+  expect_refused([](auto& c) { c.architecture = Architecture::kLstmn; },
+                 "deep fusion takes the mean");
   expect_refused([](auto& c) { c.temperature = 0; }, "model.attention.temperature is 0");
   expect_refused([](auto& c) { c.expected_share = 1; }, "train.expected_share is 1");
   expect_refused([](auto& c) { c.reward_weight = -1; }, "train.reward_weight is -1");

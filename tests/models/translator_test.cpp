@@ -29,6 +29,7 @@ struct Variant {
   NormPlace norm = NormPlace::kFirst;
   SharedEmbeddings share = SharedEmbeddings::kNone;
   Choice choice = Choice::kSoft;
+  Fusion fusion = Fusion::kDeep;
 };
 
 const std::vector<Variant> kVariants = {
@@ -67,6 +68,14 @@ const std::vector<Variant> kVariants = {
      .span = nn::Span::kLocalP,
      .input_feeding = false,
      .choice = Choice::kHard},
+    {.name = "lstmn_deep", .architecture = Architecture::kLstmn},
+    {.name = "lstmn_shallow", .architecture = Architecture::kLstmn, .fusion = Fusion::kShallow},
+    {.name = "lstmn_shallow_general_local_p_hard",
+     .architecture = Architecture::kLstmn,
+     .score = nn::Score::kGeneral,
+     .span = nn::Span::kLocalP,
+     .choice = Choice::kHard,
+     .fusion = Fusion::kShallow},
     {.name = "transformer", .architecture = Architecture::kTransformer, .layers = 2},
     {.name = "transformer_one_layer", .architecture = Architecture::kTransformer},
     {.name = "transformer_post_norm",
@@ -87,7 +96,7 @@ TranslatorConfig config_of(const Variant& v) {
   TranslatorConfig c;
   c.architecture = v.architecture, c.attention = v.attention, c.score = v.score, c.span = v.span;
   c.input_feeding = v.input_feeding, c.reverse_source = v.reverse_source, c.layers = v.layers;
-  c.choice = v.choice;
+  c.choice = v.choice, c.fusion = v.fusion;
   c.source_vocabulary = 9, c.target_vocabulary = 8, c.max_length = 10;
   c.embedding_width = 3, c.hidden = 4, c.attention_width = 5, c.window = 2, c.dropout = 0.3;
   if (v.architecture != Architecture::kTransformer) return c;

@@ -4,6 +4,7 @@
 // without the slope of tanh; no gradient through the projected tape; a query without the summary before it; weights, and
 // states, of steps beyond a length; a tape's gradient overwritten by each later step; the gradient of summary_weight with the
 // summary of the same step.
+#include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -306,6 +307,34 @@ TEST(Lstmn, TheFutureChangesNothing) {
   EXPECT_FALSE(at::equal(before.select(1, 4), after.select(1, 4)));
 }
 
+TEST(Lstmn, GoesOnFromWhereItStood) {
+  for (const Case& c : {Case{"small", 2, 5, 3, 4, 3, 0}, Case{"deep", 2, 5, 3, 4, 3, 6}}) {
+    Model whole(c), part(c);
+    const LstmnResult all = whole.run();
+    const at::Tensor none = at::zeros({c.B, 0, c.H}, at::kDouble),
+                     start = at::zeros({c.B, c.H}, at::kDouble);
+    LstmnTapes tapes{none, none, start, start};
+    part.options.before = &tapes;
+    for (const auto& [first, steps] :
+         std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 2}, {2, 1}, {3, 2}}) {
+      part.input = whole.input.narrow(1, first, steps);
+      const LstmnResult r = part.run();
+      const auto near = [&](const at::Tensor& found, const at::Tensor& wanted, const char* name) {
+        EXPECT_LT(test::relative_error(found, wanted), 1e-12)
+            << c.name << ' ' << name << ' ' << first;
+      };
+      near(r.hidden, all.hidden.narrow(1, first, steps), "hidden");
+      near(r.memory, all.memory.narrow(1, first, steps), "memory");
+      ASSERT_EQ(r.weights.size(2), first + steps);
+      near(r.weights, all.weights.narrow(1, first, steps).narrow(2, 0, first + steps), "weights");
+      if (c.S > 0)
+        near(r.source_weights, all.source_weights.narrow(1, first, steps), "source_weights");
+      tapes = {at::cat({tapes.hidden, r.hidden}, 1), at::cat({tapes.memory, r.memory}, 1),
+               r.summary, r.source_summary};
+    }
+  }
+}
+
 TEST(Lstmn, EmptySizes) {
   Model none({"none", 1, 3, 2, 3, 4, 0}), nobody({"nobody", 1, 3, 2, 3, 4, 0});
   none.input = at::zeros({1, 0, 2}, at::kDouble), nobody.input = at::zeros({0, 3, 2}, at::kDouble);
@@ -346,6 +375,12 @@ TEST(Lstmn, EveryCheckSaysWhatIsWrong) {
         m.options.lengths = at::tensor({4, 0}, at::kLong);
       },
       "attend::lstmn: lengths[0] is 4 but must be in [0, T=3]");
+  LstmnTapes tapes{ones({2, 1, 5}), ones({2, 1, 5}), ones({2, 5}), ones({2, 5})};
+  expect(
+      [&](Model& m) {
+        m.options.lengths = at::tensor({3, 0}, at::kLong), m.options.before = &tapes;
+      },
+      "attend::lstmn: lengths and before exclude each other");
 }
 
 }  // namespace

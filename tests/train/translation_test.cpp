@@ -47,6 +47,7 @@ struct Kind {
   Score score = Score::kAdditive;
   Span span = Span::kGlobal;
   Choice choice = Choice::kSoft;
+  models::Fusion fusion = models::Fusion::kDeep;
 };
 
 const std::vector<Kind> kKinds = {
@@ -86,6 +87,10 @@ const std::vector<Kind> kKinds = {
      .architecture = Architecture::kLuong,
      .score = Score::kDot,
      .choice = Choice::kGumbel},
+    {.name = "lstmn_deep", .architecture = Architecture::kLstmn},
+    {.name = "lstmn_shallow",
+     .architecture = Architecture::kLstmn,
+     .fusion = models::Fusion::kShallow},
     {"transformer", Architecture::kTransformer},
 };
 
@@ -97,7 +102,7 @@ Recipe recipe_of(const Kind& kind, const std::string& data) {
   r.data.lower = false, r.data.validation = 0.1, r.data.max_tokens = 8;
   r.model.architecture = kind.architecture, r.model.attend = kind.attention;
   r.model.score = kind.score, r.model.span = kind.span, r.model.window = 3;
-  r.model.choice = kind.choice;
+  r.model.choice = kind.choice, r.model.fusion = kind.fusion;
   r.model.embedding_width = 16, r.model.hidden = 24, r.model.attention_width = 16;
   r.model.heads = 2, r.model.feed_forward = 32;
   r.model.dropout = 0.1;

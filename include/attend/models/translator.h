@@ -18,6 +18,13 @@ enum class Architecture {
   kBahdanau,  // RNNsearch (Bahdanau et al. 2015): the context enters the decoder's unit, maxout readout
   kLuong,  // Luong et al. 2015: attention after the decoder's LSTM, h̃ = tanh(W [c; h]), input feeding
   kTransformer,  // Vaswani et al. 2017: self-attention on both sides, sinusoidal positions
+  kLstmn,  // Cheng et al. 2016, §4: LSTMNs, whose attention over their own tapes takes the place of the state
+};
+
+/// Where an LSTMN's decoder looks at its encoder (Cheng et al. 2016, §4).
+enum class Fusion {
+  kShallow,  // after its step, by score and span: h̃ = tanh(W [c; h])
+  kDeep,     // inside its step: the encoder's memory comes in through a gate of its own
 };
 
 /// Where a Transformer's sublayer f is normed.
@@ -61,6 +68,7 @@ struct TranslatorConfig {
   std::int64_t attention_width = 256;  // A
   bool input_feeding = true;           // Luong: h̃ of a step enters the next
   bool reverse_source = false;    // Luong: the source is read from its end (Sutskever et al. 2014)
+  Fusion fusion = Fusion::kDeep;  // LSTMN
   Choice choice = Choice::kSoft;  // recurrent
   double temperature = 1;         // kGumbel: of that softmax
   double reward_weight = 1;       // kHard: λ_r, of REINFORCE's reward (Xu et al. 2015, eq. 12)

@@ -26,17 +26,26 @@ struct LstmnSource {
   at::Tensor gate_bias;       // [H]
 };
 
+/// Where an LSTMN stands after t ≥ 0 steps.
+struct LstmnTapes {
+  at::Tensor hidden, memory;  // [B,t,H]
+  at::Tensor summary;         // [B,H] h̃_t; zeros at first
+  at::Tensor source_summary;  // [B,H] γ̃_t likewise, with a source
+};
+
 struct LstmnOptions {
   at::Tensor lengths;                   // [B] int64: later steps give 0
   const LstmnSource* source = nullptr;  // deep fusion; null: intra-attention alone
+  const LstmnTapes* before = nullptr;   // goes on from there (decoding); excludes lengths
   bool need_weights = false;
 };
 
 struct LstmnResult {
-  at::Tensor hidden, memory;  // [B,T,H] the two tapes
-  at::Tensor
-      weights;  // [B,T,T] who was looked at among the steps before; undefined unless asked for
+  at::Tensor hidden, memory;  // [B,T,H] the two tapes, of these steps
+  at::Tensor weights;         // [B,T,t+T] who was looked at among the steps before (t of them in
+                              // options.before); undefined unless asked for
   at::Tensor source_weights;  // [B,T,S] likewise with a source
+  at::Tensor summary, source_summary;  // [B,H] of the last step, where options.before is given
 };
 
 /// Long short-term memory-network (Cheng, Dong and Lapata 2016, §3.1 and §4): an LSTM that keeps every state on two tapes and, at each
@@ -49,7 +58,7 @@ struct LstmnResult {
 /// Shallow fusion needs nothing here: attend over source.hidden with the hidden tape that comes out, by attend::additive.
 /// input [B,T,I]. Steps beyond a row's length are not looked at, give 0, and a NaN in them is harmless. The steps follow each other; the
 /// attention of each runs as attend::additive with one query. O(B T² (A + H)) beside the gates; tapes and weights are kept for backward.
-/// Without a source, float and double on the CPU run as one node whose tapes are read in place and whose gradients are summed where
+/// Without a source and from the beginning, float and double on the CPU run as one node whose tapes are read in place and whose gradients are summed where
 /// they belong; anything else runs compose::lstmn, which copies the tapes at each step; last_dispatch() says which.
 /// Differentiable in every tensor, twice too. Throws Error(kUsage) naming argument, shape and rule.
 LstmnResult lstmn(const at::Tensor& input, const LstmnWeights& weights,

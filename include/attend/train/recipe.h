@@ -106,6 +106,7 @@ struct Recipe {
     std::int64_t attention_width = 256;             // key model.attention.width
     models::Choice choice = models::Choice::kSoft;  // key model.attention.choice
     double temperature = 1;                         // key model.attention.temperature
+    models::Fusion fusion = models::Fusion::kDeep;  // key model.attention.fusion
     bool input_feeding = true;
     bool reverse_source = false;
     std::int64_t heads = 4;

@@ -1,4 +1,5 @@
 #pragma once
+#include <cmath>
 #include <cstdint>
 
 #include "attend/base/random.h"
@@ -12,7 +13,7 @@ class AttentionDropout {
  public:
   AttentionDropout(std::uint64_t seed, double probability)
       : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
-        threshold_(static_cast<std::uint32_t>(probability * 65536.0 + 0.5)),
+        threshold_(static_cast<std::uint32_t>(std::lround(probability * 65536.0))),
         factor_(1.0 / (1.0 - threshold_ / 65536.0)) {}
 
   bool keeps(std::uint32_t batch_head, std::uint32_t query, std::uint32_t key) const {

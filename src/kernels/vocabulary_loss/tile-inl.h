@@ -174,14 +174,16 @@ void panel_product(const T* a, std::int64_t pitch, const T* b, std::int64_t widt
     product_strip<decltype(vectors)::value, kWalk, kStart, decltype(tail)::value>(
         a, pitch, b + c, width, depth, rows, out + c, stride,
         static_cast<std::size_t>(columns - c));
-    c += vectors * kLanes<T>;
   };
   using One = std::integral_constant<int, 1>;
-  while (c + kPanel<T> <= columns)
+  using Two = std::integral_constant<int, 2>;
+  for (; c + kPanel<T> <= columns; c += kPanel<T>)
     strip(std::integral_constant<int, kPanelVectors>(), std::false_type());
-  if (kPanelVectors > 2 && c + 2 * kLanes<T> <= columns)
-    strip(std::integral_constant<int, 2>(), std::false_type());
-  while (c + kLanes<T> <= columns) strip(One(), std::false_type());
+  if (kPanelVectors > 2 && c + 2 * kLanes<T> <= columns) {
+    strip(Two(), std::false_type());
+    c += 2 * kLanes<T>;
+  }
+  for (; c + kLanes<T> <= columns; c += kLanes<T>) strip(One(), std::false_type());
   if (c < columns) strip(One(), std::true_type());
 }
 

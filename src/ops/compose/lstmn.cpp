@@ -40,6 +40,7 @@ class TapeReader {
     return {halves[0], halves[1]};
   }
   const at::Tensor& weights() const { return weights_; }  // [B,1,L]
+  const at::Tensor& summary() const { return summary_; }  // [B,H]
 
  private:
   at::Tensor summary_weight_, score_weight_, summary_, weights_;
@@ -56,9 +57,16 @@ class LstmnRun {
         input_(visible_input(input)),
         nothing_(at::zeros({input.size(0), w.bias.size(0) / 4}, input.options())),
         from_input_(at::linear(input_, w.input_weight)),
-        own_(w.summary_weight, w.score_weight, nothing_, o.need_weights),
+        own_(w.summary_weight, w.score_weight, o.before ? o.before->summary : nothing_,
+             o.need_weights),
         source_(o.source ? o.source->summary_weight : at::Tensor(),
-                o.source ? o.source->score_weight : at::Tensor(), nothing_, o.need_weights) {
+                o.source ? o.source->score_weight : at::Tensor(),
+                o.before && o.source ? o.before->source_summary : nothing_, o.need_weights) {
+    if (o.before && o.before->hidden.size(1) > 0) {
+      earlier_ = o.before->hidden.size(1);
+      earlier_tapes_ = at::cat({o.before->hidden, o.before->memory}, 2);
+      earlier_keys_ = at::linear(o.before->hidden, w.tape_weight);
+    }
     if (!o.source) return;
     source_.set_lengths(o.source->lengths);
     source_keys_ = at::linear(o.source->hidden, o.source->tape_weight);  // [B,S,A]
@@ -75,7 +83,9 @@ class LstmnRun {
     LstmnResult out;
     const std::vector<at::Tensor> tapes = stacked(tapes_, 2 * hidden).chunk(2, 2);
     out.hidden = tapes[0], out.memory = tapes[1];
-    if (o_.need_weights) out.weights = stacked(weights_, steps_);
+    if (o_.need_weights) out.weights = stacked(weights_, earlier_ + steps_);
+    if (o_.before) out.summary = own_.summary();
+    if (o_.before && o_.source) out.source_summary = source_.summary();
     if (o_.need_weights && o_.source)
       out.source_weights = stacked(source_weights_, o_.source->hidden.size(1));
     return out;
@@ -93,12 +103,19 @@ class LstmnRun {
     return valid_.defined() ? t.masked_fill(valid_.select(1, step).logical_not(), 0) : t;
   }
 
+  static at::Tensor joined(const at::Tensor& earlier, const std::vector<at::Tensor>& rows) {
+    if (rows.empty()) return earlier;
+    const at::Tensor own = at::stack(rows, 1);
+    return earlier.defined() ? at::cat({earlier, own}, 1) : own;
+  }
+
   void step(std::int64_t t) {
     const at::Tensor x = input_.select(1, t);  // [B,I]
     at::Tensor summary = nothing_, memory = nothing_;
-    if (t > 0)
-      std::tie(summary, memory) =
-          own_.read(from_input_.select(1, t), at::stack(keys_, 1), at::stack(tapes_, 1));
+    const std::int64_t before = earlier_ + t;
+    if (before > 0)
+      std::tie(summary, memory) = own_.read(from_input_.select(1, t), joined(earlier_keys_, keys_),
+                                            joined(earlier_tapes_, tapes_));
     const std::vector<at::Tensor> gates =
         at::linear(at::cat({summary, x}, 1), w_.weight, w_.bias).chunk(4, 1);  // i f o ĉ, [B,H]
     at::Tensor c = gates[1].sigmoid() * memory + gates[0].sigmoid() * gates[3].tanh();
@@ -114,16 +131,18 @@ class LstmnRun {
     keys_.push_back(at::linear(h, w_.tape_weight));
     if (!o_.need_weights) return;
     weights_.push_back(
-        t == 0 ? at::zeros({x.size(0), steps_}, x.options())
-               : only_valid(at::constant_pad_nd(own_.weights().squeeze(1), {0, steps_ - t}), t));
+        before == 0
+            ? at::zeros({x.size(0), steps_}, x.options())
+            : only_valid(at::constant_pad_nd(own_.weights().squeeze(1), {0, steps_ - t}), t));
     if (o_.source) source_weights_.push_back(only_valid(source_.weights().squeeze(1), t));
   }
 
   const LstmnWeights& w_;
   const LstmnOptions& o_;
-  std::int64_t steps_;
-  at::Tensor valid_;  // before input_, whose initialiser sets it
+  std::int64_t steps_, earlier_ = 0;  // earlier_: steps of o_.before
+  at::Tensor valid_;                  // before input_, whose initialiser sets it
   at::Tensor input_, nothing_, from_input_, source_keys_, source_tapes_, source_from_input_;
+  at::Tensor earlier_tapes_, earlier_keys_;
   TapeReader own_, source_;
   std::vector<at::Tensor> tapes_, keys_, weights_, source_weights_;  // one of each a step
 };
