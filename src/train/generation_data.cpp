@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 
@@ -102,7 +103,7 @@ ImageParts parts_of_folder(const Recipe& recipe) {
   for (std::size_t i = order.size() - 1; i > 0; --i)
     std::swap(order[i], order[random.below(i + 1)]);
   const double n = static_cast<double>(images.size());
-  const auto share = [&](double part) { return static_cast<std::size_t>(n * part + 0.5); };
+  const auto share = [&](double part) { return static_cast<std::size_t>(std::lround(n * part)); };
   const std::size_t test = share(recipe.data.test), validation = share(recipe.data.validation);
   if (test + validation >= images.size())
     fail_usage(folder + ": " + std::to_string(images.size()) +
@@ -136,8 +137,8 @@ at::Tensor tensor_of(const data::LabelledImages& images, std::int64_t first, std
 
 ImageParts parts_of_set(const Recipe& recipe) {
   const data::ImageCorpus corpus = data::load_labelled_images(recipe.data.name);
-  const auto validation = static_cast<std::int64_t>(
-      static_cast<double>(corpus.train.count) * recipe.data.validation + 0.5);
+  const std::int64_t validation =
+      std::lround(static_cast<double>(corpus.train.count) * recipe.data.validation);
   const std::int64_t train = corpus.train.count - validation;
   ImageParts out;
   out.parts = {tensor_of(corpus.train, 0, train), tensor_of(corpus.train, train, validation),

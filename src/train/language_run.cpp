@@ -30,6 +30,7 @@ std::vector<Continuation> continue_texts(const LanguageRun& run,
                                          const std::vector<std::string>& prompts,
                                          std::uint64_t seed) {
   std::vector<std::vector<std::int64_t>> ids;
+  ids.reserve(prompts.size());
   for (const std::string& prompt : prompts) ids.push_back(run.codec.encode(prompt));
   models::LanguageSteps steps(*run.model, std::move(ids));
   const Recipe::Decode& how = run.recipe.decode;

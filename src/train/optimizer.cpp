@@ -82,7 +82,7 @@ class Sgd final : public Optimizer {
     ++steps_;
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       at::Tensor parameter = parameters_[i].second;
-      const at::Tensor gradient = parameter.grad();
+      const at::Tensor& gradient = parameter.grad();
       if (!gradient.defined()) continue;
       if (options_.momentum == 0) {
         parameter.add_(gradient, -lr);

@@ -32,6 +32,7 @@ std::vector<LengthScore> score_by_length(const SegmentScores& scores,
     part.segments.push_back(scores.segments[i]);
   }
   std::vector<LengthScore> out;
+  out.reserve(parts.size());
   for (const auto& [place, part] : parts)
     out.push_back({place * step + 1, (place + 1) * step,
                    static_cast<std::int64_t>(part.segments.size()), part.corpus(),

@@ -32,6 +32,7 @@ void check_segments(const char* metric, const std::vector<std::string>& hypothes
 
 std::vector<References> single_references(const std::vector<std::string>& texts) {
   std::vector<References> out;
+  out.reserve(texts.size());
   for (const std::string& text : texts) out.push_back({text});
   return out;
 }

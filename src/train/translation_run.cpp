@@ -46,6 +46,7 @@ data::Alignment word_links(const std::vector<std::pair<std::int64_t, std::int64_
 std::vector<std::vector<double>> as_doubles(const std::vector<std::vector<float>>& rows,
                                             std::size_t columns) {
   std::vector<std::vector<double>> out;
+  out.reserve(rows.size());
   for (const auto& row : rows)
     out.emplace_back(row.begin(),
                      row.begin() + static_cast<std::ptrdiff_t>(std::min(columns, row.size())));

@@ -15,6 +15,7 @@ std::vector<decode::Hypothesis> search(models::Translator& translator,
                                        const std::vector<std::vector<std::int64_t>>& sources,
                                        const Recipe::Decode& how) {
   std::vector<PairIds> pairs;
+  pairs.reserve(sources.size());
   for (const auto& source : sources) pairs.push_back({source, {}});
   std::vector<decode::Hypothesis> out(sources.size());
   std::vector<std::int64_t> order = by_length(pairs);
