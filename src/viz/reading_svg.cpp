@@ -59,9 +59,9 @@ void reading_token(Drawing& d, const Reading& r, std::size_t t, std::size_t i, d
   if (thick > 0)
     d.line(x, y + 7.5 + thick / 2, x + place.cell, effect < 0 ? kAgainst : kFor, thick, effect < 0);
   if (i == t) frame(d, x, y - 15.5, place.cell, 21.5);
-  char more[128];
-  std::snprintf(more, sizeof more, " textLength=\"%.2f\" lengthAdjust=\"spacingAndGlyphs\"%s",
-                place.width, i == t ? " font-weight=\"600\"" : "");
+  char more[96];
+  std::snprintf(more, sizeof more, " textLength=\"%.2f\" lengthAdjust=\"spacingAndGlyphs\"",
+                place.width);
   d.text(x + (place.cell - place.width) / 2, y, text, kToken,
          step > kLastBlackTextLight ? 0xffffff : 0x000000, place.width > 0 ? more : "");
 }

@@ -124,7 +124,7 @@ function lines(d) {
   const follows = (token, log) => el('td', {}, token == null ? '–' : el('span', {class: 'word', text: named(token)}),
       token == null || log == null ? '' : el('span', {class: 'micro', text: ' ' + dec(chance(log))}));
   for (let t = first; t < n; t++) {
-    const sofar = el('td', {class: d.characters ? 'sofar characters' : 'sofar'}), from = Math.max(0, t + 1 - most);
+    const sofar = el('td', {class: d.characters ? 'sofar characters' : 'sofar'}), over = t + 1 - most, from = over < 4 ? 0 : over;
     if (from) sofar.append(el('span', {class: 'micro', text: `… ${from} … `}));
     for (let x = from; x <= t; x++) {
       const n = el('span', {class: look(d, t, x), text: named(d.input[x])});
