@@ -1,5 +1,7 @@
 #include "attend/viz/reading.h"
 
+#include <cmath>
+
 #include "attend/base/error.h"
 #include "viz/reading_parts.h"
 #include "viz/wording.h"
@@ -31,6 +33,8 @@ VerdictText compared_reading(const Reading& r) {
     same = "At " + std::to_string(r.same_token) + " of " + std::to_string(r.compared) +
            " tokens the one looked at most is also the one whose deletion costs the next guess "
            "most. ";
+  if (!r.weights.empty() && std::isnan(r.weights.back().back()))
+    same += "The token being read, which this attention cannot look at, is left out of that. ";
   return compared_text(
       r.verdict, r.attention_leave_one_out,
       {"Attention and what the guesses needed disagree", "what the guesses needed",

@@ -152,6 +152,17 @@ TEST(ReadingTerminal, RowsTableAndVerdict) {
   EXPECT_THAT(terminal(r), HasSubstr("7 tokens in front were not read"));
 }
 
+TEST(ReadingVerdict, SaysWhatIsComparedAndWhenItDisagrees) {
+  Reading r = three_words();
+  r.verdict = Verdict::kDisagree, r.attention_leave_one_out = {-.4, .99, -.2, .2};
+  r.same_token = 1, r.compared = 2;
+  EXPECT_EQ(verdict_text(r).lead, "Attention and what the guesses needed disagree");
+  EXPECT_THAT(verdict_text(r).why, HasSubstr("At 1 of 2 tokens"));
+  EXPECT_THAT(verdict_text(r).why, HasSubstr("which this attention cannot look at"));
+  r.weights[2][2] = .1;
+  EXPECT_THAT(verdict_text(r).why, Not(HasSubstr("cannot look at")));
+}
+
 TEST(ReadingReport, HoldsTheDocument) {
   const auto item = item_of(three_words());
   EXPECT_EQ(item["id"], 7);
