@@ -150,6 +150,17 @@ int explain_rows(Output& out, const ExplainOptions& o, const std::vector<std::st
   return 0;
 }
 
+/// Kinds of which several runs have nothing to say to each other.
+struct ExplainedAlone {
+  train::TaskKind kind;
+  const char* plural;
+  int (*explain)(Output&, const ExplainOptions&);
+};
+constexpr ExplainedAlone kExplainedAlone[] = {
+    {train::TaskKind::kTranslation, "translations", explain_translations},
+    {train::TaskKind::kCaptioning, "captions", explain_captions},
+    {train::TaskKind::kLanguage, "language models", explain_texts}};
+
 int explain_run(Output& out, const ExplainOptions& o) {
   use_threads(static_cast<int>(o.threads.value_or(0)));
   const std::vector<std::string> folders = runs_of(o);
@@ -164,21 +175,11 @@ int explain_run(Output& out, const ExplainOptions& o) {
   // A folder of seed-N runs is of classifiers; what is no run at all fails where it is loaded.
   const train::TaskKind kind = is_finished(folders.front()) ? train::kind_of_run(folders.front())
                                                             : train::TaskKind::kClassification;
-  const auto alone = [&](const char* what) {
+  for (const auto& one : kExplainedAlone) {
+    if (kind != one.kind) continue;
     if (folders.size() > 1)
-      fail_usage("'" + folders[1] + "': " + what + " are explained one run at a time");
-  };
-  if (kind == train::TaskKind::kTranslation) {
-    alone("translations");
-    return explain_translations(out, o);
-  }
-  if (kind == train::TaskKind::kCaptioning) {
-    alone("captions");
-    return explain_captions(out, o);
-  }
-  if (kind == train::TaskKind::kLanguage) {
-    alone("language models");
-    return explain_texts(out, o);
+      fail_usage("'" + folders[1] + "': " + one.plural + " are explained one run at a time");
+    return one.explain(out, o);
   }
   return explain_rows(out, o, folders);
 }
@@ -263,7 +264,7 @@ void add_explain(Program& program) {
   verb.example("attend explain runs/numbers 'three hundred and five' --svg alignment.svg");
   verb.example("attend explain runs/digits test:0 --html digit.html");
   verb.example("attend explain runs/captions photo.jpg --html maps.html");
-  verb.example("attend explain runs/text 'The king is'");
+  verb.example("attend explain runs/text 'The king is' --html reading.html");
   verb.example("attend explain runs/lstm runs/attention --split validation --html report.html");
   verb.run([o](Output& out) { return explain_run(out, *o); });
 }

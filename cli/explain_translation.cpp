@@ -2,12 +2,12 @@
 #include <algorithm>
 
 #include "attend/base/error.h"
-#include "attend/base/file.h"
 #include "attend/explain/translation.h"
 #include "attend/train/translation.h"
 #include "attend/viz/translation.h"
 #include "explain.h"
 #include "output.h"
+#include "pictures.h"
 
 namespace attend::cli {
 namespace {
@@ -131,18 +131,12 @@ int explain_translations(Output& out, const ExplainOptions& o) {
   std::vector<viz::Translation> translations;
   for (std::size_t i = 0; i < all.size(); ++i)
     translations.push_back(drawn(all[i], sources.ids[i], sources.references[i]));
-  if (!o.svg.empty()) write_file_atomically(o.svg, viz::svg(translations.front()));
-  if (!o.png.empty()) write_file_atomically(o.png, viz::png(translations.front()));
-  if (!o.html.empty())
-    write_file_atomically(o.html, viz::html(report_of(run, sources, translations)));
+  write_pictures(o, translations, [&] { return report_of(run, sources, translations); });
   if (out.json()) {
     print_document(out, run, all, o.words.size() == 1 || all.size() > 1);
     return 0;
   }
-  if (print_written(out, o)) return 0;
-  const viz::TerminalOptions options = terminal_options(out);
-  for (std::size_t i = 0; i < translations.size(); ++i)
-    out.raw((i == 0 ? "" : "\n") + viz::terminal(translations[i], options));
+  print_pictures(out, o, translations);
   return 0;
 }
 

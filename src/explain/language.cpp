@@ -4,6 +4,7 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "attend/base/error.h"
 #include "explain/json_parts.h"
@@ -17,7 +18,7 @@ using Matrix = std::vector<std::vector<double>>;
 constexpr std::size_t kRowsAtOnce = 64;  // bounds the log-probabilities [B,V] of a step
 
 /// log p(next | row) for rows of equal length.
-std::vector<double> guesses(models::LanguageModel& model,
+std::vector<double> chances(models::LanguageModel& model,
                             const std::vector<std::vector<std::int64_t>>& rows, std::int64_t next) {
   std::vector<double> out;
   for (std::size_t first = 0; first < rows.size(); first += kRowsAtOnce) {
@@ -31,6 +32,26 @@ std::vector<double> guesses(models::LanguageModel& model,
     const at::Tensor p = model.next(tokens).select(1, next).to(at::kDouble).contiguous();
     out.insert(out.end(), p.const_data_ptr<double>(), p.const_data_ptr<double>() + (last - first));
   }
+  return out;
+}
+
+/// Reads one row: what it says of every token of the vocabulary, [V].
+at::Tensor distribution(models::LanguageModel& model, const std::vector<std::int64_t>& row) {
+  return model.next(at::tensor(row, at::kLong).unsqueeze(0))[0].to(at::kDouble);
+}
+
+/// What a text may go on with; padding and its beginning are no tokens of it.
+std::int64_t likeliest(const at::Tensor& distribution) {
+  at::Tensor p = distribution.clone();
+  for (const std::int64_t id : {models::kPadding, models::kBegin}) p[id].fill_(-INFINITY);
+  return p.argmax().item<std::int64_t>();
+}
+
+std::vector<double> sums_of_columns(const Matrix& rows) {
+  std::vector<double> out(rows.size(), kNone);
+  for (const auto& row : rows)
+    for (std::size_t s = 0; s < row.size(); ++s)
+      if (!std::isnan(row[s])) out[s] = (std::isnan(out[s]) ? 0 : out[s]) + row[s];
   return out;
 }
 
@@ -78,35 +99,45 @@ LanguageExplanation explain_language(models::LanguageModel& model,
     e.maps.push_back({a.layer, a.head, rows_of(a.weights, sees_itself)});
   e.weights = mean_of(e.maps);
   e.effects.assign(n, std::vector<double>(n, kNone));
-  for (std::size_t t = 0; t < n; ++t) {
+  for (std::size_t t = 0; t <= n; ++t) {
     const std::vector<std::int64_t> before(read.begin(),
                                            read.begin() + static_cast<std::ptrdiff_t>(t) + 1);
-    e.log_probabilities.push_back(guesses(model, {before}, tokens[t])[0]);
+    const at::Tensor p = distribution(model, before);
+    if (t > 0) {
+      e.guesses.push_back(likeliest(p));
+      e.guess_log_probabilities.push_back(p[e.guesses.back()].item<double>());
+    }
+    if (t == n) break;
+    e.log_probabilities.push_back(p[tokens[t]].item<double>());
     if (t < 2) continue;  // a single token before: without it there is nothing left
     std::vector<std::vector<std::int64_t>> shorter(t, before);
     for (std::size_t s = 0; s < t; ++s)
       shorter[s].erase(shorter[s].begin() + static_cast<std::ptrdiff_t>(s) + 1);
-    const std::vector<double> without = guesses(model, shorter, tokens[t]);
+    const std::vector<double> without = chances(model, shorter, tokens[t]);
     for (std::size_t s = 0; s < t; ++s) e.effects[t - 1][s] = e.log_probabilities[t] - without[s];
   }
+  e.leave_one_out = sums_of_columns(e.effects);
   static_cast<RowComparison&>(e) = compare_rows(e.weights, e.effects, shuffles);
   return e;
 }
 
-std::string to_json(const LanguageExplanation& e, const std::vector<std::string>& tokens,
+std::string to_json(const LanguageExplanation& e, const LanguageText& text,
                     const std::string& run) {
   Json out = {{"schema", "attend.explain/1"}, {"run", run}};
-  out["input"] = tokens;
-  out["output"]["log_probability"] = numbers(e.log_probabilities);
+  out["input"] = text.tokens;
+  out["output"] = {{"log_probability", numbers(e.log_probabilities)},
+                   {"guess", text.guesses},
+                   {"guess_log_probability", numbers(e.guess_log_probabilities)}};
   out["attention"] = Json::array();
   for (const LanguageMap& map : e.maps)
     out["attention"].push_back({{"name", "self"},
                                 {"layer", map.layer},
                                 {"head", map.head},
-                                {"query", tokens},
-                                {"key", tokens},
+                                {"query", text.tokens},
+                                {"key", text.tokens},
                                 {"weights", matrix(map.weights)}});
-  out["attribution"] = {{"leave_one_out_by_token", matrix(e.effects)},
+  out["attribution"] = {{"leave_one_out", numbers(e.leave_one_out)},
+                        {"leave_one_out_by_token", matrix(e.effects)},
                         {"gradient_x_input", nullptr},
                         {"rollout", nullptr}};
   out["agreement"] = comparison_json(e);

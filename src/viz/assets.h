@@ -7,6 +7,8 @@ extern const char* const kCaptionStyle;
 extern const char* const kCaptionScript;
 extern const char* const kSentimentStyle;
 extern const char* const kSentimentScript;
+extern const char* const kReadingStyle;
+extern const char* const kReadingScript;
 extern const char* const kTranslationStyle;
 extern const char* const kTranslationScript;
 extern const char* const kFilmStyle;

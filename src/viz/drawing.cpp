@@ -93,6 +93,18 @@ void Drawing::signed_bar(double x, double width, double y, double v,
   upright(zero, y - 11, y + 3, kEdge);
 }
 
+double judged_rows(Drawing& d, double y, const VerdictText& text, Verdict verdict,
+                   const Agreement& a) {
+  d.text(kMargin, y, text.lead, 16, kInk, " font-weight=\"600\"");
+  if (verdict < Verdict::kDisagree || std::isnan(a.tau)) return y;
+  y += 19;
+  d.text(kMargin, y,
+         "Mean rank agreement with leave-one-out (Kendall τ) " + signed_dec(a.tau) +
+             "; 95 % of shuffles: " + signed_dec(a.band_low) + " to " + signed_dec(a.band_high),
+         12, kSoft);
+  return y;
+}
+
 std::string Drawing::finish(double width, double height, const std::string& title) const {
   const std::string w = fixed(width), h = fixed(height);
   return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + w + "\" height=\"" + h +

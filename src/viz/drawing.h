@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "attend/viz/report.h"
+
 namespace attend::viz {
 
 inline constexpr double kMargin = 24;
@@ -31,5 +33,9 @@ class Drawing {
  private:
   std::string body_;
 };
+
+/// The verdict's lead and, where rows were compared with leave-one-out, their mean rank agreement. Returns its last line's place.
+double judged_rows(Drawing& drawing, double y, const VerdictText& text, Verdict verdict,
+                   const Agreement& agreement);
 
 }  // namespace attend::viz

@@ -22,6 +22,12 @@ Json numbers(const std::vector<double>& v) {
   return a;
 }
 
+Json matrix(const std::vector<std::vector<double>>& rows) {
+  Json a = Json::array();
+  for (const auto& row : rows) a.push_back(numbers(row));
+  return a;
+}
+
 Json agreement_json(const Agreement& a) {
   if (std::isnan(a.tau)) return nullptr;
   return {{"tau", number(a.tau)},

@@ -12,6 +12,7 @@ using Json = nlohmann::ordered_json;
 
 Json number(double x);
 Json numbers(const std::vector<double>& v);  // an empty list is null
+Json matrix(const std::vector<std::vector<double>>& rows);
 Json agreement_json(const Agreement& a);
 /// The text of a document with every `<` written \u003c, so that nothing in it can end a script element.
 std::string in_script(const Json& page);

@@ -9,6 +9,7 @@
 
 #include "attend/base/error.h"
 #include "attend/viz/caption.h"
+#include "attend/viz/reading.h"
 #include "attend/viz/report.h"
 #include "attend/viz/translation.h"
 
@@ -105,5 +106,7 @@ std::string png(const CaptionPicture& caption, const std::vector<std::string>& f
 }
 
 std::string png(const Translation& translation) { return pixels_of(svg(translation)); }
+
+std::string png(const Reading& reading) { return pixels_of(svg(reading)); }
 
 }  // namespace attend::viz

@@ -3,29 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "attend/base/error.h"
 #include "viz/ansi.h"
+#include "viz/reading_parts.h"
 #include "viz/text.h"
-#include "viz/wording.h"
 
 namespace attend::viz {
 namespace {
 
 constexpr int kTokenMost = 16, kNumberColumns = 7, kMostRows = 40;
-
-void check_reading(const Reading& r) {
-  const std::size_t n = r.tokens.size();
-  for (const auto* matrix : {&r.weights, &r.effects}) {
-    bool square = matrix->empty() || matrix->size() == n;
-    for (const auto& row : *matrix) square = square && row.size() == n;
-    if (!square)
-      fail_usage("attend::viz: a matrix of a reading is not " + std::to_string(n) + " × " +
-                 std::to_string(n) + ", as its tokens are");
-  }
-}
-
-/// White space is shown where it is a token of its own.
-std::string token_text(const std::string& token) { return token == " " ? "␣" : safe(token); }
 
 /// The place of the largest number before `end`; −1 where there is none above 0.
 int strongest_of(const std::vector<double>& row, std::size_t end) {
@@ -81,53 +66,15 @@ std::string reading_table(const Reading& r, const TerminalOptions& o) {
   const std::size_t n = r.tokens.size(), rows = static_cast<std::size_t>(std::max(1, 2 * o.top));
   for (std::size_t t = n > rows ? n - rows : 0; t < n; ++t)
     out += pad(cut_to(token_text(r.tokens[t]), kTokenMost), kTokenMost) +
-           pad(dec(std::exp(r.log_probabilities.at(t))), kNumberColumns + 2, true) + "  " +
-           named(r, r.weights, t, false) + "  " + named(r, r.effects, t, true) + "\n";
+           pad(dec(r.log_probabilities.empty() ? kMissing : std::exp(r.log_probabilities[t])),
+               kNumberColumns + 2, true) +
+           "  " + named(r, r.weights, t, false) + "  " + named(r, r.effects, t, true) + "\n";
   if (n > rows)
     out += styled(std::to_string(n - rows) + " tokens before not listed", "2", o.colour) + "\n";
   return out;
 }
 
-VerdictText compared_reading(const Reading& r) {
-  std::string same;
-  if (r.compared > 0)
-    same = "At " + std::to_string(r.same_token) + " of " + std::to_string(r.compared) +
-           " tokens the one looked at most is also the one whose deletion costs the next guess "
-           "most. ";
-  return compared_text(
-      r.verdict, r.attention_leave_one_out,
-      {"Attention and what the guesses needed disagree", "what the guesses needed",
-       "The tokens looked at most are rather those whose deletion matters least. ",
-       "Read the shading as where the model looked, not as why it guessed so.", same});
-}
-
 }  // namespace
-
-VerdictText verdict_text(const Reading& r) {
-  switch (r.verdict) {
-    case Verdict::kNoAttention:
-      return {"No attention to judge",
-              "This model has no attention: its rows carry no shades. Leave-one-out needs none: "
-              "read that."};
-    case Verdict::kOneWord:
-      return {"One token to look back on: nothing to choose from",
-              "With one token its weight says nothing."};
-    case Verdict::kAllEqual:
-      return {
-          "All weights are nearly equal",
-          "Every token looks back on those before it almost alike. The model did not choose; do "
-          "not read the shading as a reason."};
-    case Verdict::kFewWords:
-      return {"Too few tokens to compare",
-              "Rank agreement needs at least five to look back on. Read the rows one by one."};
-    case Verdict::kNoEffect:
-      return {"No single token changes the next guess",
-              "Deleting any one of them leaves the probability where it was, so there is no effect "
-              "to compare attention with."};
-    default:
-      return compared_reading(r);
-  }
-}
 
 std::string terminal(const Reading& r, const TerminalOptions& o) {
   check_reading(r);

@@ -12,15 +12,9 @@ namespace {
 
 constexpr double kWidth = 760;
 
-double magnitude_of(const std::vector<double>& values) {
-  double most = 0;
-  for (const double v : values) most = std::isnan(v) ? most : std::max(most, std::abs(v));
-  return most;
-}
-
 double words(Drawing& d, const Sentence& s, double y) {
   const double top = s.verdict == Verdict::kAllEqual ? 1.0 : largest_of(s.attention), size = 18;
-  const double effect = std::max(.1, magnitude_of(s.leave_one_out));
+  const double effect = magnitude_of(s.leave_one_out);
   double x = kMargin;
   for (std::size_t i = 0; i < s.words.size(); ++i) {
     const auto& w = s.words[i];
@@ -30,7 +24,7 @@ double words(Drawing& d, const Sentence& s, double y) {
     const int step = weighed ? shade(s.attention[i], top) : 0;
     if (step > 0) d.rect(x, y - 17, width + 6, 23, kRampLight[step], 2);
     const double lost = i < s.leave_one_out.size() ? s.leave_one_out[i] : kMissing;
-    const double thick = std::isnan(lost) ? 0 : std::floor(4 * std::abs(lost) / effect + .5);
+    const double thick = thickness(lost, effect);
     if (thick > 0)  // as on the page: thicker for more leave-one-out, dashed against the answer
       d.line(x, y + 7.5 + thick / 2, x + width + 6, lost < 0 ? kAgainst : kFor, thick, lost < 0);
     const bool read = w.state == WordState::kSeen || w.state == WordState::kUnknown;

@@ -102,4 +102,15 @@ double largest_of(const std::vector<double>& values) {
   return most;
 }
 
+double magnitude_of(const std::vector<double>& values) {
+  double most = 0;
+  for (const double v : values) most = std::isnan(v) ? most : std::max(most, std::abs(v));
+  return most;
+}
+
+int thickness(double effect, double largest) {
+  if (std::isnan(effect)) return 0;
+  return static_cast<int>(std::floor(4 * std::abs(effect) / std::max(.1, largest) + .5));
+}
+
 }  // namespace attend::viz

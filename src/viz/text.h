@@ -24,5 +24,10 @@ std::string signed_dec(double x, int places = 2);
 int shade(double weight, double largest);
 /// Largest number that is not missing; 0 when there is none.
 double largest_of(const std::vector<double>& values);
+/// Largest absolute value of those that are not missing; 0 when there is none.
+double magnitude_of(const std::vector<double>& values);
+/// Thickness of the line under a word for its effect: round(4 · |effect| / largest), 0…4, with a largest of .1 at least; 0 for
+/// a missing one.
+int thickness(double effect, double largest);
 
 }  // namespace attend::viz

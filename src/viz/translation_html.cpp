@@ -28,12 +28,6 @@ void check_list(const Translation& t, const std::vector<double>& values, const c
              "; give one a source token, or none");
 }
 
-Json matrix(const std::vector<std::vector<double>>& rows) {
-  Json a = Json::array();
-  for (const auto& row : rows) a.push_back(numbers(row));
-  return a;
-}
-
 Json item(const Translation& t) {
   const VerdictText text = verdict_text(t);
   Json attention = Json::array();

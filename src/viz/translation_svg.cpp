@@ -89,16 +89,7 @@ std::string svg(const Translation& t) {
   const double width = std::max(kLeast, grid + kMargin);
   double y = kMargin;
   if (drawn) y = cells(d, t, left, y + head);
-  y += 28;
-  d.text(kMargin, y, verdict_text(t).lead, 16, kInk, " font-weight=\"600\"");
-  const Agreement& a = t.attention_leave_one_out;
-  if (t.verdict >= Verdict::kDisagree && !std::isnan(a.tau)) {
-    y += 19;
-    d.text(kMargin, y,
-           "Mean rank agreement with leave-one-out (Kendall τ) " + signed_dec(a.tau) +
-               "; 95 % of shuffles: " + signed_dec(a.band_low) + " to " + signed_dec(a.band_high),
-           12, kSoft);
-  }
+  y = judged_rows(d, y + 28, verdict_text(t), t.verdict, t.attention_leave_one_out);
   y = bars(d, t, width, y + 32);
   return d.finish(width, y + kMargin,
                   "Translation " + std::to_string(t.id) +

@@ -1,5 +1,8 @@
 """Language models as a user drives them: train, eval, predict, summary on a text of one's own."""
+import json
 import random
+import re
+import xml.etree.ElementTree as xml
 
 import pytest
 
@@ -32,6 +35,22 @@ def test_a_file_is_trained_measured_and_continued(attend, name):
     assert "text-generation" in (attend.folder / "run" / "README.md").read_text()
 
 
+def assert_alike(page, document):
+    """The same to six digits."""
+    if isinstance(document, dict):
+        assert set(document) <= set(page)
+        for key, value in document.items():
+            assert_alike(page[key], value)
+    elif isinstance(document, list):
+        assert len(page) == len(document)
+        for a, b in zip(page, document):
+            assert_alike(a, b)
+    elif isinstance(document, float):
+        assert page == pytest.approx(document, rel=1e-5)
+    else:
+        assert page == document
+
+
 @pytest.mark.parametrize("name", ["lstm", "lstmn", "transformer"])
 def test_what_it_looked_back_on(attend, name):
     write_text(attend.folder / "text.txt")
@@ -42,6 +61,11 @@ def test_what_it_looked_back_on(attend, name):
     assert ("No attention to judge" in shown.out) == (name == "lstm")
     said = attend("explain", "run", "the cat", "--json").json
     assert said["input"] == list("the cat") and len(said["output"]["log_probability"]) == 7
+    assert len(said["output"]["guess"]) == 7 and all(p < 0 for p in said["output"]["guess_log_probability"])
+    by_token = said["attribution"]["leave_one_out_by_token"]
+    for s, total in enumerate(said["attribution"]["leave_one_out"]):
+        known = [row[s] for row in by_token if row and row[s] is not None]
+        assert total is None if not known else total == pytest.approx(sum(known), abs=1e-9)
     assert bool(said["attention"]) == (name != "lstm")
     for seen in said["attention"]:
         for t, row in enumerate(seen["weights"]):
@@ -51,7 +75,23 @@ def test_what_it_looked_back_on(attend, name):
     assert [e["input"] for e in several["explanations"]] == [list("the cat"), list("the dog")]
     assert several["explanations"][0]["attention"] == said["attention"]
     assert "5 tokens in front were not read" in attend("explain", "run", "the cat sat. the dog").out
-    attend.fails(2, "explain", "run", "the", "--html", "x.html", names=["--html", "terminal"])
+    drawn = attend("explain", "run", "the cat", "the dog", "--html", "x.html")
+    assert drawn.out.split() == ["x.html"], drawn.err
+    page = (attend.folder / "x.html").read_text()
+    inside = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
+    assert inside["schema"] == "attend.explain/1" and [item["id"] for item in inside["items"]] == [1, 2]
+    for item, document in zip(inside["items"], several["explanations"]):   # the page holds the document
+        for name in set(document) - {"schema", "run"}:
+            assert_alike(item[name], document[name])
+    assert attend("explain", "run", "the cat", "--svg", "x.svg").out.split() == ["x.svg"]
+    root = xml.fromstring((attend.folder / "x.svg").read_text())
+    words = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert words.count("h") >= 6 and "Followed by, P" in words   # on every line but the first
+    done = attend("explain", "run", "the cat", "--png", "x.png")
+    assert "librsvg" in done.err if done.status else (attend.folder / "x.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    attend.fails(2, "explain", "run", "the", "cat", "--svg", "y.svg", names=["--svg", "draws one sentence", "2"])
+    attend.fails(2, "explain", "run", "the", "--apng", "y.png", names=["--apng"])
+    assert not (attend.folder / "y.svg").exists()
     attend.fails(2, "explain", "run", "--split", "validation", names=["command line"])
 
 

@@ -10,10 +10,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "attend/base/error.h"
-#include "attend/viz/reading.h"
 #include "support/message_of.h"
 
 namespace attend::explain {
@@ -21,7 +21,6 @@ namespace {
 
 using models::LanguageArchitecture;
 using ::testing::HasSubstr;
-using ::testing::Not;
 using Ids = std::vector<std::int64_t>;
 
 std::unique_ptr<models::LanguageModel> language(LanguageArchitecture architecture) {
@@ -82,6 +81,43 @@ TEST_P(LanguageKinds, EffectsAreWhatDeletedTokensTakeFromTheNextGuess) {
     }
   }
   EXPECT_NEAR(total, log_probability(*model, kText), 1e-11);
+}
+
+TEST_P(LanguageKinds, GuessesAreTheLikeliestNextTokens) {
+  const auto model = language(GetParam());
+  const LanguageExplanation e = explain_language(*model, kText);
+  ASSERT_EQ(e.guesses.size(), kText.size());
+  for (std::size_t t = 0; t < kText.size(); ++t) {
+    const double so_far = log_probability(*model, first(kText, t + 1));
+    double best = -std::numeric_limits<double>::infinity();
+    std::int64_t likeliest = -1;
+    for (std::int64_t next = 0; next < 12; ++next) {
+      if (next == models::kPadding || next == models::kBegin) continue;
+      Ids longer = first(kText, t + 1);
+      longer.push_back(next);
+      const double p = log_probability(*model, longer) - so_far;
+      if (p > best) best = p, likeliest = next;
+    }
+    EXPECT_EQ(e.guesses[t], likeliest) << t;
+    EXPECT_NEAR(e.guess_log_probabilities[t], best, 1e-11) << t;
+  }
+}
+
+TEST_P(LanguageKinds, LeaveOneOutIsWhatAllThatFollowsLoses) {
+  const auto model = language(GetParam());
+  const LanguageExplanation e = explain_language(*model, kText);
+  const std::size_t n = kText.size();
+  ASSERT_EQ(e.leave_one_out.size(), n);
+  EXPECT_TRUE(std::isnan(e.leave_one_out[n - 1]));  // nothing follows
+  for (std::size_t s = 0; s + 1 < n; ++s) {
+    // By the chain rule, from the token behind s on; the second token's effects are not measured.
+    const std::size_t from = std::max<std::size_t>(s, 1);
+    const double with = log_probability(*model, kText) -
+                        log_probability(*model, first(kText, from + 1)),
+                 without = log_probability(*model, shorter(kText, s)) -
+                           log_probability(*model, shorter(first(kText, from + 1), s));
+    EXPECT_NEAR(e.leave_one_out[s], with - without, 1e-10) << s;
+  }
 }
 
 TEST_P(LanguageKinds, WeightsAreTheModels) {
@@ -174,7 +210,8 @@ TEST(LanguageExplanation, VerdictOfRowsThatMayNotLookAhead) {
 TEST(LanguageExplanation, Document) {
   const auto model = language(LanguageArchitecture::kLstmn);
   const LanguageExplanation e = explain_language(*model, {4, 5, 6});
-  const auto d = nlohmann::json::parse(to_json(e, {"a", "b\xff", "c"}, "runs/x"));
+  const auto d =
+      nlohmann::json::parse(to_json(e, {{"a", "b\xff", "c"}, {"x", "y", "z"}}, "runs/x"));
   EXPECT_EQ(d["schema"], "attend.explain/1");
   EXPECT_EQ(d["input"][1], "b\xEF\xBF\xBD");
   EXPECT_EQ(d["attention"].size(), 2U);
@@ -182,33 +219,10 @@ TEST(LanguageExplanation, Document) {
   EXPECT_EQ(d["attention"][1]["weights"][1][0], e.maps[1].weights[1][0]);
   EXPECT_EQ(d["attribution"]["leave_one_out_by_token"][1][0], e.effects[1][0]);
   EXPECT_EQ(d["output"]["log_probability"][2], e.log_probabilities[2]);
-}
-
-TEST(Reading, RowsTableAndVerdict) {
-  const double none = std::nan("");
-  viz::Reading r;
-  r.tokens = {"the", "cat", "\x1b[2Jsat"};
-  r.log_probabilities = {std::log(.5), std::log(.25), std::log(.125)};
-  r.weights = {{none, none, none}, {1, none, none}, {.25, .75, none}};
-  r.effects = {{none, none, none}, {.5, .75, none}, {none, none, none}};
-  r.verdict = viz::Verdict::kFewWords;
-  const std::string plain = viz::terminal(r);
-  EXPECT_THAT(plain, HasSubstr("[the]\n"));
-  EXPECT_THAT(plain, HasSubstr("the█ [cat]\n"));
-  EXPECT_THAT(plain, HasSubstr("the▂ cat█ [␛[2Jsat]\n"));
-  EXPECT_THAT(plain, HasSubstr("Too few tokens to compare"));
-  EXPECT_THAT(plain, testing::ContainsRegex("cat +\\.25  the +1\\.00  the +\\+\\.50\n"));
-  EXPECT_THAT(plain, HasSubstr(".13  cat                 .75  –"));
-  EXPECT_THAT(plain, Not(HasSubstr("\x1b")));
-  viz::TerminalOptions colour;
-  colour.colour = viz::Colour::kTrue;
-  EXPECT_THAT(viz::terminal(r, colour), HasSubstr("\x1b["));
-  r.characters = true, r.cut = 7;
-  r.tokens = {"a", " ", "b"};
-  EXPECT_THAT(viz::terminal(r), HasSubstr("a▂␣█[b]\n"));
-  EXPECT_THAT(viz::terminal(r), HasSubstr("7 tokens in front were not read"));
-  r.weights.pop_back();
-  EXPECT_THAT(test::message_of([&] { viz::terminal(r); }), HasSubstr("not 3 × 3"));
+  EXPECT_EQ(d["output"]["guess"][2], "z");
+  EXPECT_EQ(d["output"]["guess_log_probability"][2], e.guess_log_probabilities[2]);
+  EXPECT_EQ(d["attribution"]["leave_one_out"][0], e.leave_one_out[0]);
+  EXPECT_TRUE(d["attribution"]["leave_one_out"][2].is_null());
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
-from pages import assert_fits, data, saved
+from pages import assert_contrast, assert_fits, assert_targets, data, saved
 
 PAGES = ["usual", "no-attention", "hostile", "huge", "empty"]
 
@@ -131,14 +131,7 @@ def test_the_address_and_the_list_agree(visit):
 
 def test_all_text_has_contrast(visit):
     for scheme in ["light", "dark"]:
-        page = visit("usual", "#s=2", scheme)
-        low = page.evaluate("""() => {
-          const rgb = s => s.match(/[\\d.]+/g).map(Number), lum = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
-          const ground = n => { for (; n; n = n.parentElement) { const c = rgb(getComputedStyle(n).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-          return [...document.querySelectorAll('body *')].filter(n => n.getClientRects().length && [...n.childNodes].some(k => k.nodeType === 3 && k.data.trim()) && !n.closest('script, style, .skip, option'))
-            .map(n => { const s = getComputedStyle(n), a = lum(rgb(n.namespaceURI.endsWith('svg') ? s.fill : s.color)), b = lum(ground(n)); return [n.textContent, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; })
-            .filter(([, c]) => c < 4.5); }""")
-        assert low == [], (scheme, low)
+        assert_contrast(visit("usual", "#s=2", scheme), scheme)
 
 
 def test_tab_reaches_the_matrix_once(visit):
@@ -189,10 +182,7 @@ def test_hostile_words_stay_words(visit):
 
 @pytest.mark.parametrize("width,least", [(1280, 26), (390, 32)])
 def test_targets_are_large_enough(visit, width, least):
-    page = visit("usual", width=width)
-    small = page.evaluate("""least => [...document.querySelectorAll('button, select, input, summary')].filter(n => n.getClientRects().length)
-      .map(n => [n.textContent || n.id, n.getBoundingClientRect()]).filter(([, r]) => r.height < least - .5 || r.width < 26 - .5).map(([t, r]) => [t, r.width, r.height])""", least)
-    assert small == []
+    assert_targets(visit("usual", width=width), least)
 
 
 def test_print_keeps_the_shades_and_drops_the_controls(visit):

@@ -21,9 +21,20 @@ struct LanguageExplanation : RowComparison {
   std::vector<LanguageMap> maps;             // none of a model without attention
   std::vector<std::vector<double>> weights;  // mean of the maps
   std::vector<double> log_probabilities;     // log p(token t | tokens before t), in nats
+  std::vector<std::int64_t>
+      guesses;  // the likeliest token behind each, the last one's too; never padding or kBegin
+  std::vector<double> guess_log_probabilities;
   /// effects[t][s] = log p(token t + 1 | tokens 0…t) − the same without token s, in nats, s ≤ t: positive where the token was
   /// needed. NaN for the last token, whose next one is not known, and for the first, which leaves nothing but the start to read.
   std::vector<std::vector<double>> effects;
+  /// One a token: its effects summed, so by the chain rule log p of what stands behind it lost (but for the second token of the
+  /// text, whose effects are not known). NaN where none was measured.
+  std::vector<double> leave_one_out;
+};
+
+/// An explanation's tokens as texts, for to_json: one a token read, and one a guess.
+struct LanguageText {
+  std::vector<std::string> tokens, guesses;
 };
 
 /// Reads `tokens` behind kBegin once, then for every token t what stands up to t without each one of its tokens (deleted, so that
@@ -34,12 +45,14 @@ LanguageExplanation explain_language(models::LanguageModel& model,
                                      const ShuffleOptions& shuffles = {});
 
 /// One JSON document of schema attend.explain/1, without line breaks:
-///   "schema", "run", "input": [tokens], "output" {"log_probability": [one a token]}
+///   "schema", "run", "input": [tokens]
+///   "output"       {"log_probability": [one a token], "guess": [the likeliest token behind each], "guess_log_probability"}
 ///   "attention"    [{"name": "self", "layer", "head", "query": [tokens], "key": [tokens], "weights"}]
-///   "attribution"  {"leave_one_out_by_token": [token read][token], "gradient_x_input": null, "rollout": null}
+///   "attribution"  {"leave_one_out": [one a token], "leave_one_out_by_token": [token read][token], "gradient_x_input": null,
+///                   "rollout": null}
 ///   "agreement"    {"attention_leave_one_out": {"tau", "chance", "band"} or null, "same_token", "compared", "verdict"}
 /// Numbers that were not measured are null; invalid UTF-8 is replaced by U+FFFD.
-std::string to_json(const LanguageExplanation& explanation, const std::vector<std::string>& tokens,
+std::string to_json(const LanguageExplanation& explanation, const LanguageText& text,
                     const std::string& run);
 
 }  // namespace attend::explain

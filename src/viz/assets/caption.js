@@ -240,9 +240,6 @@ if (item) {
   const place = n => [...n.parentElement.children].indexOf(n);
   roving($('#words'), '[role=option]', n => show(place(n)));
   roving($('#strip'), 'button', n => show(place(n)));
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => repaint(document));
-  addEventListener('beforeprint', () => repaint(document));
-  addEventListener('afterprint', () => repaint(document));
   addEventListener('hashchange', () => {  // a pasted or edited address
     const s = new URLSearchParams(location.hash.slice(1));
     item = find(s.get('s')) || item;

@@ -14,16 +14,10 @@ const setting = key => (known[key].includes(state[key]) ? state[key] : known[key
 const find = id => D.items.find(d => String(d.id) === String(id));
 let at = find(state.s) || D.items[0];
 
-/* The line under a word: thicker for more leave-one-out, dashed when the word speaks against the answer. */
-function effect(d, i) {
-  const loo = d.attribution.leave_one_out,
-        k = Math.round(4 * Math.abs(loo[i] ?? 0) / Math.max(.1, magnitude(loo)));
-  return k === 0 ? '' : ` e${k}` + (loo[i] < 0 ? ' con' : '');
-}
 function word(d, i, top) {
-  const w = weights(d), seen = d.seen[i], shade = w && w[i] != null ? ' w' + step(w[i], top) : '';
+  const loo = d.attribution.leave_one_out, w = weights(d), seen = d.seen[i], shade = w && w[i] != null ? ' w' + step(w[i], top) : '';
   const kind = {seen: '', unknown: ' unk', dropped: ' unk gone', cut: ' gone'}[seen];
-  return el('span', {class: 'tok' + shade + effect(d, i) + kind, 'data-i': i, text: d.input[i]});
+  return el('span', {class: 'tok' + shade + lined(loo[i], loo) + kind, 'data-i': i, text: d.input[i]});
 }
 function text(d, from = 0, to = d.input.length) {
   const n = el('div', {class: 'text' + (d.input.length > 60 ? ' long' : '')}),

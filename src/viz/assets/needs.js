@@ -1,18 +1,14 @@
 /* ---- what the output needed, beside what it looked at ---- */
 const FEW = 40, SHOWN = 16;  // above FEW source words only the SHOWN strongest are listed at first
-let all = false;
+let all = false, listed;     // listed: the row whose tokens the table holds
 
-/* Attention and leave-one-out of the source words: of the lit row, or of the whole translation. */
-function measures(d, i) {
-  const loo = d.attribution;
-  return i == null ?
-      {look: d.totals, need: loo.leave_one_out} :
-      {look: map(d) ? map(d).weights[i] : null, need: loo.leave_one_out_by_target[i] || []};
-}
-function strongest(d) {
-  const places = d.input.map((_, j) => j), need = d.attribution.leave_one_out;
+/* Of many tokens those that row i, or everything, needed most; of equals those that were looked at most. */
+function strongest(d, i) {
+  const {look, need} = measures(d, i), last = i == null ? d.input.length : reach(d, i);
+  const places = d.input.map((_, j) => j).slice(0, last);
   if (all || places.length <= FEW) return places;
-  const kept = [...places].sort((a, b) => Math.abs(need[b] ?? 0) - Math.abs(need[a] ?? 0));
+  const effect = j => Math.abs(need[j] ?? 0), weight = j => (look ? look[j] ?? 0 : 0);
+  const kept = [...places].sort((a, b) => effect(b) - effect(a) || weight(b) - weight(a));
   return kept.slice(0, SHOWN).sort((a, b) => a - b);
 }
 function meter(v, low, high, look) {
@@ -28,10 +24,10 @@ function meter(v, low, high, look) {
 }
 /* The bars of one row share their scale with no other: what is compared is the order. */
 function fill(d, i) {
+  if (listed !== i) bars(d, listed = i);
   const {look, need} = measures(d, i), top = largest(look);
   const low = Math.min(0, ...numbers(need)), high = Math.max(0, ...numbers(need));
-  $('#of').textContent =
-      i == null ? 'For the whole output' : `For “${shortened(d.output.tokens[i])}”`;
+  $('#of').textContent = i == null ? SAYS.whole : SAYS.of(d, i);
   for (const row of document.querySelectorAll('#bars tr')) {
     const j = +row.dataset.j, [looked, a, needed, b] = row.querySelectorAll('td');
     clear(looked).append(meter(look && look[j], 0, top, true));
@@ -40,23 +36,25 @@ function fill(d, i) {
     b.textContent = need[j] == null ? '–' : signed(need[j]);
   }
 }
-function barTable(d) {
-  const body = el('tbody', {id: 'bars'}), listed = strongest(d);
-  for (const j of listed) {
+function bars(d, i) {
+  const body = clear($('#bars'));
+  for (const j of strongest(d, i)) {
     const row = el('tr', {'data-j': j},
-                   el('th', {scope: 'row'}, el('span', {class: 'word', text: d.input[j]})));
+                   el('th', {scope: 'row'}, el('span', {class: 'word', text: named(d.input[j])})));
     for (const kind of [null, 'num', null, 'num']) row.append(el('td', {class: kind}));
     row.addEventListener('pointerenter', () => light(cur[0], j));
     row.addEventListener('pointerleave', () => light(cur[0], null));
     body.append(row);
   }
+}
+function barTable() {
   return el(
       'table', {class: 'needs'},
       el('thead', {},
-         el('tr', {}, el('th', {scope: 'col', text: 'Source word'}),
+         el('tr', {}, el('th', {scope: 'col', text: SAYS.column}),
             el('th', {scope: 'colgroup', colspan: 2}, el('b', {text: 'Attention'})),
             el('th', {scope: 'colgroup', colspan: 2}, el('b', {text: 'Leave-one-out'}), ' nats'))),
-      body);
+      el('tbody', {id: 'bars'}));
 }
 function band(a) {  // τ on −1 … 1 over the grey band of 95 % of shuffles
   const s = svg('svg', {width: 104, height: 16, 'aria-hidden': 'true'}), x = v => 52 + v * 48;
@@ -86,32 +84,28 @@ function verdict(d) {
   return box;
 }
 function needed(d) {
-  const fig = el('figure', {'data-name': 'source words'}, barTable(d));
-  const rows = () => [['position', 'source', 'attention', 'leave_one_out'],
-                      ...d.input.map((t, j) => [j + 1, t, d.totals && d.totals[j],
-                                                d.attribution.leave_one_out[j]])];
-  const box = clear($('#needed'));
+  const fig = el('figure', {'data-name': SAYS.many}, barTable());
+  listed = undefined;
+  const {look, need} = measures(d, null), box = clear($('#needed'));
+  const rows = () => [['position', SAYS.one, 'attention', 'leave_one_out'],
+                      ...d.input.map((t, j) => [j + 1, t, look && look[j], need[j]])];
   box.append(
       el('div', {class: 'fig-head'}, el('h2', {id: 'h-needed', text: 'What it needed'}),
-         saver(fig, `attend-source-words-${d.id}`, rows, () => d)),
-      verdict(d), el('p', {class: 'small'}, el('b', {id: 'of'}),
-                     ': leave-one-out is the log-probability of the output that is lost when a source word is deleted.'),
+         saver(fig, `attend-${SAYS.many.replace(' ', '-')}-${d.id}`, rows, () => d)),
+      verdict(d), el('p', {class: 'small'}, el('b', {id: 'of'}), ': ' + SAYS.meaning),
       fig);
-  if (d.input.length === 1)
-    box.append(el('p', {
-      class: 'note small',
-      text: 'Deleting the only word leaves nothing to read, so leave-one-out is missing.'
-    }));
+  if (!numbers(need).length)
+    box.append(el('p', {class: 'note small', text: SAYS.alone}));
   if (!all && d.input.length > FEW)
     box.append(el('button', {
       type: 'button',
       class: 'plain',
       id: 'more',
-      text: `Show all ${d.input.length} source words`,
+      text: `Show all ${d.input.length} ${SAYS.many}`,
       onclick: () => {
         all = true;
         needed(d);
-        light(null, null);
+        rest();
       }
     }));
 }

@@ -30,6 +30,9 @@ function vector(n) {  // an inner svg, its computed style written into attribute
 /* Canvases of a figure, painted anew in its colours: each has its painter here. */
 const painters = new WeakMap();
 const repaint = within => within.querySelectorAll('canvas').forEach(c => painters.get(c)?.());
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => repaint(document));
+addEventListener('beforeprint', () => repaint(document));
+addEventListener('afterprint', () => repaint(document));
 
 /* Redraws a figure as real SVG (boxes, rules, text word by word), always in the light scheme. */
 function toSvg(fig) {

@@ -1,24 +1,31 @@
 /* ---- the page draws itself ---- */
-const R = D.run, find = id => D.items.find(d => d.id === Number(id));
-let item = null;
-
-function chooser() {
-  const box = clear($('#controls'));
-  if (D.items.length < 2) return;
-  const select = el('select', {id: 'item'});
-  for (const d of D.items)
-    select.append(el('option', {
-      value: d.id,
-      selected: d === item,
-      text: `${d.id}. ${shortened(d.input.slice(0, 3).join(' '))} (${
-          count(d.input.length, 'word', 'words')})`
-    }));
-  select.addEventListener('change', () => {
-    remember('s', select.value);
-    show(find(select.value));
-  });
-  box.append(el('label', {}, 'Sentence ', select),
-             el('span', {class: 'small', text: `${D.items.length} in this file`}));
+const SAYS = {
+  item: 'Sentence',
+  none: 'This file holds no translations.',
+  start: d => d.input.slice(0, 3).join(' '),
+  one: 'source word',
+  many: 'source words',
+  column: 'Source word',
+  row: 'output',
+  matrix: 'Alignment matrix',
+  figure: 'alignment matrix',
+  file: 'alignment',
+  sides: 'Rows: output. Columns: source.',
+  scale: d => ramp(full(d), 'weight'),
+  missing: 'Attention is missing: this model has none. Train a translation recipe with attention to see where it looks.',
+  whole: 'For the whole output',
+  of: (d, i) => `For “${shortened(d.output.tokens[i])}”`,
+  meaning: 'leave-one-out is the log-probability of the output that is lost when a source word is deleted.',
+  alone: 'Deleting the only word leaves nothing to read, so leave-one-out is missing.'
+};
+const named = t => t, asked = d => d.output.tokens, reach = d => d.input.length;
+const map = d => d.attention[0];
+const full = d => (d.verdict.name === 'all_equal' ? 1 : Math.max(...map(d).weights.map(largest)));
+function measures(d, i) {
+  const loo = d.attribution;
+  return i == null ?
+      {look: d.totals, need: loo.leave_one_out} :
+      {look: map(d) ? map(d).weights[i] : null, need: loo.leave_one_out_by_target[i] || []};
 }
 function side(list, kind) {
   const dd = el('dd');
@@ -43,35 +50,6 @@ function pair(d) {
                      text: d.reference === d.output.translation ? '✓ the same' : '✗ differs'
                    })));
   clear($('#pair')).append(list);
-}
-function looked(d) {
-  const box = clear($('#looked'));
-  if (!map(d)) {
-    box.append(
-        el('h2', {id: 'h-matrix', text: 'Alignment'}),
-        el('p', {
-          class: 'note small',
-          text: 'Attention is missing: this model has none. Train a translation recipe with attention to see where it looks.'
-        }),
-        el('p', {class: 'readout', id: 'readout', 'aria-live': 'polite'}));
-    return;
-  }
-  const {query: q, key: k, weights: w} = map(d);
-  const fig = el('figure', {id: 'matrix', 'data-name': 'alignment matrix'});
-  const many = Math.max(q.length, k.length) > MANY;
-  box.append(
-      el('div', {class: 'fig-head'}, el('h2', {id: 'h-matrix', text: 'What it looked at'}),
-         saver(fig, `attend-alignment-${d.id}`,
-               () => [['output', ...k], ...q.map((t, i) => [t, ...w[i]])], () => d)),
-      el('p', {
-        class: 'small',
-        text: 'Rows: output. Columns: source. ' +
-            (many ? 'Too many words for labels: point, or use the arrow keys; the line below names the words.' :
-                    'Dot: the largest weight of each row.')
-      }),
-      el('div', {class: 'legend'}, ramp(full(d), 'weight')),
-      el('p', {class: 'readout', id: 'readout', 'aria-live': 'polite'}), fig, numbersTable(d));
-  matrix(d);
 }
 /* Lights a row, a column or a cell everywhere, and reads it out. */
 function light(i, j) {
@@ -109,7 +87,7 @@ function told(d, i, j) {
   if (i == null && m) out.push(`“${k[j]}” is looked at by  ${best(m.weights.map(r => r[j]), q)}`);
   return out;
 }
-const mark = () => item && light(null, null);  // before a figure is saved
+const rest = () => item && light(null, null), release = rest, mark = rest;
 
 function show(d) {
   item = d;
@@ -117,33 +95,6 @@ function show(d) {
   pair(d);
   looked(d);
   needed(d);
-  light(null, null);
+  rest();
 }
-
-facts();
-item = find(state.s) || D.items[0];
-if (item) {
-  chooser();
-  show(item);
-  let wait;
-  addEventListener('resize', () => {
-    clearTimeout(wait);
-    wait = setTimeout(() => {
-      if (!map(item)) return;
-      matrix(item);
-      light(null, null);
-    }, 120);
-  });
-  addEventListener('keydown', e => e.key === 'Escape' && light(null, null));
-  addEventListener('hashchange', () => {  // a pasted or edited address
-    const s = new URLSearchParams(location.hash.slice(1)).get('s');
-    item = find(s) || item;
-    chooser();
-    show(item);
-  });
-} else {
-  $('#looked').append(
-      el('h2', {id: 'h-matrix', class: 'vh', text: 'Alignment'}),
-      el('p', {class: 'note', text: 'This file holds no translations.'}));
-  $('#needed').append(el('h2', {id: 'h-needed', class: 'vh', text: 'What it needed'}));
-}
+begin();
