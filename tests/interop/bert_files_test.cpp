@@ -82,6 +82,16 @@ TEST(BertFolder, TheConfigIsReadByName) {
   EXPECT_EQ(c.layer_norm_eps, 1e-12);
 }
 
+TEST(BertFolder, ActivationsByName) {
+  for (const auto& [name, activation] : {std::pair{"gelu_new", Activation::kGeluTanh},
+                                         std::pair{"gelu_pytorch_tanh", Activation::kGeluTanh},
+                                         std::pair{"relu", Activation::kRelu}}) {
+    const Copied folder;
+    folder.replace("config.json", "\"gelu\"", "\"" + std::string(name) + "\"");
+    EXPECT_EQ(read_bert_config(folder.path()).activation, activation) << name;
+  }
+}
+
 TEST(BertFolder, PrefixHeadsAndOldNames) {
   const auto expected = tiny_encoder();
   {
