@@ -40,6 +40,8 @@ std::string system_key(const train::Run& run) {
 }
 
 std::string name_of(const models::ClassifierConfig& c) {
+  if (c.architecture == models::ClassifierArchitecture::kBert)
+    return "BERT " + std::to_string(c.bert.layers) + " × " + std::to_string(c.bert.width);
   std::string name = c.bidirectional ? "bidirectional " : "";
   name += c.cell == models::Cell::kLstm ? "LSTM " : "GRU ";
   name += std::to_string(c.hidden);
@@ -53,9 +55,9 @@ bool has_attention(const System& system) {
 
 void check_same(const System& system) {
   const train::Run& first = system.first();
-  const std::string words = data::to_tokenizer_json(first.tokenizer);
+  const std::string words = train::tokenizer_json(first);
   for (const train::Run& run : system.runs)
-    if (run.label_names != first.label_names || data::to_tokenizer_json(run.tokenizer) != words)
+    if (run.label_names != first.label_names || train::tokenizer_json(run) != words)
       fail_usage(
           run.path + " and " + first.path +
           " have different vocabularies or labels: explain together only runs of the same data");
@@ -69,7 +71,7 @@ std::int64_t parameters_of(const train::Run& run) {
 
 /// Which words of the text decide, for generated data: truth counts words between spaces.
 std::vector<bool> deciding_words(const data::Example& example,
-                                 const std::vector<data::Token>& tokens) {
+                                 const std::vector<train::ReadWord>& tokens) {
   std::vector<bool> deciding(tokens.size(), false);
   if (example.truth.empty()) return deciding;
   for (std::size_t t = 0; t < tokens.size(); ++t) {
@@ -173,19 +175,14 @@ std::vector<System> load_systems(const std::vector<std::string>& folders) {
 
 std::vector<explain::Input> inputs_of(const train::Run& run,
                                       const std::vector<data::Example>& examples) {
-  const auto& oov = run.tokenizer.options().oov_token;
   std::vector<explain::Input> inputs;
   for (const data::Example& example : examples) {
     explain::Input input;
     input.label = example.label;
-    const auto tokens = run.tokenizer.tokenize(example.text);
-    const auto deciding = deciding_words(example, tokens);
-    for (std::size_t t = 0; t < tokens.size(); ++t) {
-      const auto id = run.tokenizer.id_of(tokens[t].text);
-      const bool unknown = !id || (oov && *id == 1 && tokens[t].text != *oov);
-      input.words.push_back({example.text.substr(tokens[t].begin, tokens[t].end - tokens[t].begin),
-                             id.value_or(0), unknown, deciding[t]});
-    }
+    const auto words = train::read_words(run, example.text);
+    const auto deciding = deciding_words(example, words);
+    for (std::size_t t = 0; t < words.size(); ++t)
+      input.words.push_back({words[t].text, words[t].id, words[t].unknown, deciding[t]});
     inputs.push_back(std::move(input));
   }
   return inputs;

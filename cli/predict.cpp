@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -66,14 +67,15 @@ class Labels final : public Answers {
 
  private:
   void note_if_unread(Output& out, const std::string& text, const std::string& place) {
-    if (!run_.tokenizer.kept_tokens(text).empty()) return;
+    const std::vector<train::ReadWord> words = train::read_words(run_, text);
+    if (std::any_of(words.begin(), words.end(), [](const auto& w) { return w.id != 0; })) return;
     constexpr int kMost = 5;
     if (++notes_ > kMost) return;
     std::string why =
         "holds only words that the run does not know; the answer is that of an empty sentence";
     if (is_blank(text))
       why = "is empty; no answer is given";
-    else if (run_.tokenizer.tokenize(text).empty())
+    else if (words.empty())
       why = "holds no word; the answer is that of an empty sentence";
     out.note(place + " " + why +
              (notes_ == kMost ? " (further such lines are not mentioned)" : ""));

@@ -35,13 +35,15 @@ bool is_folder(const std::string& path) {
 struct Described {
   std::vector<models::LayerSummary> layers;
   json sizes;         // of vocabularies and labels, by name
-  std::string words;  // the same for a reader
+  std::string words;      // the same for a reader
+  bool is_given = false;  // a vocabulary that no option changes
 };
 
 Described described(const models::ClassifierConfig& c) {
   return {models::summarize(c),
           {{"vocabulary", c.vocabulary}, {"classes", c.classes}},
-          "vocabulary " + grouped(c.vocabulary)};
+          "vocabulary " + grouped(c.vocabulary),
+          c.architecture == models::ClassifierArchitecture::kBert};
 }
 
 Described described(const models::TranslatorConfig& c) {
@@ -83,6 +85,11 @@ Described described_run(const SummaryOptions& o) {
   return described(train::load_run(o.target).config);
 }
 
+bool is_bert(const train::Recipe& recipe) {
+  return recipe.task.kind == train::TaskKind::kClassification &&
+         recipe.model.classifier == models::ClassifierArchitecture::kBert;
+}
+
 Described described_recipe(const SummaryOptions& o) {
   train::Recipe recipe = train::load_recipe(o.target);
   for (const std::string& setting : o.settings) train::set_recipe_value(recipe, setting);
@@ -110,6 +117,8 @@ Described described_recipe(const SummaryOptions& o) {
         recipe, static_cast<std::int64_t>(o.vocabulary.value_or(
                     static_cast<std::uint64_t>(recipe.data.vocabulary_size)))));
   }
+  if (o.vocabulary && is_bert(recipe))
+    fail_usage("--vocabulary: a pretrained encoder brings its own");
   const auto vocabulary = o.vocabulary ? *o.vocabulary
                           : recipe.data.num_words > 0
                               ? static_cast<std::uint64_t>(recipe.data.num_words - 1)
@@ -156,7 +165,7 @@ int summary(Output& out, const SummaryOptions& o) {
   out.line("");
   out.line(grouped(trainable) + " trainable parameters, " +
            bytes_text(static_cast<double>(total) * 4) + " as float32; " + model.words +
-           (is_folder(o.target) || o.vocabulary || model.sizes.contains("channels")
+           (is_folder(o.target) || o.vocabulary || model.is_given || model.sizes.contains("channels")
                 ? ""
                 : " (a run's comes from its data; --vocabulary N sets it here)"));
   return 0;

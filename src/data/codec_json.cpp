@@ -60,6 +60,15 @@ CodecOrdered codec_decoder(TextUnit unit) {
   return marks();
 }
 
+/// Puts [CLS] and [SEP] around a text, for programs that ask the package for them.
+CodecOrdered codec_post_processor(TextUnit unit, const Vocabulary& vocabulary) {
+  if (unit != TextUnit::kWordPiece) return nullptr;
+  const SpecialTokens& special = vocabulary.special();
+  return {{"type", "BertProcessing"},
+          {"sep", {special.eos, vocabulary.eos()}},
+          {"cls", {special.bos, vocabulary.bos()}}};
+}
+
 /// Without vocabulary and merges.
 CodecOrdered codec_model(TextUnit unit, const std::string& unk) {
   if (unit == TextUnit::kWord) return {{"type", "WordLevel"}, {"unk_token", unk}};
@@ -225,7 +234,7 @@ std::string to_json(const TextCodec& codec) {
                              {"added_tokens", added_tokens(state.vocabulary)},
                              {"normalizer", codec_normalizer(state.unit, state.lower)},
                              {"pre_tokenizer", codec_pre_tokenizer(state.unit)},
-                             {"post_processor", nullptr},
+                             {"post_processor", codec_post_processor(state.unit, state.vocabulary)},
                              {"decoder", codec_decoder(state.unit)},
                              {"model", codec_model(state.unit, state.vocabulary.special().unk)}};
   std::string text = root.dump(2);

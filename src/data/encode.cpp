@@ -25,8 +25,16 @@ std::vector<std::int64_t> ids_of(const std::string& text, const Tokenizer& token
   return ids;
 }
 
-template <class TextAt, class NameAt>
-Encoded encode_all(std::size_t n, TextAt text_at, NameAt name_at, const Tokenizer& tokenizer,
+std::vector<std::int64_t> ids_of(const std::string& text, const TextCodec& codec, Encoded& out) {
+  std::vector<std::int64_t> ids = codec.encode(text);
+  std::erase(ids, kNoId);
+  out.words += static_cast<std::int64_t>(ids.size());
+  out.unknown += std::count(ids.begin(), ids.end(), codec.unk());
+  return ids;
+}
+
+template <class TextAt, class NameAt, class Words>
+Encoded encode_all(std::size_t n, TextAt text_at, NameAt name_at, const Words& words,
                    const EncodeOptions& options) {
   if (options.max_length < 1)
     fail_usage("encode: max_length is " + std::to_string(options.max_length) + "; give 1 or more");
@@ -38,7 +46,7 @@ Encoded encode_all(std::size_t n, TextAt text_at, NameAt name_at, const Tokenize
   auto* lengths = out.lengths.data_ptr<std::int64_t>();
   for (std::size_t i = 0; i < n; ++i) {
     try {
-      sequences.push_back(ids_of(text_at(i), tokenizer, out));
+      sequences.push_back(ids_of(text_at(i), words, out));
     } catch (const Error& e) {
       throw Error(e.kind(), name_at(i) + ": " + e.what());
     }
@@ -54,25 +62,45 @@ Encoded encode_all(std::size_t n, TextAt text_at, NameAt name_at, const Tokenize
   return out;
 }
 
-}  // namespace
-
-Encoded encode(const Dataset& set, const Tokenizer& tokenizer, const EncodeOptions& options) {
+template <class Words>
+Encoded encode_set(const Dataset& set, const Words& words, const EncodeOptions& options) {
   const auto& examples = set.examples;
   Encoded out = encode_all(
       examples.size(), [&](std::size_t i) -> const std::string& { return examples[i].text; },
       [&](std::size_t i) { return examples[i].file + ":" + std::to_string(examples[i].line); },
-      tokenizer, options);
+      words, options);
   out.labels = at::empty({static_cast<std::int64_t>(examples.size())}, at::kLong);
   auto* labels = out.labels.data_ptr<std::int64_t>();
   for (std::size_t i = 0; i < examples.size(); ++i) labels[i] = examples[i].label;
   return out;
 }
 
-Encoded encode_texts(const std::vector<std::string>& texts, const Tokenizer& tokenizer,
-                     const EncodeOptions& options) {
+template <class Words>
+Encoded encode_list(const std::vector<std::string>& texts, const Words& words,
+                    const EncodeOptions& options) {
   return encode_all(
       texts.size(), [&](std::size_t i) -> const std::string& { return texts[i]; },
-      [](std::size_t i) { return "text " + std::to_string(i + 1); }, tokenizer, options);
+      [](std::size_t i) { return "text " + std::to_string(i + 1); }, words, options);
+}
+
+}  // namespace
+
+Encoded encode(const Dataset& set, const Tokenizer& tokenizer, const EncodeOptions& options) {
+  return encode_set(set, tokenizer, options);
+}
+
+Encoded encode_texts(const std::vector<std::string>& texts, const Tokenizer& tokenizer,
+                     const EncodeOptions& options) {
+  return encode_list(texts, tokenizer, options);
+}
+
+Encoded encode(const Dataset& set, const TextCodec& codec, const EncodeOptions& options) {
+  return encode_set(set, codec, options);
+}
+
+Encoded encode_texts(const std::vector<std::string>& texts, const TextCodec& codec,
+                     const EncodeOptions& options) {
+  return encode_list(texts, codec, options);
 }
 
 std::vector<Token> encoded_tokens(const std::string& text, const Tokenizer& tokenizer,

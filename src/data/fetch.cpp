@@ -74,6 +74,7 @@ std::string get_set_from(const std::string& name, const Sources& sources,
   if (const auto folder = find_folder(set)) return *folder;  // another process was quicker
   make_folder(staging);
   if (set.name == "hutto-reviews") fetch_hutto(set, staging, progress);
+  if (set.name == "minilm") fetch_minilm(set, staging, progress);
   if (set.name == "uci-sentiment") fetch_uci(set, staging, sources, progress);
   if (set.name == "sst") fetch_sst(set, staging, sources, progress);
   write_file_atomically(staging + "/SOURCE.txt", set.title + "\nSource: " + set.source +

@@ -16,8 +16,9 @@ struct Sources {
 
 std::string get_set_from(const std::string& name, const Sources& sources, const Progress& progress);
 
-/// The three ways to a set: each leaves its files, checked, in `staging`.
+/// The ways to a set: each leaves its files, checked, in `staging`.
 void fetch_hutto(const CatalogueSet& set, const std::string& staging, const Progress& progress);
+void fetch_minilm(const CatalogueSet& set, const std::string& staging, const Progress& progress);
 void fetch_uci(const CatalogueSet& set, const std::string& staging, const Sources& sources,
                const Progress& progress);
 void fetch_sst(const CatalogueSet& set, const std::string& staging, const Sources& sources,

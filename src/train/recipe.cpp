@@ -230,6 +230,15 @@ void check_average(const Recipe& r) {
                "they come");
 }
 
+void check_bert(const Recipe& r) {
+  if (r.model.pretrained.empty())
+    fail_usage("model.architecture = \"bert\" needs model.pretrained: the folder of an encoder");
+  if (!r.model.mask_padding)
+    fail_usage("model.mask_padding = false: a bert never reads padding");
+  if (r.model.attention != models::Attention::kNone)
+    fail_usage("model.attention.kind = \"pool\": a bert has its own attention; take none");
+}
+
 }  // namespace
 
 void check_recipe(const Recipe& r) {
@@ -253,6 +262,7 @@ void check_recipe(const Recipe& r) {
     fail_usage(
         "data.padding = \"pre\" needs model.mask_padding = false: masks follow a text's length "
         "from its start");
+  if (r.model.classifier == models::ClassifierArchitecture::kBert) return check_bert(r);
   if (r.model.freeze_embedding && r.model.pretrained.empty())
     fail_usage(
         "model.freeze_embedding = true needs model.pretrained: random vectors must be trained");

@@ -11,6 +11,7 @@
 #include "attend/data/load.h"
 #include "train/classification.h"
 #include "train/parts.h"
+#include "train/pretrained.h"
 #include "train/run_files.h"
 
 namespace attend::train {
@@ -22,10 +23,30 @@ namespace fs = std::filesystem;
 void check_size(const models::ClassifierConfig& config, const std::string& path) {
   std::error_code error;
   const auto bytes = fs::file_size(path, error);
-  const double table =
-      static_cast<double>(config.vocabulary + 1) * static_cast<double>(config.embedding_width) * 4;
-  if (error || static_cast<double>(bytes) < table)
-    fail_input(path + ": smaller than the embedding table that config.json describes");
+  const bool is_bert = config.architecture == models::ClassifierArchitecture::kBert;
+  const double numbers =
+      is_bert ? static_cast<double>(models::parameters_of(config.bert))
+              : static_cast<double>(config.vocabulary + 1) * static_cast<double>(config.embedding_width);
+  if (error || static_cast<double>(bytes) < 4 * numbers)
+    fail_input(path + ": smaller than the " + (is_bert ? "encoder" : "embedding table") +
+               " that config.json describes");
+}
+
+void load_words(Run& run) {
+  const std::string path = run.path + "/tokenizer.json";
+  std::int64_t words = 0;
+  if (run.config.architecture == models::ClassifierArchitecture::kBert) {
+    run.codec = data::load_codec(path);
+    words = run.codec->size() - 1;  // without [PAD], which is id 0
+    if (run.codec->unit() != data::TextUnit::kWordPiece || run.codec->pad() != 0)
+      fail_input(path + ": not the WordPiece vocabulary of a BERT run");
+  } else {
+    run.tokenizer = data::load_tokenizer(path);
+    words = run.tokenizer.vocabulary();
+  }
+  if (words > run.config.vocabulary)
+    fail_input(path + ": " + std::to_string(words) + " words, the model has " +
+               std::to_string(run.config.vocabulary));
 }
 
 data::Dataset joined(std::vector<data::Dataset> sets, const std::vector<std::string>& names) {
@@ -58,6 +79,8 @@ data::Dataset rows_of(Parts parts, std::string& split, const std::vector<std::st
 models::ClassifierConfig classifier_config(const Recipe& recipe, std::int64_t vocabulary,
                                            std::int64_t classes) {
   const Recipe::Model& m = recipe.model;
+  if (m.classifier == models::ClassifierArchitecture::kBert)
+    return bert_classifier_config(recipe, open_pretrained(recipe), classes);
   models::ClassifierConfig out;
   out.vocabulary = vocabulary;
   out.max_length = recipe.data.max_length;
@@ -84,10 +107,7 @@ Run load_run(const std::string& given) {
   RunConfig config = from_config_json(read_file(config_path), config_path);
   run.config = config.model;
   run.label_names = std::move(config.label_names);
-  run.tokenizer = data::load_tokenizer(path + "/tokenizer.json");
-  if (run.tokenizer.vocabulary() > run.config.vocabulary)
-    fail_input(path + "/tokenizer.json: " + std::to_string(run.tokenizer.vocabulary()) +
-               " words, the model has " + std::to_string(run.config.vocabulary));
+  load_words(run);
   if (run.recipe.data.max_length != run.config.max_length)
     fail_input(path + "/recipe.toml: data.max_length differs from config.json");
   check_size(run.config, weights_path);
@@ -102,12 +122,6 @@ data::EncodeOptions encode_options(const Recipe& recipe) {
   options.padding = recipe.data.padding;
   options.truncating = recipe.data.truncating;
   return options;
-}
-
-models::ClassifierBatch encode(const Run& run, const std::vector<std::string>& texts) {
-  const data::Encoded encoded =
-      data::encode_texts(texts, run.tokenizer, encode_options(run.recipe));
-  return {encoded.ids, encoded.lengths};
 }
 
 BatchPrediction predict(const Run& run, const models::ClassifierBatch& batch) {
@@ -152,8 +166,7 @@ LabelledRows labelled_rows(const Run& run, const std::string& data, const std::s
 
 Evaluation evaluate(const Run& run, const std::string& data, const std::string& split) {
   const LabelledRows labelled = labelled_rows(run, data, split);
-  const data::Encoded encoded =
-      data::encode(labelled.rows, run.tokenizer, encode_options(run.recipe));
+  const data::Encoded encoded = encode(run, labelled.rows);
   const Outputs outputs = run_batches(*run.classifier, {encoded.ids, encoded.lengths});
   return {run.path, labelled.data, labelled.split,
           report_classification(outputs.probabilities, encoded.labels)};

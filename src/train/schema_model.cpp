@@ -113,6 +113,11 @@ void add_model_keys(std::vector<SchemaEntry>& s) {
   only_for(s, worded, kWords);
   s[worded + 1].spec.tasks.clear();  // every task has a recurrent layer
   const std::size_t classified = s.size();
+  s.push_back(choice("model.architecture", FIELD(model.classifier), {"recurrent", "bert"},
+                     "recurrent: an LSTM or GRU, trained from nothing; bert: the encoder of "
+                     "model.pretrained, fine-tuned, whose sizes and vocabulary it takes"));
+  s.push_back(choice("model.pooling", FIELD(model.pooling), {"mean", "first"},
+                     "bert: what stands for a sentence: the mean of its states, or that of [CLS]"));
   s.push_back(choice("model.cell", FIELD(model.cell), {"lstm", "gru"}, "recurrent cell"));
   s.push_back(flag("model.bidirectional", FIELD(model.bidirectional), "read in both directions"));
   s.push_back(choice("model.attention.kind", FIELD(model.attention), {"none", "pool"},
@@ -124,7 +129,9 @@ void add_model_keys(std::vector<SchemaEntry>& s) {
   s.push_back(real("model.embedding_l2", FIELD(model.embedding_l2), 0, 1e3,
                    "weight of the sum of squares of the embedding table in the loss"));
   s.push_back(text("model.pretrained", FIELD(model.pretrained),
-                   "file of word vectors (word2vec or GloVe text), \"\" = none"));
+                   "recurrent: file of word vectors (word2vec or GloVe text), \"\" = none; bert: "
+                   "folder of an encoder in Hugging Face's layout, or minilm (attend data get "
+                   "minilm)"));
   s.push_back(flag("model.freeze_embedding", FIELD(model.freeze_embedding),
                    "leave the word vectors as they are"));
   only_for(s, classified, kClass);

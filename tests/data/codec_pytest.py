@@ -161,6 +161,24 @@ def test_word_piece_is_berts(probe, lower):
     check(probe, mine["json"], tokenizers.Tokenizer.from_str(mine["json"]), texts)
 
 
+def test_word_piece_of_a_real_vocabulary(probe):
+    """minilm's 30,522 tokens, from its own file; ours, written back, puts [CLS] and [SEP] where its own does."""
+    paths = [os.path.join(folder, "minilm", "tokenizer.json") for folder in DATA.split(":")]
+    path = next((p for p in paths if os.path.exists(p)), None)
+    if path is None:
+        pytest.skip("no data: set ATTEND_DATA to a folder with minilm")
+    with open(path, encoding="utf-8") as file:
+        theirs_json = file.read()
+    package = tokenizers.Tokenizer.from_str(theirs_json)
+    package.no_padding()
+    package.no_truncation()
+    rng = random.Random(6)
+    texts = TEXTS + HOSTILE + [random_text(rng) for _ in range(1000)]
+    ours = tokenizers.Tokenizer.from_str(check(probe, theirs_json, package, texts)["json"])
+    for text in TEXTS:
+        assert ours.encode(text).ids == package.encode(text).ids, repr(text)
+
+
 def test_every_character_alone(probe):
     """Which characters are white space, punctuation, marks: as the package has them."""
     vocab = bert_vocab()

@@ -261,8 +261,12 @@ TEST(Transformer, DropoutFollowsTheMode) {
 
 /// A pre-norm layer whose every map is zero, so that it adds nothing to its input until a test sets something.
 template <class Layer>
-Layer silent_layer() {
-  Layer layer(TransformerLayerOptions(64, 1).dim_feedforward(1).dropout(0.25).norm_first(true));
+Layer silent_layer(double inner_dropout = -1) {
+  Layer layer(TransformerLayerOptions(64, 1)
+                  .dim_feedforward(1)
+                  .dropout(inner_dropout > 0 ? 0 : 0.25)
+                  .inner_dropout(inner_dropout)
+                  .norm_first(true));
   const at::NoGradGuard off;
   for (auto& item : layer->named_parameters())
     if (item.key().rfind("norm", 0) != 0) item.value().zero_();
@@ -288,13 +292,16 @@ TEST(Transformer, DropoutActsInEveryPlace) {
   auto after_cross = silent_layer<TransformerDecoderLayer>();
   after_cross->multihead_attn->out_proj->bias.fill_(1);
   expect_dropped(after_cross->forward(x, memory));
-  auto inside = silent_layer<
-      TransformerEncoderLayer>();  // one inner unit: dropping it silences the whole position
-  inside->linear1->bias.fill_(1);
-  inside->linear2->weight.fill_(1);
-  const at::Tensor silenced = inside->forward(x).sum(2).eq(0);
-  EXPECT_NEAR(silenced.to(at::kDouble).mean().item<double>(), 0.25,
-              0.05);  // 2,048 draws: five standard deviations
+  const auto silenced = [&](double inner_dropout) {
+    auto inside = silent_layer<TransformerEncoderLayer>(
+        inner_dropout);  // one inner unit: dropping it silences the whole position
+    inside->linear1->bias.fill_(1);
+    inside->linear2->weight.fill_(1);
+    return inside->forward(x).sum(2).eq(0).to(at::kDouble).mean().item<double>();
+  };
+  EXPECT_NEAR(silenced(-1), 0.25, 0.05);  // 2,048 draws: five standard deviations
+  EXPECT_NEAR(silenced(0.5), 0.5, 0.06);
+  EXPECT_EQ(silenced(0), 0);
 }
 
 TEST(Transformer, NamesAreTorchsAndLayersDiffer) {
@@ -321,6 +328,8 @@ TEST(Transformer, NamesAreTorchsAndLayersDiffer) {
 TEST(Transformer, SaysWhatIsWrong) {
   EXPECT_THROW(TransformerEncoderLayer(small().dim_feedforward(0)), Error);
   EXPECT_THROW(TransformerEncoderLayer(small().dropout(1)), Error);
+  EXPECT_THROW(TransformerEncoderLayer(small().inner_dropout(1)), Error);
+  EXPECT_THROW(TransformerEncoderLayer(small().inner_dropout(-0.5)), Error);
   EXPECT_THROW(TransformerEncoderLayer(small().layer_norm_eps(-1)), Error);
   EXPECT_THROW(TransformerEncoder(TransformerEncoderOptions(small(), 0)), Error);
   EXPECT_THROW(TransformerEncoderLayer(small())->forward(at::zeros({2, 3, kC + 1})), Error);

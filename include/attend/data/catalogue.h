@@ -21,7 +21,8 @@ struct CatalogueFile {
 struct CatalogueSet {
   std::string name;   // "uci-sentiment"
   std::string title;  // one line
-  std::string task;   // "classification", "translation", "language", "captioning", "generation"
+  std::string task;   // "classification", "translation", "language", "captioning", "generation"; or
+                      // "encoder": a pretrained model instead of data
   std::string licence;
   std::string citation;
   std::string source;                 // where `get` takes it from, or "generated"

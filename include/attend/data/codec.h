@@ -81,7 +81,8 @@ class TextCodec {
 /// or without a character. Cost of kBpe: distinct words × merges that touch them.
 TextCodec train_codec(const std::vector<std::string>& texts, const CodecOptions& options = {});
 
-/// A Hugging Face tokenizer.json that the package `tokenizers` loads and that gives the same ids.
+/// A Hugging Face tokenizer.json that the package `tokenizers` loads and that gives the same ids; kWordPiece's puts [CLS] and
+/// [SEP] around them unless told not to (add_special_tokens=False).
 std::string to_json(const TextCodec& codec);
 
 /// Reads what to_json writes and what `tokenizers` writes for the same pipelines, BERT's included.

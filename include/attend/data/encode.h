@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "attend/data/codec.h"
 #include "attend/data/dataset.h"
 #include "attend/data/pad.h"
 #include "attend/data/tokenizer.h"
@@ -33,6 +34,12 @@ struct Encoded {
 /// not UTF-8 (naming its file and line). Cost: linear in the bytes.
 Encoded encode(const Dataset& set, const Tokenizer& tokenizer, const EncodeOptions& options = {});
 Encoded encode_texts(const std::vector<std::string>& texts, const Tokenizer& tokenizer,
+                     const EncodeOptions& options = {});
+
+/// The same with a pretrained vocabulary, whose [PAD] has id 0 and is left out where a text spells it; [CLS] and [SEP] are not
+/// added. Every piece counts as a word, unknown ones become [UNK].
+Encoded encode(const Dataset& set, const TextCodec& codec, const EncodeOptions& options = {});
+Encoded encode_texts(const std::vector<std::string>& texts, const TextCodec& codec,
                      const EncodeOptions& options = {});
 
 /// The tokens behind row `text` of `ids`, in the order of its non-padding columns (cut as encode

@@ -1,5 +1,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <attend/models/bert_config.h>
 #include <attend/nn/dropout.h>
 #include <attend/nn/parameters.h>
 #include <attend/nn/recurrent.h>
@@ -12,14 +13,26 @@
 
 namespace attend::models {
 
+class BertEncoder;  // attend/models/bert.h
 using nn::Cell;  // kLstm, kGru
 using nn::Pass;  // how a forward pass is run: training, seed, step
 enum class Attention { kNone, kPool };
+enum class ClassifierArchitecture {
+  kRecurrent,  // the guide's sentiment classifier and its relatives, trained from nothing
+  kBert,       // a pretrained encoder and a linear map: fine-tuning (Devlin et al. 2019, §4)
+};
+/// What stands for a sentence in a kBert.
+enum class Pooling {
+  kMean,   // the mean of its last hidden states, [CLS] and [SEP] included (Reimers & Gurevych 2019)
+  kFirst,  // the state of [CLS]
+};
 
-/// The guide's sentiment classifier and its relatives:
-/// Embedding(vocabulary + 1, embedding_width) → cell(hidden) × layers → [attention pooling] →
-/// Dense.
+/// kRecurrent: Embedding(vocabulary + 1, embedding_width) → cell(hidden) × layers → [attention pooling] → Dense.
+/// kBert: [CLS] ids [SEP] → BertEncoder → pooling → dropout → Dense. Of the fields below it has vocabulary = bert.vocabulary − 1,
+/// max_length ≤ bert.max_positions − 2, embedding_width = bert.width, classes, mask_padding = true, dropout = bert.dropout,
+/// freeze_embedding (the words' table) and those at the end; the others it has no use for.
 struct ClassifierConfig {
+  ClassifierArchitecture architecture = ClassifierArchitecture::kRecurrent;
   std::int64_t vocabulary = 0;   // ids 1…vocabulary; 0 is padding
   std::int64_t max_length = 32;  // T, also the number of position biases of the attention
   std::int64_t embedding_width = 32;
@@ -34,6 +47,9 @@ struct ClassifierConfig {
   double recurrent_dropout = 0.2;
   double embedding_l2 = 1e-3;     // added to the loss: embedding_l2 · Σ table²
   bool freeze_embedding = false;  // the table is not trained (and has no penalty, as in Keras)
+  BertConfig bert;                // kBert alone, from here on
+  Pooling pooling = Pooling::kMean;
+  std::int64_t begin_id = 0, end_id = 0;  // of [CLS] and [SEP]
 };
 
 struct ClassifierBatch {
@@ -73,16 +89,21 @@ class Classifier {
   ///   dense.weight            [K,D·H]     Keras' kernel [D·H,K] transposed, K = 1 for two classes
   ///   dense.bias              [K]
   /// More layers are _l1 …, the backward direction is _l0_reverse, as in PyTorch. A frozen table is
-  /// listed too, with requires_grad false.
+  /// listed too, with requires_grad false. kBert: BertEncoder's, then dense.weight and dense.bias.
   virtual NamedTensors parameters() = 0;
   virtual const ClassifierConfig& config() const = 0;
 };
 
 /// Builds the model with Keras' initialisers (glorot-uniform kernels, orthogonal recurrent, forget
 /// bias 1, embedding U(±.05), attention weight N(0, .05)), a pure function of config and seed.
+/// kBert: dense ~ N(0, .02), and an encoder that knows nothing; make_bert_classifier takes one that does.
 /// Throws kUsage on a config that makes no sense.
 std::unique_ptr<Classifier> make_classifier(const ClassifierConfig& config, std::uint64_t seed,
                                             at::ScalarType dtype = at::kFloat);
+
+/// A kBert around this encoder, whose config is config.bert.
+std::unique_ptr<Classifier> make_bert_classifier(const ClassifierConfig& config, BertEncoder encoder,
+                                                 std::uint64_t seed);
 
 /// Throws kUsage naming the first field that is out of its range, and the range.
 void check_config(const ClassifierConfig& config);

@@ -24,6 +24,8 @@ struct TransformerLayerOptions {
   TORCH_ARG(int64_t, dim_feedforward) = 2048;  ///< F
   TORCH_ARG(double, dropout) =
       0.1;  ///< on weights, activations and what every sublayer adds; training mode only
+  TORCH_ARG(double, inner_dropout) =
+      -1;  ///< on the activations inside the feed-forward: torch's −1 means as dropout, BERT has 0
   TORCH_ARG(Activation, activation) = Activation::kRelu;
   TORCH_ARG(double, layer_norm_eps) = 1e-5;
   TORCH_ARG(bool,

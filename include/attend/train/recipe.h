@@ -98,6 +98,9 @@ struct Recipe {
     double embedding_l2 = 1e-3;
     std::string pretrained;
     bool freeze_embedding = false;
+    models::ClassifierArchitecture classifier =
+        models::ClassifierArchitecture::kRecurrent;  // key model.architecture of a classification
+    models::Pooling pooling = models::Pooling::kMean;
     models::Architecture architecture = models::Architecture::kBahdanau;
     bool attend = true;  // key model.attention.kind of a translation: none, alignment
     nn::Score score = nn::Score::kAdditive;         // key model.attention.score

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "attend/data/codec.h"
 #include "attend/data/encode.h"
 #include "attend/data/tokenizer.h"
 #include "attend/models/classifier.h"
@@ -39,7 +41,8 @@ TaskKind kind_of_run(const std::string& path);
 struct Run : RunFiles {
   models::ClassifierConfig config;
   std::vector<std::string> label_names;
-  data::Tokenizer tokenizer;
+  data::Tokenizer tokenizer;             // of a recurrent model
+  std::optional<data::TextCodec> codec;  // of a bert, instead
   std::unique_ptr<models::Classifier> classifier;
 };
 
@@ -54,6 +57,20 @@ data::EncodeOptions encode_options(const Recipe& recipe);
 
 /// Texts as the model was trained on them: ids [N,max_length] and lengths [N].
 models::ClassifierBatch encode(const Run& run, const std::vector<std::string>& texts);
+data::Encoded encode(const Run& run, const data::Dataset& rows);
+
+/// One word of a text as the run reads it; of a bert one piece, "##" in front of those that go on with a word.
+struct ReadWord {
+  std::string text;       // as the text has it; of a word in several pieces, or in capitals, the vocabulary's piece
+  std::size_t begin = 0;  // its place in the text, of a piece that of its word
+  std::int64_t id = 0;    // 0: not read at all
+  bool unknown = false;   // not in the vocabulary
+};
+/// Every word of the text, before it is cut to max_length.
+std::vector<ReadWord> read_words(const Run& run, const std::string& text);
+
+/// The run's tokenizer.json.
+std::string tokenizer_json(const Run& run);
 
 struct Prediction {
   std::int64_t label = 0;
@@ -89,7 +106,7 @@ struct Evaluation {
 /// split, kBadInput on labels that the run doesn't know.
 Evaluation evaluate(const Run& run, const std::string& data = "", const std::string& split = "");
 
-/// The configuration that a recipe means for a vocabulary and a number of labels.
+/// The configuration that a recipe means for a vocabulary and a number of labels; a bert's vocabulary is its encoder's.
 models::ClassifierConfig classifier_config(const Recipe& recipe, std::int64_t vocabulary,
                                            std::int64_t classes);
 
