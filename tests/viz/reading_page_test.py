@@ -1,5 +1,12 @@
 """Opens the pages of make_readings in a headless Chromium and asserts what they show: the list "A browser test asserts" of the
 report's design, as far as it concerns what a language model looked back on.
+
+Mutations these tests kill: rows shaded on the matrix's largest weight; a row that ends before the token being read; effects of the
+row before; a chosen token that is not written into the address, or forgotten when the pointer leaves; the first map in place of the
+mean; a canvas not painted anew when the scheme changes; the first lines in place of the last; labels in one line above the matrix;
+the probability of the token read said of what follows; lines scaled on the whole text's effects; no dash under what was in the way;
+Escape that lets nothing go; the whole text's bars for every row; the verdict behind the bars; texts written as markup; all-equal
+weights shaded on their own largest.
 """
 import math
 import xml.etree.ElementTree as xml
