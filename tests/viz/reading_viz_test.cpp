@@ -1,4 +1,7 @@
 // Pictures of what a language model looked back on: SVG, PNG, terminal, the page's data, messages.
+// Mutations these tests kill: every line shaded on the last one's largest; effects of the line before; the first lines in place of
+// the last; all-equal weights shaded on their own largest; long lines that keep their beginning; the mean in place of every head in
+// the page's data; maps of another shape let through.
 #include "attend/viz/reading.h"
 
 #include <gmock/gmock.h>
@@ -65,6 +68,7 @@ TEST(ReadingSvg, HasALineAToken) {
   EXPECT_THAT(drawing, HasSubstr("␛[2Jsat"));
   EXPECT_THAT(drawing, HasSubstr("Too few tokens to compare"));
   EXPECT_EQ(count_of(drawing, ">.25</text>"), 1u);  // P of what followed the first token
+  EXPECT_EQ(count_of(drawing, ">.50</text>"), 0u);  // P of the first token follows nothing
   EXPECT_EQ(count_of(drawing, ">.75</text>"), 1u);  // and of the likeliest
   EXPECT_EQ(count_of(drawing, ">cat</text>"), 1u);
 }

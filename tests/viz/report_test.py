@@ -12,7 +12,7 @@ import json
 import xml.etree.ElementTree as xml
 
 import pytest
-from pages import assert_fits, data, saved
+from pages import assert_fits, assert_targets, data, saved
 
 PAGES = ["usual", "no-attention", "one-seed", "padding", "flat", "hostile", "huge", "classes", "empty"]
 
@@ -298,10 +298,7 @@ def test_two_thousand_words_and_five_hundred_sentences(visit):
 
 @pytest.mark.parametrize("width,least", [(1280, 26), (390, 32)])
 def test_targets_are_large_enough(visit, width, least):
-    page = visit("usual", width=width)
-    small = page.evaluate("""least => [...document.querySelectorAll('button, select, input, summary')].filter(n => n.getClientRects().length)
-      .map(n => [n.textContent || n.id, n.getBoundingClientRect()]).filter(([, r]) => r.height < least - .5 || r.width < 26 - .5).map(([t, r]) => [t, r.width, r.height])""", least)
-    assert small == []
+    assert_targets(visit("usual", width=width), least)
 
 
 def test_print_keeps_the_shades_and_drops_the_controls(visit):

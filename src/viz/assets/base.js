@@ -62,8 +62,8 @@ function placesFor(list) {
 /* ---- shading ---- */
 const step = (w, top) => (top > 0 && w > 0 ? Math.min(STEPS, Math.round(w / top * STEPS)) : 0);
 /* The line under a word: thicker for more effect, dashed when the word speaks against the answer. */
-function lined(v, all) {
-  const k = Math.round(4 * Math.abs(v ?? 0) / Math.max(.1, magnitude(all)));
+function lined(v, most) {
+  const k = Math.round(4 * Math.abs(v ?? 0) / Math.max(.1, most));
   return k === 0 ? '' : ` e${k}` + (v < 0 ? ' con' : '');
 }
 function ramp(top, label) {

@@ -23,8 +23,9 @@ function chooser() {
     remember('t', null);  // a token of the text before
     show(find(select.value));
   });
-  box.append(el('label', {}, SAYS.item + ' ', select),
-             el('span', {class: 'small', text: `${D.items.length} in this file`}));
+  box.append(
+      el('label', {}, SAYS.item + ' ', select),
+      el('span', {class: 'small', text: `${D.items.length} in this file`}));
 }
 const shortened = t => ([...t].length > 18 ? [...t].slice(0, 17).join('') + '…' : t);
 

@@ -15,9 +15,10 @@ const find = id => D.items.find(d => String(d.id) === String(id));
 let at = find(state.s) || D.items[0];
 
 function word(d, i, top) {
-  const loo = d.attribution.leave_one_out, w = weights(d), seen = d.seen[i], shade = w && w[i] != null ? ' w' + step(w[i], top) : '';
+  const loo = d.attribution.leave_one_out, line = lined(loo[i], magnitude(loo)), w = weights(d);
+  const seen = d.seen[i], shade = w && w[i] != null ? ' w' + step(w[i], top) : '';
   const kind = {seen: '', unknown: ' unk', dropped: ' unk gone', cut: ' gone'}[seen];
-  return el('span', {class: 'tok' + shade + lined(loo[i], loo) + kind, 'data-i': i, text: d.input[i]});
+  return el('span', {class: 'tok' + shade + line + kind, 'data-i': i, text: d.input[i]});
 }
 function text(d, from = 0, to = d.input.length) {
   const n = el('div', {class: 'text' + (d.input.length > 60 ? ' long' : '')}),

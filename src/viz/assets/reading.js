@@ -11,13 +11,17 @@ const SAYS = {
   matrix: 'Matrix of weights',
   figure: 'matrix of weights',
   file: 'weights',
-  sides: 'Rows: the token being read. Columns: the tokens it looked back on, named over the diagonal.',
+  sides:
+      'Rows: the token being read. Columns: the tokens it looked back on, named over the diagonal.',
   scale: d => scale(d),
-  missing: 'Attention is missing: this model has none. Train language/lstmn or language/transformer to see where it looks.',
+  missing:
+      'Attention is missing: this model has none. Train language/lstmn or language/transformer to see where it looks.',
   whole: 'For the whole text',
   of: (d, i) => `For what follows ${quoted(d.input[i])}`,
-  meaning: 'leave-one-out is the log-probability of what followed that is lost when a token before it is deleted.',
-  alone: 'Leave-one-out is missing: there is no token whose deletion leaves something to read and a next token to guess.'
+  meaning:
+      'leave-one-out is the log-probability of what followed that is lost when a token before it is deleted.',
+  alone:
+      'Leave-one-out is missing: there is no token whose deletion leaves something to read and a next token to guess.'
 };
 const WHITE = {' ': '␣', '\n': '↵', '\t': '⇥'};
 const named = t => (Object.hasOwn(WHITE, t) ? WHITE[t] : t), quoted = t => `“${named(t)}”`;
@@ -36,21 +40,19 @@ function mean(d) {
   if (!means.has(d)) {
     const all = d.attention.map(a => a.weights);
     const weights = all[0].map(
-        (row, i) => row.map((v, j) => (v == null ? null : sum(all.map(w => w[i][j])) / all.length)));
+        (row, i) =>
+            row.map((v, j) => (v == null ? null : sum(all.map(w => w[i][j])) / all.length)));
     means.set(d, {query: d.input, key: d.input, weights});
   }
   return means.get(d);
 }
-const map = d => d.attention.length ?
-    d.attention.find(a => mapName(a) === state.map) || mean(d) :
-    undefined;
+const map = d =>
+    d.attention.length ? d.attention.find(a => mapName(a) === state.map) || mean(d) : undefined;
 function measures(d, i) {
   const w = map(d)?.weights;
-  return i == null ? {
-    look: w && d.input.map((_, j) => sum(w.map(row => row[j]))),
-    need: d.attribution.leave_one_out
-  } :
-                     {look: w ? w[i] : null, need: effects(d, i)};
+  if (i != null) return {look: w ? w[i] : null, need: effects(d, i)};
+  const sums = w && d.input.map((_, j) => sum(w.map(row => row[j])));
+  return {look: sums, need: d.attribution.leave_one_out};
 }
 /* The token that the address names; 0: none; or the last one whose guess is known. */
 function addressed(d) {
@@ -72,9 +74,10 @@ function heads(d) {
       el('option', {value, text, selected: value === (map(d) === mean(d) ? '' : state.map)}));
   add('', `mean over ${count(d.attention.length, 'map', 'maps')}`);
   for (const a of d.attention) add(mapName(a), `layer ${a.layer + 1}, head ${a.head + 1}`);
-  $('#controls').append(el('span', {id: 'heads', class: 'controls'},
-      el('label', {}, 'Attention ', pick),
-      el('span', {class: 'small', text: 'the verdict is of the mean'})));
+  $('#controls')
+      .append(
+          el('span', {id: 'heads', class: 'controls'}, el('label', {}, 'Attention ', pick),
+             el('span', {class: 'small', text: 'the verdict is of the mean'})));
 }
 const breaks = (d, t) => d.characters ? (t === '\n' ? el('br') : t === ' ' ? el('wbr') : '') : ' ';
 function text(d) {
@@ -93,100 +96,129 @@ function text(d) {
   });
   roving(p, '.tok', n => choose(Number(n.dataset.i)));
   const fig = el('figure', {'data-name': 'text'}, p), at = () => measures(d, chosen);
-  const rows = () => [['position', 'token', 'attention', 'leave_one_out'],
-                      ...d.input.map((t, j) => [j + 1, t, at().look?.[j], at().need[j]])];
-  clear($('#reading')).append(
-      el('div', {class: 'fig-head'}, el('h2', {id: 'h-text', text: 'The text'}),
-         saver(fig, `attend-text-${d.id}`, rows, () => d)),
-      el('p', {class: 'small'},
-         'Framed: the token being read. ' +
-             (map(d) ? 'Shaded: what it looked back on. ' : '') +
-             'Underlined: what the guess of the next token needed.'),
-      el('div', {class: 'legend'}, map(d) ? scale(d) : '',
-         el('span', {}, el('span', {class: 'tok e4', text: 'for'}),
-            el('span', {class: 'tok e4 con', text: 'against'}), 'what followed, leave-one-out')),
-      fig,
-      d.cut > 0 ? el('p', {
-        class: 'micro',
-        text: `${count(d.cut, 'token', 'tokens')} in front were not read: the model reads only so many.`
-      }) :
-                  '');
+  const rows = () => [
+      ['position', 'token', 'attention', 'leave_one_out'],
+      ...d.input.map((t, j) => [j + 1, t, at().look?.[j], at().need[j]])];
+  const unread = count(d.cut, 'token', 'tokens'),
+        cut = `${unread} in front were not read: the model reads only so many.`;
+  clear($('#reading'))
+      .append(
+          el('div', {class: 'fig-head'}, el('h2', {id: 'h-text', text: 'The text'}),
+             saver(fig, `attend-text-${d.id}`, rows, () => d)),
+          el('p', {class: 'small'},
+             'Framed: the token being read. ' + (map(d) ? 'Shaded: what it looked back on. ' : '') +
+                 'Underlined: what the guess of the next token needed.'),
+          el('div', {class: 'legend'}, map(d) ? scale(d) : '',
+             el('span', {}, el('span', {class: 'tok e4', text: 'for'}),
+                el('span', {class: 'tok e4 con', text: 'against'}),
+                'what followed, leave-one-out')),
+          fig,
+          d.cut > 0 ? el('p', {class: 'micro', text: cut}) : '');
 }
-/* A token's shade and line on the row of token i. */
-function look(d, i, x) {
-  const w = map(d)?.weights[i][x], need = effects(d, i);
-  return `tok w${w == null ? 0 : step(w, full(d, i))}${lined(need[x], need)}`;
+/* Each token's shade and line on the row of token i. */
+function row(d, i) {
+  const w = map(d)?.weights[i], top = w && full(d, i), need = effects(d, i), most = magnitude(need);
+  return x => `tok w${w?.[x] == null ? 0 : step(w[x], top)}${lined(need[x], most)}`;
 }
 /* Figure 1 of Cheng et al. (2016): the text so far, a line a token. */
 function lines(d) {
   const n = d.input.length, first = Math.max(0, n - LINES), most = d.characters ? 64 : 16;
   const p = d.output, body = el('tbody');
-  const follows = (token, log) => el('td', {}, token == null ? '–' : el('span', {class: 'word', text: named(token)}),
-      token == null || log == null ? '' : el('span', {class: 'micro', text: ' ' + dec(chance(log))}));
+  const follows = (token, log) =>
+      el('td', {}, token == null ? '–' : el('span', {class: 'word', text: named(token)}),
+         token == null || log == null ? '' :
+                                        el('span', {class: 'micro', text: ' ' + dec(chance(log))}));
   for (let t = first; t < n; t++) {
-    const sofar = el('td', {class: d.characters ? 'sofar characters' : 'sofar'}), over = t + 1 - most, from = over < 4 ? 0 : over;
+    const sofar = el('td', {class: d.characters ? 'sofar characters' : 'sofar'}), look = row(d, t);
+    const over = t + 1 - most, from = over < 4 ? 0 : over;
     if (from) sofar.append(el('span', {class: 'micro', text: `… ${from} … `}));
     for (let x = from; x <= t; x++) {
-      const n = el('span', {class: look(d, t, x), text: named(d.input[x])});
-      sofar.append(x === t ? el('span', {class: 'now'}, n) : n, d.characters ? el('wbr') : ' ');
+      const tok = el('span', {class: look(x), text: named(d.input[x])});
+      sofar.append(x === t ? el('span', {class: 'now'}, tok) : tok, d.characters ? el('wbr') : ' ');
     }
-    body.append(el('tr', {}, sofar, follows(d.input[t + 1], p.log_probability?.[t + 1]),
-                   follows(p.guess[t], p.guess_log_probability?.[t])));
+    body.append(
+        el('tr', {}, sofar, follows(d.input[t + 1], p.log_probability?.[t + 1]),
+           follows(p.guess[t], p.guess_log_probability?.[t])));
   }
   const head = (label, number) => el('th', {scope: 'col'}, el('b', {text: label}), number);
-  const fig = el('figure', {'data-name': 'text line by line'},
-      el('table', {class: 'lines'},
-         el('thead', {}, el('tr', {}, head('Text so far', ''), head('Followed by', ' P'), head('Likeliest', ' P'))),
-         body));
-  const most_of = row => row && largest(row) > 0 ? [d.input[row.indexOf(largest(row))], largest(row)] : [null, null];
+  const fig =
+      el('figure', {'data-name': 'text line by line'},
+         el('table', {class: 'lines'},
+            el('thead', {},
+               el('tr', {}, head('Text so far', ''), head('Followed by', ' P'),
+                  head('Likeliest', ' P'))),
+            body));
+  const mostOf = row =>
+      row && largest(row) > 0 ? [d.input[row.indexOf(largest(row))], largest(row)] : [null, null];
   const rows = () => [
-    ['position', 'token', 'probability', 'likeliest_next', 'its_probability', 'looked_at_most', 'weight',
-     'next_needed_most', 'leave_one_out'],
-    ...d.input.map((t, i) => [i + 1, t, chance(p.log_probability?.[i]), p.guess[i],
-                              chance(p.guess_log_probability?.[i]), ...most_of(map(d)?.weights[i]),
-                              ...most_of(effects(d, i))])];
-  clear($('#lines')).append(
-      el('div', {class: 'fig-head'}, el('h2', {id: 'h-lines', text: 'Line by line'}),
-         saver(fig, `attend-lines-${d.id}`, rows, () => d)),
-      el('p', {class: 'small', text: 'Each line reads one token more, the framed one, as in Figure 1 of Cheng, Dong and Lapata (2016). ' +
-          (first ? `The last ${LINES} of ${n} lines; choose a token of the text for the others, which are in the CSV too.` : '')}),
-      fig);
+      [
+        'position', 'token', 'probability', 'likeliest_next', 'its_probability', 'looked_at_most',
+        'weight', 'next_needed_most', 'leave_one_out'
+      ],
+      ...d.input.map(
+          (t, i) =>
+              [i + 1, t, chance(p.log_probability?.[i]), p.guess[i],
+               chance(p.guess_log_probability?.[i]), ...mostOf(map(d)?.weights[i]),
+               ...mostOf(effects(d, i))])];
+  clear($('#lines'))
+      .append(
+          el('div', {class: 'fig-head'}, el('h2', {id: 'h-lines', text: 'Line by line'}),
+             saver(fig, `attend-lines-${d.id}`, rows, () => d)),
+          el('p', {
+            class: 'small',
+            text:
+                'Each line reads one token more, the framed one, as in Figure 1 of Cheng, Dong and Lapata (2016). ' +
+                (first ?
+                     `The last ${LINES} of ${
+                         n} lines; choose a token of the text for the others, which are in the CSV too.` :
+                     '')
+          }),
+          fig);
 }
 /* Lights a row, a column or a cell everywhere, and reads it out. */
 function light(i, j) {
-  const d = item, m = map(d);
+  const d = item, m = map(d), look = i != null && row(d, i);
   cur = [i, j];
   if (m) outline(i, j);
   fill(d, i);
-  for (const row of document.querySelectorAll('#bars tr'))
-    row.classList.toggle('lit', +row.dataset.j === j);
+  for (const n of document.querySelectorAll('#bars tr')) n.classList.toggle('lit', +n.dataset.j === j);
   for (const n of document.querySelectorAll('#text .tok')) {
     const x = +n.dataset.i, w = i == null && j != null ? m?.weights[x][j] : null;
-    n.className = (i != null ? look(d, i, x) : `tok w${w == null ? 0 : step(w, full(d, x))}`) +
-        (x === i ? ' now' : x === j ? ' lit' : i != null && x > i ? ' gone' : '');
+    const state = x === i ? ' now' : x === j ? ' lit' : i != null && x > i ? ' gone' : '';
+    n.className = (look ? look(x) : `tok w${w == null ? 0 : step(w, full(d, x))}`) + state;
   }
   clear($('#readout')).append(...told(d, i, j));
 }
 function told(d, i, j) {
   const m = map(d), name = x => quoted(d.input[x]), next = i + 1 < d.input.length;
-  const best = row => row.map((w, x) => [w ?? 0, x]).filter(([w]) => w > 0).sort((a, b) => b[0] - a[0])
-                          .slice(0, 4).map(([w, x]) => `${named(d.input[x])} ${dec(w)}`);
-  const cost = (of, x) => (x == null ? '' : `Without ${name(j)} log P of ${of} changes by ${signed(-x)}. `);
-  if (i == null && j == null) return ['Choose a token, or point at one, to see what it looked back on.'];
+  const best = row => row.map((w, x) => [w ?? 0, x])
+                          .filter(([w]) => w > 0)
+                          .sort((a, b) => b[0] - a[0])
+                          .slice(0, 4)
+                          .map(([w, x]) => `${named(d.input[x])} ${dec(w)}`);
+  const cost = (of, x) =>
+      (x == null ? '' : `Without ${name(j)} log P of ${of} changes by ${signed(-x)}. `);
+  if (i == null && j == null)
+    return ['Choose a token, or point at one, to see what it looked back on.'];
   if (i == null)
-    return [el('b', {text: name(j)}), m ? ` is looked at by  ${best(m.weights.map(r => r[j])).join('  ·  ')}. ` : ' ',
-            cost('all that follows', d.attribution.leave_one_out[j])];
-  const cell = j == null || !m ? '' : ` on ${name(j)} ${dec(m.weights[i][j])}.`, out = [el('b', {text: name(i) + cell}), ' '];
+    return [
+      el('b', {text: name(j)}),
+      m ? ` is looked at by  ${best(m.weights.map(r => r[j])).join('  ·  ')}. ` : ' ',
+      cost('all that follows', d.attribution.leave_one_out[j])
+    ];
+  const cell = j == null || !m ? '' : ` on ${name(j)} ${dec(m.weights[i][j])}.`,
+        out = [el('b', {text: name(i) + cell}), ' '];
   if (j != null) out.push(cost(next ? name(i + 1) : '', effects(d, i)[j]));
   if (j == null && m) {
-    const start = 1 - sum(m.weights[i]);  // what a row lacks to 1 fell on the start of the text
-    out.push('looks at  ' + [...best(m.weights[i]), ...(start > .005 ? [`the start of the text ${dec(start)}`] : [])].join('  ·  ') + '. ');
+    const seen = best(m.weights[i]), start = 1 - sum(m.weights[i]);  // what a row lacks to 1 fell on the start
+    if (start > .005) seen.push(`the start of the text ${dec(start)}`);
+    out.push(`looks at  ${seen.join('  ·  ')}. `);
   }
   const {guess, guess_log_probability: of, log_probability: p} = d.output;
   if (guess[i] == null) return out;
   const right = next && guess[i] === d.input[i + 1];
-  out.push(`Its guess of the next token: ${quoted(guess[i])} ${dec(chance(of?.[i]))}` +
-           (right ? ', which follows.' : next ? `; what follows is ${name(i + 1)}, ${dec(chance(p?.[i + 1]))}.` : '.'));
+  const follows = !next ? '.' : right ? ', which follows.' : `; what follows is ${name(i + 1)}, ${dec(chance(p?.[i + 1]))}.`;
+  out.push(`Its guess of the next token: ${quoted(guess[i])} ${dec(chance(of?.[i]))}${follows}`);
   return out;
 }
 function rest() {
