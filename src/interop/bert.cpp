@@ -212,8 +212,8 @@ data::TextCodec read_bert_codec(const std::string& folder, const models::BertCon
   if (codec.pad() != 0)
     fail_input(name + ": [PAD] has id " + std::to_string(codec.pad()) + ", expected 0");
   if (codec.size() > config.vocabulary)
-    fail_input(name + ": " + std::to_string(codec.size()) + " tokens, but config.json's vocab_size is " +
-               std::to_string(config.vocabulary));
+    fail_input(name + ": " + std::to_string(codec.size()) +
+               " tokens, but config.json's vocab_size is " + std::to_string(config.vocabulary));
   return codec;
 }
 

@@ -17,7 +17,7 @@
 namespace attend::models {
 namespace {
 
-constexpr double kBertHeadDeviation = 0.02;  // initializer_range of Devlin et al.
+constexpr double kBertHeadDeviation = 0.02;   // initializer_range of Devlin et al.
 constexpr std::int64_t kBertHeadDropout = 1;  // layer of its stream; 0 is the embeddings'
 
 class BertClassifier final : public Classifier {
@@ -28,8 +28,8 @@ class BertClassifier final : public Classifier {
     words.set_requires_grad(!config.freeze_embedding);
     const std::int64_t outputs = config.classes == 2 ? 1 : config.classes;
     Random random(seed, Purpose::kInit);
-    dense_ = nn::normal({outputs, config.bert.width}, kBertHeadDeviation, random,
-                        words.scalar_type());
+    dense_ =
+        nn::normal({outputs, config.bert.width}, kBertHeadDeviation, random, words.scalar_type());
     dense_bias_ = at::zeros({outputs}, words.options().requires_grad(false));
     named_.emplace_back("dense.weight", dense_.set_requires_grad(true));
     named_.emplace_back("dense.bias", dense_bias_.set_requires_grad(true));
@@ -121,8 +121,8 @@ class BertClassifier final : public Classifier {
 
 }  // namespace
 
-std::unique_ptr<Classifier> make_bert_classifier(const ClassifierConfig& config, BertEncoder encoder,
-                                                 std::uint64_t seed) {
+std::unique_ptr<Classifier> make_bert_classifier(const ClassifierConfig& config,
+                                                 BertEncoder encoder, std::uint64_t seed) {
   check_config(config);
   if (config.architecture != ClassifierArchitecture::kBert ||
       parameters_of(encoder.config()) != parameters_of(config.bert))

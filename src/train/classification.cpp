@@ -149,8 +149,8 @@ class Classification final : public Task {
                                " texts ";
     if (out.truncated > 0)
       notes_.push_back(std::to_string(out.truncated) + of_all + "are longer than " +
-                       std::to_string(recipe.data.max_length) + (pretrained_ ? " pieces" : " words") +
-                       " and were cut");
+                       std::to_string(recipe.data.max_length) +
+                       (pretrained_ ? " pieces" : " words") + " and were cut");
     if (out.empty > 0)
       notes_.push_back(std::to_string(out.empty) + of_all +
                        "hold no known word and are read as padding");

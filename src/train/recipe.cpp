@@ -233,8 +233,7 @@ void check_average(const Recipe& r) {
 void check_bert(const Recipe& r) {
   if (r.model.pretrained.empty())
     fail_usage("model.architecture = \"bert\" needs model.pretrained: the folder of an encoder");
-  if (!r.model.mask_padding)
-    fail_usage("model.mask_padding = false: a bert never reads padding");
+  if (!r.model.mask_padding) fail_usage("model.mask_padding = false: a bert never reads padding");
   if (r.model.attention != models::Attention::kNone)
     fail_usage("model.attention.kind = \"pool\": a bert has its own attention; take none");
 }

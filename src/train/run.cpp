@@ -24,9 +24,9 @@ void check_size(const models::ClassifierConfig& config, const std::string& path)
   std::error_code error;
   const auto bytes = fs::file_size(path, error);
   const bool is_bert = config.architecture == models::ClassifierArchitecture::kBert;
-  const double numbers =
-      is_bert ? static_cast<double>(models::parameters_of(config.bert))
-              : static_cast<double>(config.vocabulary + 1) * static_cast<double>(config.embedding_width);
+  const double numbers = is_bert ? static_cast<double>(models::parameters_of(config.bert))
+                                 : static_cast<double>(config.vocabulary + 1) *
+                                       static_cast<double>(config.embedding_width);
   if (error || static_cast<double>(bytes) < 4 * numbers)
     fail_input(path + ": smaller than the " + (is_bert ? "encoder" : "embedding table") +
                " that config.json describes");

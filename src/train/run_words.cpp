@@ -11,8 +11,8 @@ std::vector<ReadWord> words_of(const data::Tokenizer& tokenizer, const std::stri
   for (const data::Token& token : tokenizer.tokenize(text)) {
     const auto id = tokenizer.id_of(token.text);
     const bool unknown = !id || (oov && *id == 1 && token.text != *oov);
-    out.push_back({text.substr(token.begin, token.end - token.begin), token.begin, id.value_or(0),
-                   unknown});
+    out.push_back(
+        {text.substr(token.begin, token.end - token.begin), token.begin, id.value_or(0), unknown});
   }
   return out;
 }

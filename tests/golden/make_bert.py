@@ -1,11 +1,15 @@
 """Golden files of tests/models/bert_test.cpp and tests/train/bert_training_test.cpp: a tiny BERT that `transformers` made.
 
-    python tests/golden/make_bert.py        (needs torch 2.13, safetensors, tokenizers and transformers 4.57)
+    python tests/golden/make_bert.py [MINILM]       (needs torch 2.13, safetensors, tokenizers and transformers 4.57)
 
 bert/ is a folder as save_pretrained leaves it (random weights in float32, a vocabulary that spells words of the generated
 reviews). bert.safetensors holds, for "plain" (gelu) and "tanh" (gelu_new): the last hidden states of the valid rows and every
 layer's attention, computed in float64 from those weights; and the inputs.
+
+With MINILM, the folder that `attend data get minilm` prints, minilm.safetensors is made too: ids of three sentences and every 48th column of
+their hidden states, again in float64.
 """
+import sys
 from pathlib import Path
 
 import tokenizers
@@ -50,5 +54,24 @@ def main():
     save_file({k: v.contiguous() for k, v in out.items()}, HERE / "bert.safetensors", {"format": "pt"})
 
 
+SENTENCES = ["Great phone, bad battery.", "Café NAÏVE — 中文 and 😀: the unaffable waiter didn't smile!", ""]
+
+
+def real(folder):
+    tokenizer = tokenizers.Tokenizer.from_file(folder + "/tokenizer.json")
+    tokenizer.no_padding()
+    ids = [tokenizer.encode(s).ids for s in SENTENCES]
+    model = BertModel.from_pretrained(folder, add_pooling_layer=False).double().eval()
+    with torch.no_grad():
+        hidden = torch.cat([model(torch.tensor([row])).last_hidden_state[0] for row in ids])
+    lengths = torch.tensor([len(row) for row in ids])
+    padded = torch.zeros(len(ids), int(lengths.max()), dtype=torch.long)
+    for row, to in zip(ids, padded):
+        to[: len(row)] = torch.tensor(row)
+    save_file({"ids": padded, "lengths": lengths, "hidden": hidden[:, ::48].contiguous()}, HERE / "minilm.safetensors", {"format": "pt"})
+
+
 if __name__ == "__main__":
     main()
+    if len(sys.argv) > 1:
+        real(sys.argv[1])

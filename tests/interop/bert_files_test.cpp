@@ -19,10 +19,10 @@ namespace attend::interop {
 namespace {
 
 namespace fs = std::filesystem;
+using test::message_of;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using test::message_of;
 
 const std::string kTiny = std::string(ATTEND_GOLDEN) + "/bert";
 
@@ -139,9 +139,10 @@ TEST(BertFolder, WeightsThatDontFit) {
   const std::string query = "encoder.layer.1.attention.self.query.weight";
   EXPECT_THAT(says([&](std::string& name, at::Tensor&) { name = name == query ? "" : name; }),
               HasSubstr("tensor '" + query + "' is missing"));
-  EXPECT_THAT(
-      says([&](std::string& name, at::Tensor& t) { t = name == query ? at::ones({8, 9}) : t; }),
-      AllOf(HasSubstr("'" + query + "' is float [8, 9]"), HasSubstr("says float [8, 8]")));
+  EXPECT_THAT(says([&](std::string& name, at::Tensor& t) {
+                t = name == query ? at::ones({8, 9}) : t;
+              }),
+              AllOf(HasSubstr("'" + query + "' is float [8, 9]"), HasSubstr("says float [8, 8]")));
   EXPECT_THAT(
       says([&](std::string& name, at::Tensor& t) { t = name == query ? t.to(at::kLong) : t; }),
       HasSubstr("is long int [8, 8], config.json says float"));
@@ -156,10 +157,9 @@ TEST(BertFolder, ConfigsThatDontFit) {
     folder.replace("config.json", from, to);
     return message_of([&] { read_bert(folder.path(), read_bert_config(folder.path())); });
   };
-  for (const char* key :
-       {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-        "intermediate_size", "hidden_act", "max_position_embeddings", "type_vocab_size",
-        "layer_norm_eps", "model_type"}) {
+  for (const char* key : {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+                          "intermediate_size", "hidden_act", "max_position_embeddings",
+                          "type_vocab_size", "layer_norm_eps", "model_type"}) {
     EXPECT_THAT(says(std::string("\"") + key + "\"", "\"other\""),
                 AllOf(HasSubstr("config.json: '"), HasSubstr(std::string(key) + "' is missing")));
   }
@@ -194,13 +194,12 @@ TEST(BertFolder, ConfigsThatDontFit) {
 
 TEST(BertFolder, AFileCutShort) {
   const std::string whole = read_file(kTiny + "/model.safetensors");
-  for (const std::size_t size : {std::size_t{0}, std::size_t{7}, whole.size() / 2,
-                                 whole.size() - 1}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{7}, whole.size() / 2, whole.size() - 1}) {
     const Copied folder;
     folder.write("model.safetensors", whole.substr(0, size));
-    EXPECT_THAT(
-        message_of([&] { read_bert(folder.path(), read_bert_config(folder.path())); }),
-        HasSubstr("model.safetensors"))
+    EXPECT_THAT(message_of([&] { read_bert(folder.path(), read_bert_config(folder.path())); }),
+                HasSubstr("model.safetensors"))
         << size;
   }
   const Copied folder;

@@ -18,6 +18,7 @@
 #include "attend/models/summary.h"
 #include "attend/nn/packed.h"
 #include "support/compare.h"
+#include "support/data.h"
 #include "support/gradcheck.h"
 #include "support/message_of.h"
 #include "support/threads.h"
@@ -25,8 +26,8 @@
 namespace attend::models {
 namespace {
 
-using ::testing::HasSubstr;
 using test::message_of;
+using ::testing::HasSubstr;
 
 const std::string kFolder = std::string(ATTEND_GOLDEN) + "/bert";
 
@@ -72,6 +73,30 @@ TEST(Bert, HiddenStatesAndAttentionAreThoseOfTransformers) {
     }
 }
 
+/// Real weights and sentences: the ids from the text, and hidden states to float32's roundings (of size 1: far below 1e-4).
+TEST(Bert, MinilmIsThatOfTransformers) {
+  ATTEND_SET_OR_SKIP("minilm");
+  std::map<std::string, at::Tensor> g;
+  for (const auto& [name, tensor] :
+       interop::read_safetensors(std::string(ATTEND_GOLDEN) + "/minilm.safetensors").tensors)
+    g[name] = tensor;
+  const std::string folder = *data::find_folder(*data::find_set("minilm"));
+  const BertConfig config = interop::read_bert_config(folder);
+  const data::TextCodec codec = interop::read_bert_codec(folder, config);
+  const char* sentences[] = {"Great phone, bad battery.",
+                             "Café NAÏVE — 中文 and 😀: the unaffable waiter didn't smile!", ""};
+  for (std::int64_t b = 0; b < 3; ++b) {
+    std::vector<std::int64_t> ids = codec.encode(sentences[b]);
+    ids.insert(ids.begin(), codec.bos());
+    ids.push_back(codec.eos());
+    EXPECT_TRUE(at::equal(at::tensor(ids, at::kLong),
+                          g["ids"][b].narrow(0, 0, g["lengths"][b].item<std::int64_t>())));
+  }
+  BertEncoder encoder = interop::read_bert(folder, config);
+  const at::Tensor hidden = encoder.forward({g["ids"], g["lengths"], {}}).slice(1, 0, 384, 48);
+  EXPECT_LT((hidden.to(at::kDouble) - g["hidden"]).abs().max().item<double>(), 1e-5);
+}
+
 TEST(Bert, TokenTypesAreZeroUnlessGiven) {
   const auto g = golden();
   BertEncoder encoder = encoder_of(Activation::kGelu, at::kDouble);
@@ -92,8 +117,8 @@ TEST(Bert, ASentenceAloneIsThatOfTheBatchAndPaddingIsNeverRead) {
   for (std::int64_t b = 0; b < 3; ++b) {
     const auto length = batch.lengths[b].item<std::int64_t>();
     const auto part = [&](const at::Tensor& t) { return t.narrow(0, b, 1).narrow(1, 0, length); };
-    alone.push_back(encoder.forward(
-        {part(batch.ids), batch.lengths.narrow(0, b, 1), part(batch.token_types)}));
+    alone.push_back(
+        encoder.forward({part(batch.ids), batch.lengths.narrow(0, b, 1), part(batch.token_types)}));
   }
   EXPECT_LT(test::relative_error(at::cat(alone), together), 1e-13);
   const at::Tensor valid = nn::unpack(at::ones_like(together.narrow(1, 0, 1)), batch.lengths);
@@ -274,11 +299,17 @@ TEST(BertClassifier, ConfigsAndBatchesThatMakeNoSense) {
   EXPECT_THAT(says([](auto& c) { c.bert.heads = 5; }), HasSubstr("heads = 5"));
   const auto model = classifier_of(classifier_config());
   const ClassifierBatch batch = sentences();
-  EXPECT_THAT(message_of([&] { model->forward({batch.ids, at::tensor({1}, at::kLong)}, {}); }),
+  EXPECT_THAT(message_of([&] {
+                model->forward({batch.ids, at::tensor({1}, at::kLong)}, {});
+              }),
               HasSubstr("lengths must be [B] int64"));
-  EXPECT_THAT(message_of([&] { model->forward({batch.ids.repeat({1, 2}), batch.lengths}, {}); }),
+  EXPECT_THAT(message_of([&] {
+                model->forward({batch.ids.repeat({1, 2}), batch.lengths}, {});
+              }),
               HasSubstr("8 positions, more than max_length = 6"));
-  EXPECT_THAT(message_of([&] { model->forward({batch.ids.view({-1}), batch.lengths}, {}); }),
+  EXPECT_THAT(message_of([&] {
+                model->forward({batch.ids.view({-1}), batch.lengths}, {});
+              }),
               HasSubstr("ids must be [B,T]"));
   EXPECT_THAT(message_of([&] { model->forward_embedded(batch.ids, batch.lengths, {}); }),
               HasSubstr("embedded must be [B,T,C] with C=8"));

@@ -15,8 +15,8 @@ using nn::Pass;
 
 /// Sentences as an encoder takes them.
 struct BertBatch {
-  at::Tensor ids;          // [B,T] int64, as [CLS] … [SEP]; what lies beyond a length is never read
-  at::Tensor lengths;      // [B] int64, 0 ≤ length ≤ T
+  at::Tensor ids;      // [B,T] int64, as [CLS] … [SEP]; what lies beyond a length is never read
+  at::Tensor lengths;  // [B] int64, 0 ≤ length ≤ T
   at::Tensor token_types;  // [B,T] int64: which of two sentences a token is of; undefined: all 0
 };
 

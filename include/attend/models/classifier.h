@@ -14,8 +14,8 @@
 namespace attend::models {
 
 class BertEncoder;  // attend/models/bert.h
-using nn::Cell;  // kLstm, kGru
-using nn::Pass;  // how a forward pass is run: training, seed, step
+using nn::Cell;     // kLstm, kGru
+using nn::Pass;     // how a forward pass is run: training, seed, step
 enum class Attention { kNone, kPool };
 enum class ClassifierArchitecture {
   kRecurrent,  // the guide's sentiment classifier and its relatives, trained from nothing
@@ -102,8 +102,8 @@ std::unique_ptr<Classifier> make_classifier(const ClassifierConfig& config, std:
                                             at::ScalarType dtype = at::kFloat);
 
 /// A kBert around this encoder, whose config is config.bert.
-std::unique_ptr<Classifier> make_bert_classifier(const ClassifierConfig& config, BertEncoder encoder,
-                                                 std::uint64_t seed);
+std::unique_ptr<Classifier> make_bert_classifier(const ClassifierConfig& config,
+                                                 BertEncoder encoder, std::uint64_t seed);
 
 /// Throws kUsage naming the first field that is out of its range, and the range.
 void check_config(const ClassifierConfig& config);

@@ -61,7 +61,8 @@ data::Encoded encode(const Run& run, const data::Dataset& rows);
 
 /// One word of a text as the run reads it; of a bert one piece, "##" in front of those that go on with a word.
 struct ReadWord {
-  std::string text;       // as the text has it; of a word in several pieces, or in capitals, the vocabulary's piece
+  std::string
+      text;  // as the text has it; of a word in several pieces, or in capitals, the vocabulary's piece
   std::size_t begin = 0;  // its place in the text, of a piece that of its word
   std::int64_t id = 0;    // 0: not read at all
   bool unknown = false;   // not in the vocabulary
