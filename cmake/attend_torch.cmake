@@ -29,3 +29,20 @@ target_compile_options(attend_torch INTERFACE
 target_compile_definitions(attend_torch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO)
 target_link_libraries(attend_torch INTERFACE
   "${_torch}/lib/libtorch.so" "${_torch}/lib/libtorch_cpu.so" "${_torch}/lib/libc10.so")
+
+# ATTEND_HAS_RANKS: training with several processes. A libtorch may have been built without c10d or Gloo, whose headers it has
+# all the same; so the linker is asked.
+option(ATTEND_RANKS "Train with several processes, where libtorch has c10d and Gloo" ON)
+set(ATTEND_HAS_RANKS OFF)
+if(ATTEND_RANKS AND EXISTS "${_torch}/include/torch/csrc/distributed/c10d/ProcessGroupGloo.hpp")
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_REQUIRED_LIBRARIES "${_torch}/lib/libtorch_cpu.so" "${_torch}/lib/libc10.so")
+  check_cxx_source_compiles("namespace c10d { struct ProcessGroupGloo { ~ProcessGroupGloo(); }; }
+    void take(c10d::ProcessGroupGloo* group) { group->~ProcessGroupGloo(); }
+    int main(int n, char**) { if (n > 9) take(nullptr); }" ATTEND_TORCH_HAS_GLOO)
+  unset(CMAKE_REQUIRED_LIBRARIES)
+  set(ATTEND_HAS_RANKS ${ATTEND_TORCH_HAS_GLOO})
+endif()
+if(NOT ATTEND_HAS_RANKS)
+  message(STATUS "no c10d with Gloo: attend launch will say so")
+endif()

@@ -43,14 +43,15 @@ std::string now() {
   return text;
 }
 
-std::string made_table(const Recipe& recipe, int threads) {
+std::string made_table(const Recipe& recipe, int threads, int ranks) {
   const Machine m = machine();
   return "\n[made]   # by this training; not read back\nrecipe = " + to_text(recipe.name) +
          "\nseed = " + std::to_string(recipe.train.seed) +
          "\nattend = \"" ATTEND_VERSION "\"\ntorch = " + to_text(m.torch_version) +
          "\ncpu = " + to_text(m.cpu) + "\ncores = " + std::to_string(m.cores) +
          "\nsimd = " + to_text(m.simd_target) + "\nthreads = " + std::to_string(threads) +
-         "\nbegun = " + to_text(now()) + "\n";
+         (ranks > 1 ? "\nranks = " + std::to_string(ranks) : "") + "\nbegun = " + to_text(now()) +
+         "\n";
 }
 
 }  // namespace
@@ -84,7 +85,7 @@ bool is_unfinished_run(const std::string& path) {
          fs::is_regular_file(fs::path(path) / "recipe.toml");
 }
 
-RunFolder RunFolder::create(const std::string& out, const Recipe& recipe, int threads) {
+RunFolder RunFolder::create(const std::string& out, const Recipe& recipe, int threads, int ranks) {
   std::string path = out;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   bool made_here = true;
@@ -103,7 +104,7 @@ RunFolder RunFolder::create(const std::string& out, const Recipe& recipe, int th
     fs::create_directory(folder.checkpoints(), error);
     if (error) fail_making(folder.checkpoints(), error);
     write_file_atomically(folder.file("recipe.toml"),
-                          to_toml(recipe) + made_table(recipe, threads));
+                          to_toml(recipe) + made_table(recipe, threads, ranks));
   } catch (const Error&) {
     std::error_code ignored;
     fs::remove(folder.checkpoints(), ignored);

@@ -14,7 +14,7 @@ class RunFolder {
  public:
   /// Makes the folder (`out`, or the first free runs/NAME-K) with checkpoints/ and recipe.toml, so that an interrupted
   /// training can be resumed from its start. Throws kUsage when `out` holds something, kIo when it can't be written.
-  static RunFolder create(const std::string& out, const Recipe& recipe, int threads);
+  static RunFolder create(const std::string& out, const Recipe& recipe, int threads, int ranks = 1);
   /// An unfinished one.
   explicit RunFolder(std::string path) : path_(std::move(path)) {}
 

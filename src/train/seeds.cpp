@@ -5,6 +5,20 @@
 
 namespace attend::train {
 
+namespace {
+
+/// A folder for all seeds, claimed by the first rank.
+std::string claim_for_all(const TrainOptions& options) {
+  const auto claim = [&] { return claim_free_folder(folder_name(options.recipe.name)); };
+  Ranks* ranks = options.ranks;
+  if (ranks == nullptr) return claim();
+  std::string out;
+  ranks->together([&] { out = ranks->first() ? claim() : ""; });
+  return ranks->text_of_first(out);
+}
+
+}  // namespace
+
 SeedsResult train_seeds(const TrainOptions& options, std::int64_t seeds) {
   if (seeds < 1) fail_usage("seeds must be at least 1");
   std::string out = options.resume.empty() ? options.out : options.resume;
@@ -16,7 +30,7 @@ SeedsResult train_seeds(const TrainOptions& options, std::int64_t seeds) {
   for (std::int64_t s = 0; s < seeds; ++s) {
     TrainOptions one = options;
     one.recipe.train.seed += s;
-    if (out.empty()) out = claim_free_folder(folder_name(options.recipe.name));
+    if (out.empty()) out = claim_for_all(options);
     const std::string run = out + "/seed-" + std::to_string(one.recipe.train.seed);
     one.out = one.resume = "";
     if (is_finished_run(run) || is_unfinished_run(run)) {

@@ -24,6 +24,11 @@ struct Tally {
   std::int64_t right = 0;
   std::int64_t rows = 0;  // of a translation: target tokens
   double kl = 0;          // of a generation: Σ kl_nats, part of the loss
+
+  Tally& operator+=(const Tally& other) {
+    loss += other.loss, right += other.right, rows += other.rows, kl += other.kl;
+    return *this;
+  }
 };
 
 /// What the training loop knows of a task: rows, a loss to differentiate, parameters, and the files that a run needs beside
@@ -34,7 +39,7 @@ class Task {
   virtual std::int64_t rows(Part part) const = 0;
   /// The training rows of each step of an epoch: a function of the recipe's seed and the epoch, the same number for every epoch.
   virtual std::vector<at::Tensor> batches(std::int64_t epoch) const = 0;
-  /// Forward on training rows (int64 [B]): the loss to differentiate; adds to the tally.
+  /// Forward on training rows (int64 [B], B > 0): the loss to differentiate, a mean over what it adds to tally.rows.
   virtual at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) = 0;
   virtual Metrics metrics(const Tally& tally) const = 0;
   /// Without dropout; empty for a part without rows.

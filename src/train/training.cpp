@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "attend/train/schedule.h"
+#include "nn/seeds.h"
 
 namespace attend::train {
 namespace {
@@ -64,8 +65,12 @@ bool Trainer::finished() const {
 }
 
 TrainResult Trainer::run() {
-  folder_.rewrite_history(state_.history);
-  while (!finished()) run_epoch();
+  if (first()) folder_.rewrite_history(state_.history);
+  try {
+    while (!finished()) run_epoch();
+  } catch (const LostRank& lost) {
+    end_without(lost);
+  }
   return finish();
 }
 
@@ -82,12 +87,9 @@ void Trainer::run_epoch() {
 }
 
 void Trainer::run_step(const at::Tensor& rows) {
-  const models::Pass pass{true, static_cast<std::uint64_t>(recipe_.train.seed), state_.step};
-  zero_gradients(parameters_);
-  const at::Tensor loss = task_->loss(rows, pass, state_.tally);
-  const double value = loss.item<double>();
-  if (!std::isfinite(value)) diverge("loss", value);
-  loss.backward();
+  const StepSums step =
+      step_sum_ ? step_sum_->sum(differentiate(step_sum_->share(rows))) : differentiate(rows);
+  if (!std::isfinite(step.loss)) diverge("loss", step.loss);
   if (recipe_.train.clip_norm > 0) {
     const double norm = clip_gradients(parameters_, recipe_.train.clip_norm);
     if (!std::isfinite(norm)) diverge("gradient's norm", norm);
@@ -96,10 +98,36 @@ void Trainer::run_step(const at::Tensor& rows) {
       learning_rate(recipe_.optim, state_.step, recipe_.train.epochs * per_epoch_, per_epoch_));
   ++state_.step;
   ++state_.batch;
-  if (options_.on_step)
+  state_.tally += step.tally;
+  signal_ = step.signal;
+  if (options_.on_step && first())
     options_.on_step({state_.epoch + 1, recipe_.train.epochs, state_.batch, per_epoch_,
                       state_.tally.loss / static_cast<double>(state_.tally.rows),
                       epoch_seconds_before_ + epoch_clock_->seconds()});
+}
+
+/// Forward and backward of rows, perhaps none. Of several ranks each differentiates what StepSum asks for.
+StepSums Trainer::differentiate(const at::Tensor& rows) {
+  StepSums step;
+  step.signal = asked_to_stop();
+  zero_gradients(parameters_);
+  if (rows.size(0) == 0) return step;
+  const at::Tensor loss = task_->loss(rows, {true, pass_seed(), state_.step}, step.tally);
+  step.loss = loss.item<double>();
+  if (step_sum_)
+    (loss * static_cast<double>(step.tally.rows)).backward();
+  else
+    loss.backward();
+  return step;
+}
+
+/// Rank 0 draws as one process alone would, every other rank from a stream of its own.
+std::uint64_t Trainer::pass_seed() const {
+  const auto seed = static_cast<std::uint64_t>(recipe_.train.seed);
+  if (first()) return seed;
+  constexpr std::uint64_t kRanks = std::uint64_t{1} << 32;  // beyond the parts of any module
+  return nn::derived_seed(seed, Purpose::kDropout,
+                          kRanks + static_cast<std::uint64_t>(options_.ranks->rank()));
 }
 
 void Trainer::diverge(const char* what, double value) {
@@ -118,14 +146,24 @@ void Trainer::diverge(const char* what, double value) {
                                         " is kept in " + folder_.checkpoints());
 }
 
-void Trainer::end_epoch(double epoch_seconds) {
+/// Rank 0 measures, and all go on with what it found.
+EpochRecord Trainer::measure_epoch(double epoch_seconds) {
   EpochRecord record;
-  record.epoch = state_.epoch + 1;
-  record.train = task_->metrics(state_.tally);
-  record.validation = task_->evaluate(Part::kValidation);
-  record.lr =
-      learning_rate(recipe_.optim, state_.step - 1, recipe_.train.epochs * per_epoch_, per_epoch_);
-  record.seconds = epoch_seconds;
+  if (first()) {
+    record.epoch = state_.epoch + 1;
+    record.train = task_->metrics(state_.tally);
+    record.validation = task_->evaluate(Part::kValidation);
+    record.lr = learning_rate(recipe_.optim, state_.step - 1, recipe_.train.epochs * per_epoch_,
+                              per_epoch_);
+    record.seconds = epoch_seconds;
+  }
+  if (options_.ranks == nullptr) return record;
+  const std::string line = options_.ranks->text_of_first(first() ? to_json_line(record) : "");
+  return first() ? record : read_history(line, "metrics of rank 0").at(0);
+}
+
+void Trainer::end_epoch(double epoch_seconds) {
+  const EpochRecord record = measure_epoch(epoch_seconds);
   state_.history.push_back(record);
   state_.epoch += 1;
   state_.batch = 0;
@@ -133,9 +171,12 @@ void Trainer::end_epoch(double epoch_seconds) {
   state_.epoch_seconds = 0;
   if (early_stopping()) watch(record);
   if (is_averaged(state_.epoch)) add_to_sum();
-  folder_.append_history(record);
-  if (options_.on_epoch) options_.on_epoch(record);
-  save_if_due();
+  if (first()) {
+    folder_.append_history(record);
+    if (options_.on_epoch) options_.on_epoch(record);
+    save_if_due();
+  }
+  if (options_.ranks != nullptr) options_.ranks->text_of_first("");  // the others wait for the disk
 }
 
 void Trainer::watch(const EpochRecord& record) {
@@ -189,6 +230,7 @@ Checkpoint Trainer::capture(bool copy) {
 }
 
 void Trainer::save(const Checkpoint& checkpoint) {
+  if (!first()) return;
   Checkpoint complete = checkpoint;
   complete.fingerprint = task_->fingerprint();
   write_checkpoint(folder_.checkpoints(), complete, recipe_.train.keep);
@@ -202,11 +244,20 @@ void Trainer::save_if_due() {
 }
 
 void Trainer::stop_if_asked() {
-  const int signal = options_.stop == nullptr ? 0 : options_.stop->load();
+  const int signal = step_sum_ ? signal_ : asked_to_stop();
   if (signal == 0) return;
   state_.epoch_seconds = epoch_seconds_before_ + epoch_clock_->seconds();
   save(capture(false));
-  throw Interrupted(signal, folder_.path());
+  throw Interrupted(signal, folder_.path(), ranks());
+}
+
+/// Weights, optimiser and figures are those after the last complete step: the one that was lost has changed nothing yet.
+void Trainer::end_without(const LostRank& lost) {
+  if (epoch_clock_) state_.epoch_seconds = epoch_seconds_before_ + epoch_clock_->seconds();
+  save(capture(false));
+  throw LostRank("another rank was lost after step " + std::to_string(state_.step) + " (" +
+                 lost.what() + "); " + (first() ? "the state is kept: " : "") +
+                 "continue with: " + resume_command(folder_.path(), ranks()));
 }
 
 TrainResult Trainer::finish() {
@@ -222,13 +273,13 @@ TrainResult Trainer::finish() {
   out.best_epoch = keeps_best() && state_.best_epoch > 0 ? state_.best_epoch : state_.epoch;
   const EpochRecord& kept = state_.history.at(static_cast<std::size_t>(out.best_epoch - 1));
   out.train = kept.train;
-  out.validation = averages() ? task_->evaluate(Part::kValidation) : kept.validation;
-  out.test = task_->evaluate(Part::kTest);
+  out.validation = averages() && first() ? task_->evaluate(Part::kValidation) : kept.validation;
+  if (first()) out.test = task_->evaluate(Part::kTest);
   out.rows_train = rows_;
   out.rows_validation = task_->rows(Part::kValidation);
   out.rows_test = task_->rows(Part::kTest);
   for (const EpochRecord& record : state_.history) out.epoch_seconds.push_back(record.seconds);
-  folder_.finish(parameters_, task_->files(), recipe_, out, state_.history);
+  if (first()) folder_.finish(parameters_, task_->files(), recipe_, out, state_.history);
   out.seconds = seconds();
   return out;
 }

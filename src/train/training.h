@@ -11,6 +11,7 @@
 #include "attend/train/trainer.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"
+#include "train/step_sum.h"
 #include "train/task.h"
 
 namespace attend::train {
@@ -38,7 +39,9 @@ class Trainer {
         parameters_(task_->parameters()),
         optimizer_(make_optimizer(recipe_.optim, parameters_)),
         rows_(task_->rows(Part::kTrain)),
-        per_epoch_(static_cast<std::int64_t>(task_->batches(0).size())) {}
+        per_epoch_(static_cast<std::int64_t>(task_->batches(0).size())) {
+    if (options.ranks != nullptr) step_sum_.emplace(*options.ranks, parameters_);
+  }
 
   void restore(const Checkpoint& checkpoint);
   TrainResult run();
@@ -53,16 +56,23 @@ class Trainer {
   bool is_averaged(std::int64_t epoch) const {  // from 1
     return averages() && epoch > recipe_.train.epochs - averaged_epochs();
   }
+  bool first() const { return options_.ranks == nullptr || options_.ranks->first(); }
+  int ranks() const { return options_.ranks == nullptr ? 1 : options_.ranks->size(); }
+  std::uint64_t pass_seed() const;
   double seconds() const { return seconds_before_ + clock_.seconds(); }
 
   bool finished() const;
   void run_epoch();
   void run_step(const at::Tensor& rows);
+  StepSums differentiate(const at::Tensor& rows);
   void end_epoch(double epoch_seconds);
+  EpochRecord measure_epoch(double epoch_seconds);
   void watch(const EpochRecord& record);
   void add_to_sum();
   void set_average();
+  int asked_to_stop() const { return options_.stop == nullptr ? 0 : options_.stop->load(); }
   void stop_if_asked();
+  [[noreturn]] void end_without(const LostRank& lost);
   [[noreturn]] void diverge(const char* what, double value);
   Checkpoint capture(bool copy);
   void save(const Checkpoint& checkpoint);
@@ -80,6 +90,8 @@ class Trainer {
   TrainState state_;
   models::NamedTensors best_, sum_;  // sum_: of the weights after the epochs that are averaged
   Clock clock_, since_checkpoint_;
+  std::optional<StepSum> step_sum_;
+  int signal_ = 0;  // on which all ranks agreed after the last step
   std::optional<Clock> epoch_clock_;
   double seconds_before_ = 0, epoch_seconds_before_ = 0;
   std::optional<Checkpoint> good_;  // state at the start of the epoch, should the loss diverge

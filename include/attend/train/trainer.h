@@ -7,6 +7,7 @@
 
 #include "attend/base/error.h"
 #include "attend/train/metrics.h"
+#include "attend/train/ranks.h"
 #include "attend/train/recipe.h"
 
 namespace attend::train {
@@ -33,7 +34,9 @@ struct TrainOptions {
   std::string data;    // overrides recipe.data.name when not empty
   std::string out;     // folder of the run; "" = runs/NAME-K with the first K that is free
   std::string resume;  // folder of an unfinished run to continue
-  int threads = 0;     // 0 = all cores; a resumed run takes the number it began with
+  int threads =
+      0;  // 0 = all cores, or this rank's share; a resumed run takes the number it began with
+  Ranks* ranks = nullptr;  // the processes that train together; this one alone without them
   std::function<void(const Progress&)> on_step;
   std::function<void(const EpochRecord&)> on_epoch;
   std::function<void(const std::string&)>
@@ -63,7 +66,7 @@ std::string to_json(const TrainResult& result);
 /// bit.
 class Interrupted : public Error {
  public:
-  Interrupted(int signal, const std::string& run);
+  Interrupted(int signal, const std::string& run, int ranks = 1);
   int signal() const { return signal_; }  // exit status 128 + signal
   const std::string& run() const { return run_; }
 
@@ -78,6 +81,13 @@ class Interrupted : public Error {
 /// kIo (not writable, disk full: what checkpoints/ holds stays loadable), kDiverged (loss or
 /// gradient not finite, with the step's number; the state at the start of that epoch is in
 /// checkpoints/), Interrupted.
+///
+/// With options.ranks every rank calls this with the same options, and each step's rows are shared out: gradients, loss and
+/// figures of a step are those of all its rows, so that a recipe means the same whatever the number of ranks, and without
+/// random draws (dropout, hard choice, DRAW's noise: each rank draws its own) the same losses and weights come out to rounding.
+/// Same recipe, seed, threads and ranks: same bits. Rank 0 alone evaluates, calls back and writes; a resumed run is read by
+/// every rank, and takes as many as it began with. The result of other ranks has no metrics of the test part. Where a rank is
+/// lost, rank 0 writes a checkpoint of the last complete step, and all that are left throw LostRank.
 TrainResult train(const TrainOptions& options);
 
 struct SeedsResult {
