@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
     add_data(program);
     add_summary(program);
     add_train(program);
+    add_launch(program);
     add_sweep(program);
     add_eval(program);
     add_predict(program);

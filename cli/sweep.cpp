@@ -10,6 +10,7 @@
 
 #include "attend/base/error.h"
 #include "attend/ops/machine.h"
+#include "attend/train/ranks.h"
 #include "output.h"
 #include "program.h"
 #include "results.h"
@@ -184,6 +185,8 @@ void add_sweep(Program& program) {
       "attend sweep guide/sentiment-lstm --grid optim.lr=log:1e-4..1e-2 --samples 20 --jobs 2");
   verb.run([o](Output& out) {
     if (o->inner && !o->outer) fail_usage("--inner: goes with --outer N");
+    if (train::rank_variables().size > 1)
+      fail_usage("'attend sweep' shares no training out: start it once, with --jobs N");
     return stoppable([&](const std::atomic<int>& stop) { return sweep(out, *o, stop); });
   });
 }

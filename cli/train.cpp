@@ -61,8 +61,33 @@ void report_to(Progress& bar, train::TrainOptions& options) {
   };
 }
 
+/// The processes that train this model with us, or none. They meet before anything else is done, so that what fails on one
+/// ends them all.
+std::unique_ptr<train::Ranks> join_others() {
+  const train::RankVariables place = train::rank_variables();
+  return place.size > 1 ? train::Ranks::join(place) : nullptr;
+}
+
+/// Rank 0 speaks for all; the others tell only what they alone have met.
+int as_rank(const train::Ranks* ranks, const std::function<int()>& act) {
+  if (ranks == nullptr) return act();
+  try {
+    return act();
+  } catch (const train::FailedElsewhere& elsewhere) {
+    return static_cast<int>(elsewhere.kind());
+  } catch (const train::Interrupted& stopped) {
+    if (ranks->first()) throw;
+    return 128 + stopped.signal();
+  } catch (const Error& error) {
+    if (ranks->first()) throw;
+    if (error.kind() == ErrorKind::kDiverged) return static_cast<int>(error.kind());
+    throw Error(error.kind(), "rank " + std::to_string(ranks->rank()) + ": " + error.what());
+  }
+}
+
 int train_one(Output& out, const train::TrainOptions& options) {
   const train::TrainResult result = train::train(options);
+  if (options.ranks != nullptr && !options.ranks->first()) return 0;
   if (result.finished_before) out.note(result.run + " was finished before; nothing was trained");
   if (out.json())
     out.document(document_of(result));
@@ -73,11 +98,26 @@ int train_one(Output& out, const train::TrainOptions& options) {
 
 int train_several(Output& out, const train::TrainOptions& options, std::int64_t seeds) {
   const train::SeedsResult result = train::train_seeds(options, seeds);
+  if (options.ranks != nullptr && !options.ranks->first()) return 0;
   if (out.json())
     out.document(document_of(result));
   else
     print(out, result);
   return 0;
+}
+
+int train_as_asked(Output& out, const TrainArguments& o, train::Ranks* ranks,
+                   const std::atomic<int>& stop) {
+  train::TrainOptions options;
+  const auto read = [&] { options = options_of(o); };
+  ranks == nullptr ? read() : ranks->together(read);
+  options.ranks = ranks;
+  options.stop = &stop;
+  use_threads(options.threads);
+  Progress bar;
+  report_to(bar, options);
+  return o.seeds ? train_several(out, options, static_cast<std::int64_t>(*o.seeds))
+                 : train_one(out, options);
 }
 
 }  // namespace
@@ -97,18 +137,14 @@ void add_train(Program& program) {
             "folder of the run (default: the first free runs/RECIPE-N)");
   verb.text("--resume", Kind::kRun, o->resume, "continue an unfinished run, bit for bit");
   verb.number("--threads", o->threads, 1, 1024,
-              "threads to use (default: all cores); part of what decides the bits");
+              "threads to use (default: all cores, shared by the ranks on this machine); part of "
+              "what decides the bits");
   verb.example("attend train guide/sentiment-lstm-attention --data hutto-reviews --seeds 5");
   verb.example("attend train guide/sentiment-lstm --set optim.lr=3e-3 --out runs/quick");
   verb.run([o](Output& out) {
+    const std::unique_ptr<train::Ranks> ranks = join_others();
     return stoppable([&](const std::atomic<int>& stop) {
-      train::TrainOptions options = options_of(*o);
-      options.stop = &stop;
-      use_threads(options.threads);
-      Progress bar;
-      report_to(bar, options);
-      return o->seeds ? train_several(out, options, static_cast<std::int64_t>(*o->seeds))
-                      : train_one(out, options);
+      return as_rank(ranks.get(), [&] { return train_as_asked(out, *o, ranks.get(), stop); });
     });
   });
 }
