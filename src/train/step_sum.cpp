@@ -2,6 +2,8 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <csignal>
@@ -13,17 +15,24 @@ namespace {
 /// gradient of it.
 enum Figure : std::int64_t { kLoss, kRight, kRows, kKl, kWeighted, kInterrupts, kTerms, kFigures };
 
+std::int64_t elements_of(const models::NamedTensors& parameters) {
+  std::int64_t elements = 0;
+  for (const auto& parameter : parameters) elements += parameter.second.numel();
+  return elements;
+}
+
 }  // namespace
 
 StepSum::StepSum(Ranks& ranks, const models::NamedTensors& parameters)
-    : ranks_(ranks), parameters_(parameters) {
-  std::int64_t elements = 0;
-  for (const auto& parameter : parameters_) elements += parameter.second.numel();
-  flat_ = at::empty({elements}, at::kFloat);
+    : ranks_(ranks),
+      parameters_(parameters),
+      flat_(at::empty({elements_of(parameters)}, at::kFloat)),
+      array_(ranks, flat_) {
   std::int64_t first = 0;
   for (const auto& parameter : parameters_) {
     const at::Tensor& p = parameter.second;
-    parts_.push_back(flat_.narrow(0, first, p.numel()).view(p.sizes()));
+    gradients_.push_back(flat_.narrow(0, first, p.numel()).view(p.sizes()));
+    given_.push_back(array_.mine().narrow(0, first, p.numel()).view(p.sizes()));
     first += p.numel();
   }
 }
@@ -44,20 +53,20 @@ StepSums StepSum::sum(const StepSums& mine) {
   f[kKl] = mine.tally.kl;
   f[kWeighted] = mine.tally.rows > 0 ? mine.loss * f[kRows] : 0;
   f[kInterrupts] = mine.signal == SIGINT, f[kTerms] = mine.signal == SIGTERM;
-  for (std::size_t i = 0; i < parts_.size(); ++i) {
+  for (std::size_t i = 0; i < given_.size(); ++i) {
     const at::Tensor& gradient = parameters_[i].second.grad();
     if (gradient.defined())
-      parts_[i].copy_(gradient);
+      given_[i].copy_(gradient);
     else
-      parts_[i].zero_();
+      given_[i].zero_();
     f[kFigures + static_cast<std::int64_t>(i)] = gradient.defined();
   }
-  ranks_.sum({figures, flat_});
-  flat_.mul_(1 / f[kRows]);
-  for (std::size_t i = 0; i < parts_.size(); ++i)
+  const at::Tensor sum = array_.sum(figures);
+  at::mul_out(flat_, sum, at::scalar_tensor(1 / f[kRows], at::kFloat));
+  for (std::size_t i = 0; i < given_.size(); ++i)
     if (f[kFigures + static_cast<std::int64_t>(i)] > 0) {
       const at::Tensor& p = parameters_[i].second;
-      p.mutable_grad() = parts_[i].to(p.scalar_type());
+      p.mutable_grad() = gradients_[i].to(p.scalar_type());
     }
   StepSums all;
   all.tally = {f[kLoss], static_cast<std::int64_t>(f[kRight]), static_cast<std::int64_t>(f[kRows]),

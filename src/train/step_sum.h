@@ -6,6 +6,7 @@
 
 #include "attend/models/classifier.h"
 #include "attend/train/ranks.h"
+#include "train/array_sum.h"
 #include "train/task.h"
 
 namespace attend::train {
@@ -28,15 +29,17 @@ class StepSum {
   at::Tensor share(const at::Tensor& rows) const;
 
   /// `mine` and the gradients of this rank (w_r g_r) -> those of the step, the same bits on every rank. A parameter that no rank
-  /// has a gradient of keeps none; one that a rank lacks counts as 0 there. Cost: two passes over the gradients, one sum over
-  /// the network of all of them as float32. Throws LostRank; `mine` and parameters are then as before, gradients are not.
+  /// has a gradient of keeps none; one that a rank lacks counts as 0 there. Cost: two passes over the gradients and
+  /// an ArraySum of all of them as float32. Throws LostRank; `mine` and parameters are then as before, gradients are not.
   StepSums sum(const StepSums& mine);
 
  private:
   Ranks& ranks_;
   const models::NamedTensors parameters_;
-  at::Tensor flat_;                // [Σ elements]
-  std::vector<at::Tensor> parts_;  // views of flat_ in the parameters' shapes
+  at::Tensor flat_;  // [Σ elements]
+  ArraySum array_;
+  std::vector<at::Tensor> gradients_,
+      given_;  // views of flat_ and array_.mine() in the parameters' shapes
 };
 
 }  // namespace attend::train

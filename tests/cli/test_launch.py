@@ -156,13 +156,30 @@ def test_a_lost_rank_ends_all_and_leaves_what_to_resume_from(attend, reviews, lo
         mine = next(line for line in err.splitlines() if line.startswith("attend: another rank was lost after step "))
         step = int(mine.split("after step ")[1].split(" ")[0])
         assert mine.endswith("the state is kept: " + command) and last_step(reviews / "run") == step
+    else:
+        assert f"attend: rank 1: another rank was lost after step " in err and err.count(command) == 2, err
     before = last_step(reviews / "run")
     attend.fails(2, "train", "--resume", "run", names=[f"began with {n} ranks", f"launch --nproc {n}"])
+    assert not (reviews / "run" / "SHA256SUMS").exists()
     again = attend.start("launch", "--nproc", str(n), "--", "train", "--resume", "run")
     wait_for(lambda: again.poll() is not None or last_step(reviews / "run") > before)
     again.send_signal(signal.SIGTERM)
     out, err = (stream.decode() for stream in again.communicate(timeout=60))
     assert again.returncode == 143 and last_step(reviews / "run") > before, err
+
+
+def test_what_a_lost_rank_leaves_goes_on_bit_for_bit(attend, reviews):
+    how = ["--set", "train.epochs=100", "--set", "train.checkpoint_seconds=1000", "--set", "model.dropout=0.2"]
+    process = begin(attend, reviews, 2, "run", *how)
+    os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
+    assert process.wait(timeout=60) == 1
+    assert last_step(reviews / "run") >= 80   # written when the rank was lost: no other was due
+    done = attend("launch", "--nproc", "2", "--", "train", "--resume", "run")
+    assert done.status == 0, done.err
+    whole = attend("launch", "--nproc", "2", "--", *train(reviews, "--out", "whole", *how, sizes=LONG))
+    assert whole.status == 0, whole.err
+    assert (reviews / "run" / "model.safetensors").read_bytes() == (reviews / "whole" / "model.safetensors").read_bytes()
+    assert losses(reviews / "run") == losses(reviews / "whole")
 
 
 def test_a_signal_is_passed_on_and_the_run_goes_on_bit_for_bit(attend, reviews):
@@ -224,9 +241,13 @@ def test_more_ranks_than_rows(attend, reviews):
     assert losses(reviews / "shared") == pytest.approx(losses(reviews / "alone"), rel=1e-5)
 
 
-def test_every_seed_is_shared(attend, reviews):
-    done = attend("launch", "--nproc", "2", "--", *train(reviews, "--seeds", "2", "--json"))
+def test_every_seed_is_shared_and_so_are_the_cores(attend, reviews):
+    sizes = [word for word in EXACT if word not in ("--threads", "1")]
+    done = attend("launch", "--nproc", "2", "--", *train(reviews, "--seeds", "2", "--json", sizes=sizes))
     assert done.status == 0, done.err
-    assert [run["seed"] for run in done.json["runs"]] == [0, 1] or len(done.json["runs"]) == 2
-    folders = {str(pathlib.Path(run["run"]).parent) for run in done.json["runs"]}
-    assert len(folders) == 1 and len(list((reviews / "runs").iterdir())) == 1
+    runs = [reviews / run["run"] for run in done.json["runs"]]
+    assert len(runs) == 2 and runs[0].parent == runs[1].parent
+    assert list((reviews / "runs").iterdir()) == [runs[0].parent]
+    threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    for run in runs:
+        assert f"\nthreads = {threads}\nranks = 2\n" in (run / "recipe.toml").read_text()

@@ -19,6 +19,7 @@
 #include "attend/base/random.h"
 #include "attend/interop/safetensors.h"
 #include "support/message_of.h"
+#include "train/array_sum.h"
 #include "train/small.h"
 #include "train/step_sum.h"
 
@@ -37,15 +38,21 @@ RankVariables place(int rank, int size, int port) {
   return v;
 }
 
+/// Are ranks on one machine, or is every one alone on its own?
+enum class Where { kTogether, kApart };
+
 /// Runs `act` as each of `size` ranks; what the first of them throws that is not FailedElsewhere is thrown here.
-void as_ranks(int size, const std::function<void(Ranks&)>& act, const RankPatience& patience = {}) {
+void as_ranks(int size, const std::function<void(Ranks&)>& act, const RankPatience& patience = {},
+              Where where = Where::kTogether) {
   const RankStore store;
   std::vector<std::exception_ptr> errors(static_cast<std::size_t>(size));
   std::vector<std::thread> threads;
   for (int r = 0; r < size; ++r)
     threads.emplace_back([&, r] {
       try {
-        const auto ranks = Ranks::join(place(r, size, store.port()), patience);
+        RankVariables variables = place(r, size, store.port());
+        if (where == Where::kApart) variables.local_size = 1;
+        const auto ranks = Ranks::join(variables, patience);
         act(*ranks);
       } catch (const FailedElsewhere&) {
       } catch (...) {
@@ -233,7 +240,8 @@ struct Trained {
   models::NamedTensors weights;
 };
 
-Trained train_with(int size, const Recipe& recipe, const std::string& out) {
+Trained train_with(int size, const Recipe& recipe, const std::string& out,
+                   Where where = Where::kTogether) {
   Trained trained;
   const auto note = [&](const EpochRecord& epoch) { trained.history.push_back(epoch); };
   const auto one = [&](Ranks* ranks) {
@@ -249,7 +257,8 @@ Trained train_with(int size, const Recipe& recipe, const std::string& out) {
   if (size == 1)
     one(nullptr);
   else
-    as_ranks(size, [&](Ranks& ranks) { one(&ranks); });
+    as_ranks(
+        size, [&](Ranks& ranks) { one(&ranks); }, {}, where);
   trained.weights = interop::read_safetensors(out + "/model.safetensors").tensors;
   return trained;
 }
@@ -347,6 +356,29 @@ TEST(SharedTraining, OfTranslation) {
   expect_same_as_alone(pairs_recipe(folder, models::Architecture::kBahdanau), folder);
 }
 
+TEST(SharedTraining, EveryRankDrawsMasksOfItsOwn) {
+  const Folder folder;
+  Recipe r = pairs_recipe(folder, models::Architecture::kBahdanau);
+  r.data.validation = r.data.test = 0;
+  r.train.epochs = 1;
+  r.optim.kind = OptimizerKind::kSgd;
+  for (const double rate :
+       {0.0, 0.5}) {  // two ranks with a pair each that is the same, and one rank with that pair
+    r.model.dropout = rate;
+    const std::string pair = "a b c\tA B C\n", name = std::to_string(rate);
+    r.data.name = folder.write("one.tsv", pair);
+    const Trained alone = train_with(1, r, folder / ("alone-" + name));
+    r.data.name = folder.write("two.tsv", pair + pair);
+    const Trained shared = train_with(2, r, folder / ("shared-" + name));
+    const double apart = distance(shared.weights, alone.weights);
+    if (rate == 0) {
+      EXPECT_LT(apart, 2e-6);
+    } else {
+      EXPECT_GT(apart, 1e-5);
+    }
+  }
+}
+
 TEST(SharedTraining, OfLanguage) {
   const Folder folder;
   Recipe r;
@@ -362,6 +394,14 @@ TEST(SharedTraining, OfLanguage) {
   r.train.epochs = 2;
   r.train.batch = 7;
   expect_same_as_alone(r, folder);
+}
+
+TEST(SharedTraining, OverTheNetworkAloneTheSameBitsOfTwo) {  // a + b = b + a
+  const Folder folder;
+  const Recipe r = small_recipe(folder);
+  train_with(2, r, folder / "together");
+  train_with(2, r, folder / "apart", Where::kApart);
+  EXPECT_EQ(weights_of(folder / "together"), weights_of(folder / "apart"));
 }
 
 TEST(SharedTraining, TheSameBitsEachTimeWithDropout) {
@@ -433,6 +473,34 @@ TEST(SharedTraining, ADivergedLossEndsAll) {
   });
   EXPECT_THAT(said[0], HasSubstr("lower optim.lr"));
   EXPECT_EQ(said[0], said[1]);
+}
+
+void expect_array_sums(Where where, std::int64_t elements) {
+  as_ranks(
+      3,
+      [&](Ranks& ranks) {
+        ArraySum array(ranks, at::zeros({elements}));
+        EXPECT_EQ(array.shared(), where == Where::kTogether);
+        for (int round = 0; round < 20; ++round) {
+          at::Tensor mine = array.mine();
+          const auto r = static_cast<float>(ranks.rank());
+          for (std::int64_t i = 0; i < elements; ++i)
+            mine[i] = r * static_cast<float>(i) + static_cast<float>(round);
+          const at::Tensor figures = at::full({2}, 1.0 + ranks.rank(), at::kDouble);
+          const at::Tensor sum = array.sum(figures);
+          EXPECT_EQ(figures[1].item<double>(), 6);
+          for (std::int64_t i = 0; i < elements; ++i)
+            EXPECT_EQ(sum[i].item<float>(), static_cast<float>(3 * i + 3 * round)) << i;
+        }
+      },
+      {}, where);
+}
+
+TEST(ArraySum, InSharedMemoryAndOverTheNetwork) {
+  for (const std::int64_t elements : {1, 2, 16, 47, 48, 49, 100}) {
+    expect_array_sums(Where::kTogether, elements);
+    expect_array_sums(Where::kApart, elements);
+  }
 }
 
 TEST(StepSum, LeavesAParameterThatNoRankTouchedWithoutAGradient) {
