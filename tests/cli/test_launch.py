@@ -169,7 +169,7 @@ def test_a_lost_rank_ends_all_and_leaves_what_to_resume_from(attend, reviews, lo
 
 
 def test_what_a_lost_rank_leaves_goes_on_bit_for_bit(attend, reviews):
-    how = ["--set", "train.epochs=100", "--set", "train.checkpoint_seconds=1000", "--set", "model.dropout=0.2"]
+    how = ["--set", "train.epochs=25", "--set", "train.checkpoint_seconds=1000", "--set", "model.dropout=0.2"]
     process = begin(attend, reviews, 2, "run", *how)
     os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
     assert process.wait(timeout=60) == 1
