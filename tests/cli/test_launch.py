@@ -1,4 +1,7 @@
-"""Several processes train one model: attend launch, torchrun, variables set by hand; what a lost rank leaves behind."""
+"""Several processes train one model: attend launch, torchrun, variables set by hand; what a lost rank leaves behind.
+
+Planted fault that these tests kill: another rank than the first writes into the run's folder. Others: tests/train/ranks_test.cpp.
+"""
 import json
 import os
 import pathlib
@@ -157,7 +160,7 @@ def test_a_lost_rank_ends_all_and_leaves_what_to_resume_from(attend, reviews, lo
         step = int(mine.split("after step ")[1].split(" ")[0])
         assert mine.endswith("the state is kept: " + command) and last_step(reviews / "run") == step
     else:
-        assert f"attend: rank 1: another rank was lost after step " in err and err.count(command) == 2, err
+        assert "attend: rank 1: another rank was lost after step " in err and err.count(command) == 2, err
     before = last_step(reviews / "run")
     attend.fails(2, "train", "--resume", "run", names=[f"began with {n} ranks", f"launch --nproc {n}"])
     assert not (reviews / "run" / "SHA256SUMS").exists()
@@ -174,9 +177,9 @@ def test_what_a_lost_rank_leaves_goes_on_bit_for_bit(attend, reviews):
     os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
     assert process.wait(timeout=60) == 1
     assert last_step(reviews / "run") >= 80   # written when the rank was lost: no other was due
-    done = attend("launch", "--nproc", "2", "--", "train", "--resume", "run")
+    done = attend("launch", "--nproc", "2", "--", "train", "--resume", "run", timeout=240)
     assert done.status == 0, done.err
-    whole = attend("launch", "--nproc", "2", "--", *train(reviews, "--out", "whole", *how, sizes=LONG))
+    whole = attend("launch", "--nproc", "2", "--", *train(reviews, "--out", "whole", *how, sizes=LONG), timeout=240)
     assert whole.status == 0, whole.err
     assert (reviews / "run" / "model.safetensors").read_bytes() == (reviews / "whole" / "model.safetensors").read_bytes()
     assert losses(reviews / "run") == losses(reviews / "whole")

@@ -1,5 +1,12 @@
 // Several ranks train one model: what they say to each other, and that a recipe means the same whatever their number. Here ranks
 // are threads of this process, each with a group of its own over loopback; tests/cli/test_launch.py has processes.
+//
+// Planted faults that these tests kill:
+//   gradients averaged over ranks in place of weighted by their tokens; every rank takes the first one's rows; a rank takes a block of
+//   rows and the rest of the division is dropped; clipping before the sum; figures of an epoch those of rank 0's rows; every rank draws
+//   rank 0's masks; a signal stops the rank alone that got it; a run goes on with another number of ranks; rank 0's metrics are not told
+//   to the others; a parameter that no rank has a gradient of gets zeros; the shared array is read before the others have written, or
+//   before they have added up; its parts leave a rest; the third rank's is left out; where all fail, each tells of itself.
 #include "attend/train/ranks.h"
 
 #include <ATen/core/grad_mode.h>
