@@ -14,9 +14,10 @@ sys.path.insert(0, str(ROOT / "tools/results"))
 import guide_tables  # noqa: E402
 import performance  # noqa: E402
 import render  # noqa: E402
+import translation_tables  # noqa: E402
 
 
-@pytest.mark.parametrize("name,tables", [("guide", guide_tables), ("performance", performance)])
+@pytest.mark.parametrize("name,tables", [("guide", guide_tables), ("performance", performance), ("translation", translation_tables)])
 def test_document_is_rendered_from_its_measurements(name, tables):
     kept = ROOT / f"tools/results/{name}.json"
     if not kept.exists():

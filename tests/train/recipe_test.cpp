@@ -136,6 +136,8 @@ TEST(Recipe, WhatIsWrittenIsReadBackExactly) {
       else if (spec.type == ValueType::kBool)
         set_recipe_value(r, spec.key, Value(!std::get<bool>(recipe_value(r, spec.key))));
     r.model.pretrained = "x";
+    r.model.mask_padding = true;  // as r.model.attention, for a bert
+    r.model.attention = models::Attention::kNone;
     r.data.fold = 1;
     r.data.padding = data::End::kPost;
     r.train.watch = Metric::kLoss;  // of the others each task has its own

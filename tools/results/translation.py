@@ -82,7 +82,7 @@ def measure_one(program, system, seed):
         "where": render.provenance(),
         "parameters": run["parameters"],
         "epochs": run["epochs"],
-        "seconds": run["seconds"]["total"],
+        "seconds": sum(run["seconds"]["epochs"]),
         "validation": run["metrics"]["validation"],
         "n": tested["n"],
         "test": tested["metrics"],

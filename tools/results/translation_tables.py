@@ -17,6 +17,7 @@ NAMES = {
     "transformer": "Transformer, 10 epochs averaged",
 }
 INK, SOFT, EDGE, RULE, PAPER = "#1b1d21", "#565b65", "#868b94", "#dcdcd6", "#fcfcfa"
+FEWEST = 25  # sentences of a length that the picture shows: fewer say too little
 # Of the length picture: system -> (label, colour, dash); every hue has a second sign.
 LINES = {
     "transformer": ("Transformer", "#1d4f91", ""),
@@ -142,7 +143,10 @@ def curve(axes, rows, place, label, colour, dash):
 def length_picture(document):
     """BLEU by the source's length with its 95 % intervals, one line a system, as SVG."""
     names = [name for name in LINES if name in present(document)]
-    by_length = {name: document["systems"][name][0]["by_length"] for name in names}
+    by_length = {
+        name: [p for p in document["systems"][name][0]["by_length"] if p["n"] >= FEWEST]
+        for name in names
+    }
     first = by_length[names[0]]
     top = max(part["interval"][1] for rows in by_length.values() for part in rows)
     axes = Axes([part["from"] for part in first], 10 * (int(top / 10) + 1))
