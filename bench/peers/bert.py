@@ -46,7 +46,7 @@ def ours(arguments, folder):
     file = folder / "rows.tsv"
     names = ("negative", "positive")
     file.write_text("".join(f"{text}\t{names[label]}\n" for text, label in read_rows(arguments)), encoding="utf-8")
-    settings = {"data.test": 0, "train.epochs": EPOCHS, "train.batch": arguments.batch, "model.pretrained": arguments.encoder}
+    settings = {"data.test": 0, "data.extra": "", "train.epochs": EPOCHS, "train.batch": arguments.batch, "model.pretrained": arguments.encoder}
     command = [arguments.program, "train", "classification/minilm", "--data", str(file), "--threads", str(arguments.threads), "--json",
                "--out", str(folder / f"run-{time.monotonic_ns()}")]
     for key, value in settings.items():
