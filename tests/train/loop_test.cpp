@@ -168,7 +168,7 @@ TEST(Loop, TheLastEpochsWeightsAreAveraged) {
     EXPECT_GT(found[i].second.sub(four[i].second).abs().max().item<double>(), 1e-5);
   }
   EXPECT_NEAR(evaluate(load_run(folder / "averaged")).report.loss, averaged.validation.at("loss"),
-              1e-9);  // what is reported is theirs, not the last epoch's
+              1e-9);        // what is reported is theirs, not the last epoch's
   recipe.train.epochs = 2;  // fewer than are to be averaged: all of them
   recipe.train.average = 1000;
   train_small(recipe, folder / "all");
