@@ -1,5 +1,9 @@
 // The BERT encoder and the classifier around it: hidden states and attention of `transformers` (tests/golden/make_bert.py),
 // gradients, sentences alone and in a batch.
+//
+// Planted faults that these tests kill:
+//   positions that go on from sentence to sentence; token types not read; torch's eps in the layers' norms, in the embeddings'
+//   norm; relu for gelu; [CLS] in place of [SEP]; a mean over the words' number; the state behind [CLS] for [CLS]'s
 #include "attend/models/bert.h"
 
 #include <ATen/ops/cat.h>
