@@ -63,22 +63,20 @@ class Bahdanau final : public TranslatorBase {
     const std::int64_t steps = batch.target.size(1) - 1;
     const at::Tensor tokens = embed_target(batch.target.narrow(1, 0, steps), pass);  // [B,T,E]
     const at::Tensor gates = at::linear(tokens, from_token_, gate_bias_);            // [B,T,3H]
-    std::vector<at::Tensor> states, contexts, weights, log_probabilities, entropies;
+    std::vector<at::Tensor> states, contexts, weights;
+    std::vector<Choices> choices;
     const Sampling samples = sampling(tokens.size(0), pass);
     at::Tensor state = enc.start.unsqueeze(1);  // [B,1,H]
     for (std::int64_t t = 0; t < steps; ++t) {
       const Look seen = look_at(enc.memory, enc.last, state, {t, 0, need_weights}, samples);
       states.push_back(state), contexts.push_back(seen.context), weights.push_back(seen.weights);
-      log_probabilities.push_back(seen.log_probability), entropies.push_back(seen.entropy);
+      choices.push_back(seen.choices);
       state = nn::gru_step(gates.narrow(1, t, 1) + at::linear(seen.context, from_context_), state,
                            recurrent_);
     }
     const at::Tensor out = readout(at::cat(states, 1), tokens, at::cat(contexts, 1));  // [B,T,E]
-    Forced all{dropped(out, pass, kReadoutDropout), {}, {}};
-    if (need_weights && attention_) all.weights = at::cat(weights, 1);
-    if (samples.on())
-      all.choices = {at::cat(log_probabilities, 1), at::cat(entropies, 1), samples.expected};
-    return all;
+    return {dropped(out, pass, kReadoutDropout),
+            need_weights && attention_ ? at::cat(weights, 1) : at::Tensor(), joined(choices)};
   }
 
  private:
@@ -105,7 +103,7 @@ class Bahdanau final : public TranslatorBase {
   Look look_at(const nn::AlignmentModel::Memory& memory, const at::Tensor& last,
                const at::Tensor& state, const Place& place, const Sampling& samples) const {
     if (attention_) return look(*attention_, memory, state, place, samples);
-    return {last.unsqueeze(1).expand({last.size(0), state.size(1), last.size(1)}), {}, {}, {}};
+    return {last.unsqueeze(1).expand({last.size(0), state.size(1), last.size(1)}), {}, {}};
   }
 
   /// Maxout over pairs: [...,2E] -> [...,E].

@@ -134,7 +134,6 @@ Look Captioner::look(const Memory& memory, const at::Tensor& state, const Sampli
     const double share = 1.0 / static_cast<double>(a.size(1));
     return {memory.mean.unsqueeze(1).expand({-1, hypotheses, -1}),
             at::full({a.size(0), hypotheses, a.size(1)}, share, a.options()),
-            {},
             {}};
   }
   AttentionOptions options;
@@ -142,7 +141,7 @@ Look Captioner::look(const Memory& memory, const at::Tensor& state, const Sampli
   auto [context, weights] = additive(at::linear(state, query_), memory.keys, a, score_, options);
   if (sampling.on()) return sampled(sampling, context, weights, a, word);
   if (config_.attention == CaptionAttention::kHard) return likeliest(weights, a);
-  return {context, weights, {}, {}};
+  return {context, weights, {}};
 }
 
 at::Tensor Captioner::readout(const at::Tensor& state, const at::Tensor& token,
@@ -167,7 +166,8 @@ Captioner::Forced Captioner::forced(const at::Tensor& annotations, const at::Ten
   const at::Tensor gates = at::linear(words, from_token_, cell_bias_);  // [B,T,4H]
   at::Tensor h = at::tanh(at::linear(memory.mean, hidden_weight_, hidden_bias_)).unsqueeze(1),
              c = at::tanh(at::linear(memory.mean, memory_weight_, memory_bias_)).unsqueeze(1);
-  std::vector<at::Tensor> states, contexts, maps, betas, log_probabilities, entropies;
+  std::vector<at::Tensor> states, contexts, maps, betas;
+  std::vector<Choices> choices;
   for (std::int64_t t = 0; t < steps; ++t) {
     const Look seen = look(memory, h, sampling, t);
     const at::Tensor gate = context_gate(h, gate_, gate_bias_);  // [B,1,1]
@@ -176,14 +176,12 @@ Captioner::Forced Captioner::forced(const at::Tensor& annotations, const at::Ten
         nn::lstm_step(gates.narrow(1, t, 1) + at::linear(z, from_context_), h, c, recurrent_);
     states.push_back(h), contexts.push_back(z);
     if (need_maps) maps.push_back(seen.weights), betas.push_back(gate.squeeze(-1));
-    if (samples)
-      log_probabilities.push_back(seen.log_probability), entropies.push_back(seen.entropy);
+    choices.push_back(seen.choices);
   }
   out.readout = dropped(readout(at::cat(states, 1), words, at::cat(contexts, 1)), config_.dropout,
                         pass, kReadout);
   if (need_maps) out.maps = at::cat(maps, 1), out.gates = at::cat(betas, 1);
-  if (samples)
-    out.choices = {at::cat(log_probabilities, 1), at::cat(entropies, 1), sampling.expected};
+  out.choices = joined(choices);
   return out;
 }
 

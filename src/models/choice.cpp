@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
@@ -45,6 +46,16 @@ at::Tensor rows_that_take_the_mean(std::int64_t batch, double share, const nn::P
   return nn::dropout_mask(batch, 1, share, pass, stream) == 0;
 }
 
+Choices joined(const std::vector<Choices>& words) {
+  if (words.empty() || !words[0].expected.defined()) return {};
+  std::vector<at::Tensor> log_probabilities, entropies;
+  for (const Choices& word : words) {
+    log_probabilities.push_back(word.log_probability);
+    entropies.push_back(word.entropy);
+  }
+  return {at::cat(log_probabilities, 1), at::cat(entropies, 1), words[0].expected};
+}
+
 Look sampled(const Sampling& sampling, const at::Tensor& mean, const at::Tensor& weights,
              const at::Tensor& value, std::int64_t word) {
   HardOptions options;
@@ -52,13 +63,14 @@ Look sampled(const Sampling& sampling, const at::Tensor& mean, const at::Tensor&
   options.gradient = sampling.gradient, options.temperature = sampling.temperature;
   // softmax of log α is α again; a place of less than kNever is never drawn, and log 0 would have no slope.
   const HardResult r = hard((weights + kNever).log(), value, options);
-  return {at::where(sampling.expected.unsqueeze(-1), mean, r.output), weights, r.log_probability,
-          r.entropy};
+  return {at::where(sampling.expected.unsqueeze(-1), mean, r.output),
+          weights,
+          {r.log_probability, r.entropy, sampling.expected}};
 }
 
 Look likeliest(const at::Tensor& weights, const at::Tensor& value) {
   const at::Tensor place = weights.argmax(-1, /*keepdim=*/true);  // [B,Lq,1]
-  return {value.gather(1, place.expand({-1, -1, value.size(2)})), weights, {}, {}};
+  return {value.gather(1, place.expand({-1, -1, value.size(2)})), weights, {}};
 }
 
 at::Tensor reinforced(const Choices& choices, const at::Tensor& losses, const at::Tensor& counted,

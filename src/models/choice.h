@@ -2,6 +2,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "attend/nn/dropout.h"
 #include "attend/ops/hard.h"
@@ -23,10 +24,18 @@ struct Sampling {
 at::Tensor rows_that_take_the_mean(std::int64_t batch, double share, const nn::Pass& pass,
                                    const nn::DropoutStream& stream);
 
-/// What one look at the source gave.
+/// What was sampled for T words of each row; undefined where nothing was.
+struct Choices {
+  at::Tensor log_probability, entropy;  // [B,T]
+  at::Tensor expected;                  // [B,1] bool
+};
+/// Of words that were sampled one after the other.
+Choices joined(const std::vector<Choices>& words);
+
+/// What one look at the source gave, for Lq words.
 struct Look {
-  at::Tensor context, weights;          // [B,Lq,D], [B,Lq,L]
-  at::Tensor log_probability, entropy;  // [B,Lq] of a sampled place, else undefined
+  at::Tensor context, weights;  // [B,Lq,D], [B,Lq,L]
+  Choices choices;
 };
 
 /// One place for each query, drawn from `weights` [B,Lq,L] with another seed for each training step and `word`; `mean` [B,Lq,D] in
@@ -35,12 +44,6 @@ Look sampled(const Sampling& sampling, const at::Tensor& mean, const at::Tensor&
              const at::Tensor& value, std::int64_t word);
 /// The place of the largest weight.
 Look likeliest(const at::Tensor& weights, const at::Tensor& value);
-
-/// What was sampled for the words of a batch.
-struct Choices {
-  at::Tensor log_probability, entropy;  // [B,T]
-  at::Tensor expected;                  // [B,1] bool
-};
 
 /// −Σ over the counted words of [λ_r (reward − baseline) log p(choice) + λ_e H], where the reward of a word's choice is Σ of
 /// −losses [B,T] from that word on. counted [B,T] bool. Moves the baseline, a moving average (0.9 : 0.1) for each number of words

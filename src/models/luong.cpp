@@ -67,7 +67,8 @@ class Luong final : public TranslatorBase {
       all.readout = dropped(all.readout, pass, kReadoutDropout);
       return all;
     }
-    std::vector<at::Tensor> rows, readouts, weights, log_probabilities, entropies;
+    std::vector<at::Tensor> rows, readouts, weights;
+    std::vector<Choices> choices;
     for (std::size_t i = 0; i < decoder_.size(); ++i)
       rows.push_back(enc.hidden[i].unsqueeze(1)), rows.push_back(enc.cell[i].unsqueeze(1));
     const std::vector<at::Tensor> masks = layer_masks(tokens.size(0), pass, 16);
@@ -77,14 +78,10 @@ class Luong final : public TranslatorBase {
       const Forced seen = readout(enc.memory, state, {t, 0, need_weights}, samples);
       fed = seen.readout;
       readouts.push_back(seen.readout), weights.push_back(seen.weights);
-      log_probabilities.push_back(seen.choices.log_probability);
-      entropies.push_back(seen.choices.entropy);
+      choices.push_back(seen.choices);
     }
-    Forced all{dropped(at::cat(readouts, 1), pass, kReadoutDropout), {}, {}};
-    if (need_weights) all.weights = at::cat(weights, 1);
-    if (samples.on())
-      all.choices = {at::cat(log_probabilities, 1), at::cat(entropies, 1), samples.expected};
-    return all;
+    return {dropped(at::cat(readouts, 1), pass, kReadoutDropout),
+            need_weights ? at::cat(weights, 1) : at::Tensor(), joined(choices)};
   }
 
  private:

@@ -179,7 +179,7 @@ Look TranslatorBase::look(const nn::AlignmentModel& attention,
   const bool soft = config_.choice == Choice::kSoft;
   const auto [context, weights] =
       attention(memory, query, place.first, place.step, place.need_weights || !soft);
-  if (soft) return {context, weights, {}, {}};
+  if (soft) return {context, weights, {}};
   if (sampling.on()) return sampled(sampling, context, weights, memory.value, place.first);
   return likeliest(weights, memory.value);
 }
@@ -193,9 +193,8 @@ TranslatorBase::Forced TranslatorBase::attentional(const nn::AlignmentModel& att
                                                    const at::Tensor& states, const Place& place,
                                                    const Sampling& samples) const {
   const Look seen = look(attention, memory, states, place, samples);
-  return {at::tanh(at::linear(at::cat({seen.context, states}, -1), combine_)),
-          seen.weights,
-          {seen.log_probability, seen.entropy, samples.expected}};
+  return {at::tanh(at::linear(at::cat({seen.context, states}, -1), combine_)), seen.weights,
+          seen.choices};
 }
 
 void TranslatorBase::check_source(const at::Tensor& ids, const at::Tensor& lengths) const {

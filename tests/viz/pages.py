@@ -1,4 +1,5 @@
 """What tests of pages ask of an open page."""
+import xml.etree.ElementTree as xml
 
 WIDTHS = [360, 390, 768, 1280, 1600]
 
@@ -12,6 +13,17 @@ def saved(page, figure, kind):
         page.click(f"button[aria-label='Save {figure} as {kind}']")
     with open(download.value.path(), "rb") as f:
         return f.read()
+
+
+def assert_picture(light, dark, figure, words):
+    """What is saved of a figure: the same bytes in either scheme, its words as text, no foreign object; and a PNG that is no dot."""
+    bytes_light = saved(light, figure, "SVG")
+    assert bytes_light == saved(dark, figure, "SVG"), figure
+    texts = [t.text for t in xml.fromstring(bytes_light).iter("{http://www.w3.org/2000/svg}text")]
+    assert all(w in texts for w in words), texts
+    assert "foreignObject" not in bytes_light.decode()
+    png = saved(light, figure, "PNG")
+    assert png[:8] == b"\x89PNG\r\n\x1a\n" and int.from_bytes(png[16:20], "big") > 200
 
 
 def assert_fits(page, *what):

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
-from pages import data, saved
+from pages import assert_picture, data, saved
 
 
 
@@ -17,14 +17,7 @@ def test_saved_pictures_hold_the_words_and_do_not_depend_on_the_scheme(visit):
     figures = [("text", ["chasing", "run"]), ("matrix of weights", ["FBI", "criminal"]), ("tokens", ["chasing", "+2.30"]),
                ("text line by line", ["chasing", "Likeliest", ".55"])]
     for figure, words in figures:
-        bytes_light = saved(light, figure, "SVG")
-        assert bytes_light == saved(dark, figure, "SVG"), figure
-        root = xml.fromstring(bytes_light)
-        texts = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
-        assert all(w in texts for w in words), texts
-        assert "foreignObject" not in bytes_light.decode()
-        png = saved(light, figure, "PNG")
-        assert png[:8] == b"\x89PNG\r\n\x1a\n" and int.from_bytes(png[16:20], "big") > 200
+        assert_picture(light, dark, figure, words)
     for figure in ["text", "matrix of weights", "text line by line"]:
         fills = {r.get("fill") for r in xml.fromstring(saved(light, figure, "SVG")).iter("{http://www.w3.org/2000/svg}rect")}
         assert "rgb(0, 59, 123)" in fills, (figure, fills)

@@ -12,10 +12,10 @@ namespace attend::models {
 using nn::NamedTensors;
 using nn::Pass;  // how a forward pass is run: training, seed, step
 
-/// How a caption's word looks at the image.
 struct Look;
 struct Sampling;
 
+/// How a caption's word looks at the image.
 enum class CaptionAttention {
   kSoft,     // the mean of all annotations under the map (Xu et al. 2015, §4.2)
   kHard,     // one annotation: sampled from the map in training, else the likeliest (§4.1)
