@@ -104,6 +104,28 @@ TEST(Hard, TheGradientIsRightOnAverage) {
   }
 }
 
+// What is chosen is a key of softmax(scale · scores + bias), by a loop.
+TEST(Hard, ScaleAndBiasMakeTheProbabilities) {
+  const at::Tensor scores = random_tensor({2, 3, 4}, 1), bias = random_tensor({2, 3, 4}, 2);
+  HardOptions o;
+  o.attention.scale = -1.7, o.attention.bias = bias;
+  const HardResult r = hard(scores, random_tensor({2, 4, 2}, 3), o);
+  for (std::int64_t b = 0; b < 2; ++b)
+    for (std::int64_t i = 0; i < 3; ++i) {
+      double e[4], total = 0, entropy = 0;
+      for (std::int64_t j = 0; j < 4; ++j)
+        total += e[j] =
+            std::exp(-1.7 * scores[b][i][j].item<double>() + bias[b][i][j].item<double>());
+      for (std::int64_t j = 0; j < 4; ++j) {
+        EXPECT_NEAR(r.weights[b][i][j].item<double>(), e[j] / total, 1e-14);
+        entropy -= e[j] / total * std::log(e[j] / total);
+      }
+      EXPECT_NEAR(r.entropy[b][i].item<double>(), entropy, 1e-14);
+      EXPECT_NEAR(r.log_probability[b][i].item<double>(),
+                  std::log(e[r.choice[b][i].item<std::int64_t>()] / total), 1e-14);
+    }
+}
+
 TEST(Hard, ABaselineMakesTheEstimateSteadier) {
   const double far_off = estimates(-8, 0, 3).var(at::IntArrayRef{0}, true).sum().item<double>(),
                near = estimates(1.2, 0, 3).var(at::IntArrayRef{0}, true).sum().item<double>();
