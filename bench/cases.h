@@ -28,6 +28,15 @@ inline constexpr std::array kCaptionerCases = {
     CaptionerCase{32, 256, 64, 128, 20, 14},
 };
 
+struct DecoderStepCase {
+  std::int64_t batch, hidden, keys;
+};
+/// A batch in training, and one sentence's five beams. Token, context and attention are as wide as the state.
+inline constexpr std::array kDecoderStepCases = {
+    DecoderStepCase{64, 512, 30},
+    DecoderStepCase{5, 512, 30},
+};
+
 struct DrawCase {
   bool attention;
   std::int64_t batch, steps, hidden, latent;
