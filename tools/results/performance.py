@@ -121,6 +121,14 @@ GOALS = [
         )
         for batch, length in ((32, 32), (4, 512))
     ),
+    *(
+        (
+            f"decoder step ({cell.upper()}) with attention, B 64, H 512, Lk 30, forward + backward",
+            {"op": f"decoder_step_{cell}", "direction": BOTH, "shape": {"B": 64, "H": 512, "Lk": 30}},
+            [at_least("ratio", 3.5, "≥ 3.5×")],
+        )
+        for cell in ("gru", "lstm")
+    ),
     (
         "`attend predict` on one sentence, whole process",
         {"op": "predict-process"},
