@@ -153,6 +153,16 @@ inline constexpr std::array kSdpaCases = {
 /// Keys that a query of kWindow sees.
 inline constexpr std::int64_t kSdpaWindow = 64;
 
+struct SparsemaxCase {
+  std::int64_t batch, heads, length, width;
+};
+/// A translator's sentences, and a paragraph.
+inline constexpr std::array kSparsemaxCases = {
+    SparsemaxCase{8, 8, 32, 16},
+    SparsemaxCase{8, 8, 128, 64},
+    SparsemaxCase{4, 8, 512, 64},
+};
+
 struct VocabularyCase {
   std::int64_t rows, channels, words;
 };

@@ -56,6 +56,7 @@ CASES = {
     "filterbank_write": (ops.filterbank_write, [leaf(2, 1, 4, 4), leaf(2, 5, seed=1, scale=0.3)], [9, 8], {}),
     "vocabulary_loss": (ops.vocabulary_loss, [leaf(6, 5), leaf(11, 5, seed=1)], [torch.tensor([1, 10, 0, -100, 3, 3])],
                         {"label_smoothing": 0.1}),
+    "sparsemax": (ops.sparsemax, qkv(), [], {"key_lengths": LENGTHS, "dropout": 0.2, "seed": 4, "need_weights": True}),
     "hard": (ops.hard, [leaf(2, 5, 6), leaf(2, 6, 8, seed=1)], [], {"seed": 5, "need_weights": True}),
 }
 

@@ -132,6 +132,16 @@ TEST(Hard, ABaselineMakesTheEstimateSteadier) {
   EXPECT_LT(near, far_off / 10);
 }
 
+TEST(Hard, TheRewardIsNoPathForGradients) {
+  const at::Tensor scores = random_tensor({2, 3, 4}, 1).set_requires_grad(true),
+                   reward = random_tensor({2}, 2).set_requires_grad(true);
+  const HardResult r = hard(scores, random_tensor({2, 4, 2}, 3), {});
+  const auto found = torch::autograd::grad({reinforce_loss(r, reward, 0.5)}, {scores, reward}, {},
+                                           {}, false, /*allow_unused=*/true);
+  EXPECT_TRUE(found[0].defined());
+  EXPECT_FALSE(found[1].defined());
+}
+
 TEST(Hard, MovingBaselineFollowsTheReward) {
   MovingBaseline b;
   b.update(4);

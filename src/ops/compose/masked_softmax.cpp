@@ -4,7 +4,6 @@
 #include <ATen/ops/amax.h>
 #include <ATen/ops/any.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/eq.h>
 #include <ATen/ops/exp.h>
 #include <ATen/ops/ge.h>
@@ -17,8 +16,6 @@
 #include <ATen/ops/where.h>
 
 #include <limits>
-
-#include "kernels/attention/dropout.h"
 
 namespace attend::compose {
 namespace {
@@ -74,20 +71,11 @@ at::Tensor masked_softmax(const at::Tensor& scores, const at::Tensor& visible) {
   return e / at::where(total.eq(0), at::scalar_tensor(1, total.options()), total);
 }
 
-at::Tensor dropout_factors(const AttentionOptions& o, at::IntArrayRef shape,
-                           const at::TensorOptions& like) {
-  at::Tensor factors = at::empty(shape, at::TensorOptions().dtype(at::kDouble));
-  kernels::AttentionDropout(o.seed, o.dropout)
-      .fill(factors.data_ptr<double>(), shape[0] * shape[1], shape[2], shape[3]);
-  return factors.to(like);
-}
-
 AttentionResult attend_over(const at::Tensor& scores, const at::Tensor& value,
                             const at::Tensor& visible, const AttentionOptions& o) {
   const at::Tensor biased = o.bias.defined() ? scores + o.bias : scores;
   const at::Tensor weights = masked_softmax(biased, visible);  // [B,H,Lq,Lk]
-  const at::Tensor used =
-      o.dropout > 0 ? weights * dropout_factors(o, weights.sizes(), weights.options()) : weights;
+  const at::Tensor used = o.dropout > 0 ? weights * dropout_factors(o, weights) : weights;
   // What arrives for a row or a weight that sees nothing stays there: 0 · NaN is NaN.
   const at::Tensor sees = visible.defined() ? visible.any(-1, /*keepdim=*/true) : visible;
   return {hide_unseen(at::matmul(used, value), sees),

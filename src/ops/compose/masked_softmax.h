@@ -18,9 +18,8 @@ at::Tensor hide_unseen(const at::Tensor& rows, const at::Tensor& seen);
 /// softmax over the last axis among visible keys; rows that see none are 0. scores [B,H,Lq,Lk].
 at::Tensor masked_softmax(const at::Tensor& scores, const at::Tensor& visible);
 
-/// 1 / (1 − p) where the weight is kept, else 0: [B,H,Lq,Lk], a pure function of options.seed and the place.
-at::Tensor dropout_factors(const AttentionOptions& options, at::IntArrayRef shape,
-                           const at::TensorOptions& like);
+/// 1 / (1 − p) where the weight is kept, else 0: of the weights' [B,H,Lq,Lk] and dtype, a pure function of options.seed and the place.
+at::Tensor dropout_factors(const AttentionOptions& options, const at::Tensor& weights);
 
 /// scores (scaled, without bias) [B,H,Lq,Lk] and value [B,H,Lk,Dv] to the result [B,H,Lq,Dv], weights [B,H,Lq,Lk].
 AttentionResult attend_over(const at::Tensor& scores, const at::Tensor& value,

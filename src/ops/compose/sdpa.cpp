@@ -69,7 +69,7 @@ SdpaGradients sdpa_backward(const at::Tensor& query, const at::Tensor& key, cons
     slope = at::matmul(grad, in.value.transpose(-1, -2));
     at::Tensor used = weights;
     if (o.dropout > 0) {
-      const at::Tensor kept = dropout_factors(o, weights.sizes(), weights.options());
+      const at::Tensor kept = dropout_factors(o, weights);
       slope = slope * kept, used = weights * kept;
     }
     grad_value = sum_of_groups(at::matmul(used.transpose(-1, -2), grad), key.size(1));
