@@ -163,6 +163,19 @@ inline constexpr std::array kSparsemaxCases = {
     SparsemaxCase{4, 8, 512, 64},
 };
 
+struct TranslatorCase {
+  enum class Model { kTransformer, kRnnsearch, kLuongLocal } model;
+  std::int64_t batch, length, embedding, hidden, layers,
+      words;  // hidden: a Transformer's feed-forward
+};
+/// The project's stated goals, sizes as good public recipes have them.
+inline constexpr std::array kTranslatorCases = {
+    TranslatorCase{TranslatorCase::Model::kTransformer, 256, 15, 128, 256, 4, 10000},
+    TranslatorCase{TranslatorCase::Model::kTransformer, 32, 25, 512, 2048, 6, 10000},
+    TranslatorCase{TranslatorCase::Model::kRnnsearch, 64, 15, 256, 512, 1, 10000},
+    TranslatorCase{TranslatorCase::Model::kLuongLocal, 64, 15, 512, 512, 2, 10000},
+};
+
 struct VocabularyCase {
   std::int64_t rows, channels, words;
 };
