@@ -59,10 +59,11 @@ inline constexpr std::array kEncoderLayerCases = {
 struct LinearCase {
   std::int64_t rows, input, output;
 };
-/// The maps of those layers, fewer rows, and an odd size.
+/// The maps of those layers, fewer rows, an odd size, and the maps of a narrow layer with many rows.
 inline constexpr std::array kLinearCases = {
     LinearCase{1024, 512, 1536}, LinearCase{1024, 512, 2048}, LinearCase{1024, 2048, 512},
     LinearCase{2048, 512, 512},  LinearCase{64, 512, 512},    LinearCase{500, 300, 700},
+    LinearCase{3840, 128, 384},  LinearCase{3840, 256, 128},
 };
 
 struct LstmCase {

@@ -11,6 +11,7 @@
 #include "attend/kernels/gemm.h"
 #include "kernels/gemm/plan.h"
 #include "kernels/simd/math-inl.h"
+#include "kernels/simd/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
@@ -28,17 +29,20 @@ constexpr std::int64_t kGemmColumns = kGemmVectors* kGemmLanes<T>;
 template <int kPanel, class T>
 HWY_INLINE void gemm_pack(const T* HWY_RESTRICT in, std::int64_t line, std::int64_t along,
                           std::int64_t lines, std::int64_t depth, T* HWY_RESTRICT out) {
+  const GemmTag<T> d;
+  constexpr std::int64_t N = kGemmLanes<T>;
   if (lines == kPanel && line == 1) {
     for (std::int64_t k = 0; k < depth; ++k)
-      for (int i = 0; i < kPanel; ++i) out[k * kPanel + i] = in[k * along + i];
-  } else if (lines == kPanel) {
-    // A stretch of k at a time, so that the lines of `in` and of `out` both stay in L1.
-    constexpr std::int64_t kStretch = 16;
-    for (std::int64_t k = 0; k < depth; k += kStretch) {
-      const std::int64_t end = std::min(depth, k + kStretch);
-      for (int i = 0; i < kPanel; ++i)
-        for (std::int64_t j = k; j < end; ++j) out[j * kPanel + i] = in[i * line + j * along];
-    }
+      for (std::int64_t i = 0; i < kPanel; i += N) {
+        const auto n = static_cast<std::size_t>(std::min<std::int64_t>(N, kPanel - i));
+        store_n(load_n(d, in + k * along + i, n), d, out + k * kPanel + i, n);
+      }
+  } else if (lines == kPanel && along == 1) {
+    // The last lines that fill no square go as one that begins earlier and writes some again.
+    constexpr std::int64_t kRest = kPanel % kSquare<T>, kLast = kPanel - kSquare<T>;
+    transpose(in, line, kPanel - kRest, depth, out, kPanel);
+    if constexpr (kRest > 0)
+      transpose(in + kLast * line, line, kSquare<T>, depth, out + kLast, kPanel);
   } else {
     for (std::int64_t k = 0; k < depth; ++k)
       for (std::int64_t i = 0; i < kPanel; ++i)
