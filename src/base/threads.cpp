@@ -38,12 +38,15 @@ class FirstError {
   std::exception_ptr error_;
 };
 
-void work(int worker, int workers, int n, const std::function<void(int)>& task) {
+/// A worker's first task is always the one of its number, so that what it left in its cache in one call is there in the next;
+/// after that it takes whichever is next, so that none waits long for one that was held up.
+void work(int worker, int workers, int n, std::atomic<int>& taken,
+          const std::function<void(int)>& task) {
   t_inside = true;
   struct Leave {
     ~Leave() { t_inside = false; }
   } leave;
-  for (int i = worker; i < n; i += workers) task(i);
+  for (int i = worker; i < n; i = workers + taken.fetch_add(1, std::memory_order_relaxed)) task(i);
 }
 
 }  // namespace
@@ -62,15 +65,16 @@ void parallel_run(int n, const std::function<void(int)>& task) {
     return;
   }
   FirstError error;
+  std::atomic<int> taken{0};  // beyond the first task of each worker
 #ifdef _OPENMP
-  // OpenMP may grant fewer threads than asked for; the stride follows what it granted.
+  // OpenMP may grant fewer threads than asked for.
 #pragma omp parallel num_threads(workers)
-  error.guard([&] { work(omp_get_thread_num(), omp_get_num_threads(), n, task); });
+  error.guard([&] { work(omp_get_thread_num(), omp_get_num_threads(), n, taken, task); });
 #else
   std::vector<std::thread> pool;
   for (int w = 1; w < workers; ++w)
-    pool.emplace_back([&, w] { error.guard([&] { work(w, workers, n, task); }); });
-  error.guard([&] { work(0, workers, n, task); });
+    pool.emplace_back([&, w] { error.guard([&] { work(w, workers, n, taken, task); }); });
+  error.guard([&] { work(0, workers, n, taken, task); });
   for (auto& thread : pool) thread.join();
 #endif
   error.rethrow();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -57,11 +58,29 @@ TEST(Threads, UsesAsManyThreadsAsSaidAndNoMore) {
   EXPECT_GE(attend::threads(), 1);
 }
 
-TEST(Threads, ATaskAlwaysGoesToTheSameWorker) {
+TEST(Threads, AWorkerBeginsWithTheTaskOfItsNumber) {
   const WithThreads with(3);
-  std::vector<std::thread::id> ids(10);
-  parallel_run(10, [&](int i) { ids[static_cast<std::size_t>(i)] = std::this_thread::get_id(); });
-  for (std::size_t i = 3; i < ids.size(); ++i) EXPECT_EQ(ids[i], ids[i % 3]) << i;
+  std::vector<std::thread::id> first(3), again(3);
+  parallel_run(3, [&](int i) { first[static_cast<std::size_t>(i)] = std::this_thread::get_id(); });
+  parallel_run(3, [&](int i) { again[static_cast<std::size_t>(i)] = std::this_thread::get_id(); });
+  EXPECT_EQ(first[0], std::this_thread::get_id());
+  EXPECT_EQ(again[0], std::this_thread::get_id());
+  EXPECT_EQ(std::set<std::thread::id>(again.begin(), again.end()).size(), 3u);
+}
+
+// Task 0 ends only when all others are done, which its worker can't do.
+TEST(Threads, AWorkerHeldUpHoldsNobodyUp) {
+  const WithThreads with(2);
+  std::atomic<int> done{0};
+  parallel_run(10, [&](int i) {
+    if (i > 0) {
+      ++done;
+      return;
+    }
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (done < 9 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  });
+  EXPECT_EQ(done, 9);
 }
 
 TEST(Threads, AnExceptionComesBackAfterAllWorkersStopped) {

@@ -79,7 +79,7 @@ TEST(Init, DrawsFollowRandomInRowMajorOrder) {
 TEST(Dropout, MaskIsTheDocumentedStream) {
   const double rate = 0.3;
   for (const auto& [rows, columns] :
-       {std::pair{1, 1}, {3, 5}, {7, 9}, {100, 33}, {1, 64}, {1, 127}}) {
+       {std::pair{1, 1}, {3, 5}, {7, 9}, {100, 33}, {1, 64}, {1, 127}, {400, 100}}) {
     const Pass pass{true, 0x123456789ABCDEFull, 77};
     const at::Tensor mask =
         dropout_mask(rows, columns, rate, pass, {3, true, DropoutSite::kRecurrent});
