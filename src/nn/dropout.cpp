@@ -9,6 +9,7 @@
 
 #include "attend/base/error.h"
 #include "attend/base/random.h"
+#include "attend/base/threads.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define ATTEND_TARGET(name) __attribute__((target(name)))
@@ -19,6 +20,9 @@
 
 namespace attend::nn {
 namespace {
+
+/// Elements that one thread draws at a time: about 10 µs, next to which waking a thread is little.
+constexpr std::int64_t kDropoutPart = 1 << 14;
 
 struct Stream {
   std::uint32_t key0, key1, index0, index1;
@@ -57,11 +61,11 @@ ATTEND_INLINE void philox_mask(std::uint32_t first, const Stream& s, std::uint32
   }
 }
 
+/// out[i … n), i a multiple of 4.
 template <class T, int kLanes>
 ATTEND_INLINE void fill_body(const Stream& s, std::uint32_t threshold, T keep, T* out,
-                             std::int64_t n) {
+                             std::int64_t i, std::int64_t n) {
   constexpr std::int64_t kStep = 4 * kLanes;
-  std::int64_t i = 0;
   for (; i + kStep <= n; i += kStep)
     philox_mask<T, kLanes>(static_cast<std::uint32_t>(i / 4), s, threshold, keep, out + i);
   T tail[kStep];
@@ -70,15 +74,17 @@ ATTEND_INLINE void fill_body(const Stream& s, std::uint32_t threshold, T keep, T
 }
 
 template <class T>
-void fill_plain(const Stream& s, std::uint32_t threshold, T keep, T* out, std::int64_t n) {
-  fill_body<T, 4>(s, threshold, keep, out, n);
+void fill_plain(const Stream& s, std::uint32_t threshold, T keep, T* out, std::int64_t first,
+                std::int64_t end) {
+  fill_body<T, 4>(s, threshold, keep, out, first, end);
 }
 
 #ifdef ATTEND_TARGET
 template <class T>
 ATTEND_TARGET("avx2")
-void fill_avx2(const Stream& s, std::uint32_t threshold, T keep, T* out, std::int64_t n) {
-  fill_body<T, 16>(s, threshold, keep, out, n);
+void fill_avx2(const Stream& s, std::uint32_t threshold, T keep, T* out, std::int64_t first,
+               std::int64_t end) {
+  fill_body<T, 16>(s, threshold, keep, out, first, end);
 }
 #endif
 
@@ -87,10 +93,14 @@ void fill(const Stream& s, double rate, T* out, std::int64_t n) {
   // The smallest integer that no dropped word reaches; a rate just below 1 must not wrap to 0.
   const auto threshold = static_cast<std::uint32_t>(std::min(std::ceil(rate * 0x1p32), 0x1p32 - 1));
   const T keep = static_cast<T>(1.0 / (1.0 - rate));
+  const auto part = [&](int i) {
+    const std::int64_t first = i * kDropoutPart, end = std::min(n, first + kDropoutPart);
 #ifdef ATTEND_TARGET
-  if (__builtin_cpu_supports("avx2")) return fill_avx2(s, threshold, keep, out, n);
+    if (__builtin_cpu_supports("avx2")) return fill_avx2(s, threshold, keep, out, first, end);
 #endif
-  fill_plain(s, threshold, keep, out, n);
+    fill_plain(s, threshold, keep, out, first, end);
+  };
+  parallel_run(static_cast<int>((n + kDropoutPart - 1) / kDropoutPart), part);
 }
 
 }  // namespace
