@@ -1,5 +1,10 @@
 // Hard attention: how often each key is chosen, and whether the estimate of the gradient is right on average, against enumeration
 // of all choices; helpers against the formulas written as loops.
+//
+// Mutations planted one at a time and caught: scale, or bias, left out; hidden keys keep their scores; the temperature left
+// out; straight-through from scores without their noise; entropy's sign; the largest score taken instead of a sample; the seed
+// ignored; the baseline added; a gradient into the reward; a row that sees nothing names a key; the penalty counts keys beyond
+// the length.
 #include <ATen/ops/full.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/matmul.h>

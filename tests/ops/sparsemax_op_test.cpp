@@ -1,4 +1,9 @@
 // Sparsemax attention against its definition as a projection (τ by bisection in double), its composition, and itself.
+//
+// Mutations planted one at a time and caught: scale left out, and left out of the gradient; the threshold after one pass; the
+// support begun at scores above -0.5; the mask ignored; key heads of the first group for all; the gradient without the mean
+// over the support; the gradient through weights left out; dv without the weight; the output of a row that sees nothing not
+// cleared; a task that begins one row late.
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
