@@ -92,6 +92,31 @@ const char* translator_name(TranslatorCase::Model model) {
   }
 }
 
+/// Multiplications of the products for one source and one target token, V the vocabulary, embeddings not counted.
+double multiplications(const TranslatorCase& c) {
+  const auto e = static_cast<double>(c.embedding), h = static_cast<double>(c.hidden),
+             n = static_cast<double>(c.layers), l = static_cast<double>(c.length),
+             v = static_cast<double>(c.words);
+  switch (c.model) {
+    case TranslatorCase::Model::kTransformer: {
+      const double encoder = 4 * e * e + 2 * e * h + 2 * l * e,
+                   decoder = 8 * e * e + 2 * e * h + 3 * l * e;  // of itself it sees half
+      return n * (encoder + decoder) + e * v;
+    }
+    case TranslatorCase::Model::kRnnsearch: {
+      const double encoder = 2 * 3 * h * (e + h) + h * 2 * h,
+                   decoder = h * h + 3 * h * (e + 3 * h) + l * 2 * h + 2 * e * (e + 3 * h);
+      return encoder + decoder + e * v;
+    }
+    default: {
+      const double above = (n - 1) * 8 * h * h;
+      const double encoder = 4 * h * (e + h) + above,
+                   decoder = 4 * h * (e + 2 * h) + above + 4 * h * h + 2 * l * h;
+      return encoder + decoder + h * v;
+    }
+  }
+}
+
 Case translator_case(const TranslatorCase& c) {
   Case row;
   row.op = translator_name(c.model);
@@ -99,6 +124,7 @@ Case translator_case(const TranslatorCase& c) {
   row.shape = {{"B", c.batch},  {"L", c.length}, {"E", c.embedding},
                {"H", c.hidden}, {"N", c.layers}, {"V", c.words}};
   row.peer = "libtorch";
+  row.flops = 6 * multiplications(c) * static_cast<double>(c.batch * c.length);
   row.prepare = [=] {
     const auto s = std::make_shared<TranslatorStep>(c);
     s->check();

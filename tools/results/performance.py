@@ -58,6 +58,17 @@ SDPA = [
     ({"B": 1, "H": 8, "L": 4096, "D": 64, "causal": 1}, 0.85, 0.85),
 ]
 
+def step_shape(batch, length, embedding, hidden, layers):
+    return {"B": batch, "L": length, "E": embedding, "H": hidden, "N": layers, "V": 10000}
+
+
+TRAINING_STEPS = [
+    ("Transformer d128 4+4, B 256 L 15", "transformer", step_shape(256, 15, 128, 256, 4), 3),
+    ("Transformer d512 6+6, B 32 L 25", "transformer", step_shape(32, 25, 512, 2048, 6), 1.7),
+    ("RNNsearch e256 h512, B 64 L 15", "rnnsearch", step_shape(64, 15, 256, 512, 1), 1.7),
+    ("Luong local-p 2 × 512, B 64 L 15", "luong_local_p", step_shape(64, 15, 512, 512, 2), 1.7),
+]
+
 # What the project set out to reach: title, how to find the row, goals.
 GOALS = [
     (
@@ -128,6 +139,10 @@ GOALS = [
             [at_least("ratio", 3.5, "≥ 3.5×")],
         )
         for cell in ("gru", "lstm")
+    ),
+    *(
+        (f"training step, {title}", {"op": f"train_{op}", "shape": shape}, [at_least("ratio", goal, f"≥ {goal}×")])
+        for title, op, shape, goal in TRAINING_STEPS
     ),
     (
         "`attend predict` on one sentence, whole process",
