@@ -53,7 +53,7 @@ class Bahdanau final : public TranslatorBase {
     const Look seen = look_at(memory, d.memory[3], before, {d.position++, 0, true}, {});
     const at::Tensor gates =
         at::linear(token, from_token_, gate_bias_) + at::linear(seen.context, from_context_);
-    d.rows[0] = nn::gru_step(gates, before, recurrent_);
+    d.rows[0] = nn::gru_step(gates, before, nn::GruRecurrence(recurrent_));
     return {log_probabilities(readout(before, token, seen.context)), seen.weights};
   }
 
@@ -66,13 +66,14 @@ class Bahdanau final : public TranslatorBase {
     std::vector<at::Tensor> states, contexts, weights;
     std::vector<Choices> choices;
     const Sampling samples = sampling(tokens.size(0), pass);
+    const nn::GruRecurrence recurrent(recurrent_);
+    const nn::StepLinear from_context(from_context_);
     at::Tensor state = enc.start.unsqueeze(1);  // [B,1,H]
     for (std::int64_t t = 0; t < steps; ++t) {
       const Look seen = look_at(enc.memory, enc.last, state, {t, 0, need_weights}, samples);
       states.push_back(state), contexts.push_back(seen.context), weights.push_back(seen.weights);
       choices.push_back(seen.choices);
-      state = nn::gru_step(gates.narrow(1, t, 1) + at::linear(seen.context, from_context_), state,
-                           recurrent_);
+      state = nn::gru_step(gates.narrow(1, t, 1) + from_context(seen.context), state, recurrent);
     }
     const at::Tensor out = readout(at::cat(states, 1), tokens, at::cat(contexts, 1));  // [B,T,E]
     return {dropped(out, pass, kReadoutDropout),

@@ -166,14 +166,14 @@ Captioner::Forced Captioner::forced(const at::Tensor& annotations, const at::Ten
   const at::Tensor gates = at::linear(words, from_token_, cell_bias_);  // [B,T,4H]
   at::Tensor h = at::tanh(at::linear(memory.mean, hidden_weight_, hidden_bias_)).unsqueeze(1),
              c = at::tanh(at::linear(memory.mean, memory_weight_, memory_bias_)).unsqueeze(1);
+  const nn::StepLinear from_context(from_context_), recurrent(recurrent_);
   std::vector<at::Tensor> states, contexts, maps, betas;
   std::vector<Choices> choices;
   for (std::int64_t t = 0; t < steps; ++t) {
     const Look seen = look(memory, h, sampling, t);
     const at::Tensor gate = context_gate(h, gate_, gate_bias_);  // [B,1,1]
     const at::Tensor z = gate * seen.context;                    // [B,1,D]
-    std::tie(h, c) =
-        nn::lstm_step(gates.narrow(1, t, 1) + at::linear(z, from_context_), h, c, recurrent_);
+    std::tie(h, c) = nn::lstm_step(gates.narrow(1, t, 1) + from_context(z), h, c, recurrent);
     states.push_back(h), contexts.push_back(z);
     if (need_maps) maps.push_back(seen.weights), betas.push_back(gate.squeeze(-1));
     choices.push_back(seen.choices);
@@ -248,7 +248,8 @@ DecodingStep Captioner::step(Decoding& d, const at::Tensor& tokens) const {
   const at::Tensor z = context_gate(d.rows[0], gate_, gate_bias_) * seen.context;
   const at::Tensor gates =
       at::linear(words, from_token_, cell_bias_) + at::linear(z, from_context_);
-  std::tie(d.rows[0], d.rows[1]) = nn::lstm_step(gates, d.rows[0], d.rows[1], recurrent_);
+  std::tie(d.rows[0], d.rows[1]) =
+      nn::lstm_step(gates, d.rows[0], d.rows[1], nn::StepLinear(recurrent_));
   ++d.position;
   const at::Tensor out = readout(d.rows[0], words, z);  // [B,K,E]
   return {vocabulary_log_probabilities(out.flatten(0, 1), output_weight_, output_bias_)

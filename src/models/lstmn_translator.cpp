@@ -67,7 +67,7 @@ class LstmnTranslator final : public TranslatorBase {
     const std::int64_t position = d.position++;
     if (deep()) return {log_probabilities(state), grid(r.source_weights.squeeze(1))};
     const Forced seen = attentional(*attention_, {d.memory[3], d.memory[0], d.memory[2]}, state,
-                                    {position, 0, true}, {});
+                                    {position, 0, true}, {}, combination());
     return {log_probabilities(seen.readout), seen.weights};
   }
 
@@ -84,8 +84,9 @@ class LstmnTranslator final : public TranslatorBase {
     }
     const LstmnResult r = lstmn(tokens, decoder_, options);
     if (deep()) return {dropped(r.hidden, pass, kReadoutDropout), r.source_weights, {}};
-    Forced all = attentional(*attention_, attention_->remember(enc.hidden, batch.source_lengths),
-                             r.hidden, {0, 1, need_weights}, sampling(tokens.size(0), pass));
+    Forced all =
+        attentional(*attention_, attention_->remember(enc.hidden, batch.source_lengths), r.hidden,
+                    {0, 1, need_weights}, sampling(tokens.size(0), pass), combination());
     all.readout = dropped(all.readout, pass, kReadoutDropout);
     return all;
   }

@@ -46,10 +46,11 @@ class Luong final : public TranslatorBase {
 
   DecodingStep step(Decoding& d, const at::Tensor& tokens) override {
     const nn::AlignmentModel::Memory memory{d.memory[0], d.memory[1], d.memory[2]};
-    at::Tensor x = embed_target(tokens, Pass{});  // [B,K,E]
-    if (feeds()) x = at::cat({x, d.rows.back()}, -1);
-    const at::Tensor state = advance(x, d.rows, nullptr);
-    const Forced seen = readout(memory, state, {d.position++, 0, true}, {});
+    const Maps maps = decoder_maps();
+    at::Tensor gates = token_gates(embed_target(tokens, Pass{}));  // [B,K,4H]
+    if (feeds()) gates = gates + maps.fed(d.rows.back());
+    const at::Tensor state = advance(gates, d.rows, maps, nullptr);
+    const Forced seen = readout(memory, state, {d.position++, 0, true}, {}, maps);
     if (feeds()) d.rows.back() = seen.readout;
     return {log_probabilities(seen.readout), seen.weights};
   }
@@ -63,7 +64,7 @@ class Luong final : public TranslatorBase {
     if (!feeds()) {  // all steps at once
       const at::Tensor states =
           run_stack(tokens, {}, decoder_, enc.hidden, enc.cell, pass, 16, false).output;
-      Forced all = readout(enc.memory, states, {0, 1, need_weights}, samples);
+      Forced all = readout(enc.memory, states, {0, 1, need_weights}, samples, decoder_maps());
       all.readout = dropped(all.readout, pass, kReadoutDropout);
       return all;
     }
@@ -72,10 +73,12 @@ class Luong final : public TranslatorBase {
     for (std::size_t i = 0; i < decoder_.size(); ++i)
       rows.push_back(enc.hidden[i].unsqueeze(1)), rows.push_back(enc.cell[i].unsqueeze(1));
     const std::vector<at::Tensor> masks = layer_masks(tokens.size(0), pass, 16);
-    at::Tensor fed = at::zeros_like(rows[0]);  // [B,1,H]
+    const Maps maps = decoder_maps();
+    const at::Tensor gates = token_gates(tokens);  // [B,T,4H]
+    at::Tensor fed = at::zeros_like(rows[0]);      // [B,1,H]
     for (std::int64_t t = 0; t < steps; ++t) {
-      const at::Tensor state = advance(at::cat({tokens.narrow(1, t, 1), fed}, -1), rows, &masks);
-      const Forced seen = readout(enc.memory, state, {t, 0, need_weights}, samples);
+      const at::Tensor state = advance(gates.narrow(1, t, 1) + maps.fed(fed), rows, maps, &masks);
+      const Forced seen = readout(enc.memory, state, {t, 0, need_weights}, samples, maps);
       fed = seen.readout;
       readouts.push_back(seen.readout), weights.push_back(seen.weights);
       choices.push_back(seen.choices);
@@ -135,24 +138,52 @@ class Luong final : public TranslatorBase {
     return out;
   }
 
-  /// One step of the decoder's stack: x [B,K,·], rows (h, c) of each layer; the top layer's state [B,K,H].
-  at::Tensor advance(at::Tensor x, std::vector<at::Tensor>& rows,
+  /// The decoder's matrices as its steps use them, made once for all.
+  struct Maps {
+    nn::StepLinear fed;                     // of h̃; unused without feeding
+    std::vector<nn::StepLinear> between;    // of a layer's output into the next, from layer 1 on
+    std::vector<nn::StepLinear> recurrent;  // of each layer
+    nn::StepLinear combine;
+  };
+
+  Maps decoder_maps() const {
+    const at::Tensor first = decoder_[0].weight_ih;
+    const std::int64_t e = config_.embedding_width;
+    Maps maps{nn::StepLinear(first.narrow(1, e, first.size(1) - e)), {}, {}, combination()};
+    for (std::size_t i = 0; i < decoder_.size(); ++i) {
+      if (i > 0) maps.between.emplace_back(decoder_[i].weight_ih);
+      maps.recurrent.emplace_back(decoder_[i].weight_hh);
+    }
+    return maps;
+  }
+
+  /// What the words contribute to the first layer's gates: [...,E] → [...,4H].
+  at::Tensor token_gates(const at::Tensor& words) const {
+    return at::linear(words, decoder_[0].weight_ih.narrow(1, 0, config_.embedding_width),
+                      decoder_[0].bias);
+  }
+
+  /// One step of the decoder's stack: the first layer's gates [B,K,4H] without the recurrent part, rows (h, c) of each layer;
+  /// the top layer's state [B,K,H].
+  at::Tensor advance(at::Tensor gates, std::vector<at::Tensor>& rows, const Maps& maps,
                      const std::vector<at::Tensor>* masks) const {
     for (std::size_t i = 0; i < decoder_.size(); ++i) {
-      if (i > 0 && masks && !masks->empty()) x = x * (*masks)[i - 1];
-      const at::Tensor gates = at::linear(x, decoder_[i].weight_ih, decoder_[i].bias);
+      if (i > 0) {
+        at::Tensor x = rows[2 * i - 2];
+        if (masks && !masks->empty()) x = x * (*masks)[i - 1];
+        gates = maps.between[i - 1](x) + decoder_[i].bias;
+      }
       std::tie(rows[2 * i], rows[2 * i + 1]) =
-          nn::lstm_step(gates, rows[2 * i], rows[2 * i + 1], decoder_[i].weight_hh);
-      x = rows[2 * i];
+          nn::lstm_step(gates, rows[2 * i], rows[2 * i + 1], maps.recurrent[i]);
     }
-    return x;
+    return rows[2 * decoder_.size() - 2];
   }
 
   /// h̃ (eq. 5), or the state itself without attention.
   Forced readout(const nn::AlignmentModel::Memory& memory, const at::Tensor& states,
-                 const Place& place, const Sampling& samples) const {
+                 const Place& place, const Sampling& samples, const Maps& maps) const {
     if (!attention_) return {states, {}, {}};
-    return attentional(*attention_, memory, states, place, samples);
+    return attentional(*attention_, memory, states, place, samples, maps.combine);
   }
 
   nn::RecurrentOptions encoder_options_, decoder_options_;

@@ -191,10 +191,10 @@ void TranslatorBase::make_attentional(std::int64_t hidden) {
 TranslatorBase::Forced TranslatorBase::attentional(const nn::AlignmentModel& attention,
                                                    const nn::AlignmentModel::Memory& memory,
                                                    const at::Tensor& states, const Place& place,
-                                                   const Sampling& samples) const {
+                                                   const Sampling& samples,
+                                                   const nn::StepLinear& combine) const {
   const Look seen = look(attention, memory, states, place, samples);
-  return {at::tanh(at::linear(at::cat({seen.context, states}, -1), combine_)), seen.weights,
-          seen.choices};
+  return {at::tanh(combine(at::cat({seen.context, states}, -1))), seen.weights, seen.choices};
 }
 
 void TranslatorBase::check_source(const at::Tensor& ids, const at::Tensor& lengths) const {

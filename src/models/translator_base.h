@@ -55,9 +55,12 @@ class TranslatorBase : public Translator {
             const at::Tensor& query, const Place& place, const Sampling& sampling) const;
 
   void make_attentional(std::int64_t hidden);
-  /// h̃ = tanh(W [context; state]) (Luong et al. 2015, eq. 5), W from make_attentional().
+  /// h̃ = tanh(W [context; state]) (Luong et al. 2015, eq. 5), W from make_attentional(): `combine` is combination(), made once
+  /// for all steps.
   Forced attentional(const nn::AlignmentModel& attention, const nn::AlignmentModel::Memory& memory,
-                     const at::Tensor& states, const Place& place, const Sampling& samples) const;
+                     const at::Tensor& states, const Place& place, const Sampling& samples,
+                     const nn::StepLinear& combine) const;
+  nn::StepLinear combination() const { return nn::StepLinear(combine_); }
 
   at::Tensor embed_source(const at::Tensor& ids,
                           const Pass& pass) const;  // [B,S] -> [B,S,E], dropout included

@@ -76,25 +76,25 @@ AlignmentModel::Memory AlignmentModel::remember(const at::Tensor& annotations,
     m.key =
         at::linear(annotations, concat_weight_.narrow(1, options_.query_width, options_.key_width));
   if (options_.score == Score::kCosine) m.key = unit_rows(annotations);
+  if (is_additive() && options_.span == Span::kGlobal)
+    m.prepared = prepare_additive_keys(m.key).prepared;
+  if (const at::Tensor matrix = query_matrix(); matrix.defined()) m.project = StepLinear(matrix);
   return m;
 }
 
-at::Tensor AlignmentModel::projected(const at::Tensor& query) const {
-  switch (options_.score) {
-    case Score::kAdditive:
-      return at::linear(query, query_weight_, query_bias_);  // [B,Lq,A]
-    case Score::kConcat:
-      return at::linear(query, concat_weight_.narrow(1, 0, options_.query_width));
-    case Score::kGeneral:
-      return at::matmul(query, general_weight_);  // [B,Lq,Dk]
-    case Score::kCosine:
-      return unit_rows(query);
-    case Score::kDot:
-    case Score::kScaledDot:
-    case Score::kLocation:
-      break;
-  }
-  return query;
+at::Tensor AlignmentModel::query_matrix() const {
+  if (options_.score == Score::kAdditive) return query_weight_;
+  if (options_.score == Score::kConcat) return concat_weight_.narrow(1, 0, options_.query_width);
+  if (options_.score == Score::kGeneral) return general_weight_.t();
+  return {};
+}
+
+at::Tensor AlignmentModel::projected(const Memory& memory, const at::Tensor& query) const {
+  if (options_.score == Score::kCosine) return unit_rows(query);
+  const at::Tensor matrix = query_matrix();
+  if (!matrix.defined()) return query;
+  const at::Tensor out = memory.project ? (*memory.project)(query) : at::linear(query, matrix);
+  return query_bias_.defined() ? out + query_bias_ : out;
 }
 
 at::Tensor AlignmentModel::centre(const Memory& memory, const at::Tensor& query, std::int64_t first,
@@ -119,19 +119,20 @@ AlignmentModel::Result AlignmentModel::operator()(const Memory& memory, const at
     o.window = options_.window, o.gaussian = options_.span == Span::kLocalP;
     o.score_weight = score_weight_, o.key_lengths = memory.lengths;
     o.scale = scale, o.need_weights = need_weights;
-    found =
-        local(projected(query), memory.key, memory.value, centre(memory, query, first, step), o);
+    found = local(projected(memory, query), memory.key, memory.value,
+                  centre(memory, query, first, step), o);
     return {std::get<0>(found), std::get<1>(found)};
   }
   AttentionOptions o;
   o.key_lengths = memory.lengths, o.scale = scale, o.need_weights = need_weights;
   if (is_additive())
-    found = additive(projected(query), memory.key, memory.value, score_weight_, o);
+    found = additive(projected(memory, query), AdditiveKeys{memory.key, memory.prepared},
+                     memory.value, score_weight_, o);
   else if (options_.score == Score::kLocation)
     found = location(query, memory.value, location_weight_, o);
   else
-    found = multiplicative(projected(query), memory.key, memory.value, MultiplicativeScore::kDot,
-                           {}, o);
+    found = multiplicative(projected(memory, query), memory.key, memory.value,
+                           MultiplicativeScore::kDot, {}, o);
   return {std::get<0>(found), std::get<1>(found)};
 }
 

@@ -1,8 +1,10 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <attend/nn/parameters.h>
+#include <attend/nn/step_linear.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace attend::nn {
 
@@ -42,6 +44,9 @@ class AlignmentModel {
     at::Tensor key;      // [B,Lk,A or Dk]
     at::Tensor value;    // [B,Lk,Dk]
     at::Tensor lengths;  // [B] int64
+    // What steps need not make anew; absent where decoding hands on the tensors alone.
+    at::Tensor prepared = {};                // of the key, for additive scores (AdditiveKeys)
+    std::optional<StepLinear> project = {};  // of queries, where the score has a matrix
   };
   struct Result {
     at::Tensor context;  // [B,Lq,Dk]
@@ -63,7 +68,9 @@ class AlignmentModel {
   const AlignmentOptions& options() const { return options_; }
 
  private:
-  at::Tensor projected(const at::Tensor& query) const;  // as the score takes it
+  at::Tensor query_matrix() const;  // [A or Dk,Dq]; undefined where the score has none
+  at::Tensor projected(const Memory& memory,
+                       const at::Tensor& query) const;  // as the score takes it
   at::Tensor centre(const Memory& memory, const at::Tensor& query, std::int64_t first,
                     std::int64_t step) const;
   bool is_additive() const {
