@@ -113,8 +113,7 @@ StepLinear::StepLinear(const at::Tensor& weight) : weight_(weight) {
 }
 
 at::Tensor StepLinear::operator()(const at::Tensor& x) const {
-  if (!tape_ || !at::GradMode::is_enabled() || why_not_fused({&x}) || x.numel() == 0)
-    return at::linear(x, weight_);
+  if (!tape_ || why_not_fused({&x})) return at::linear(x, weight_);
   if (x.size(-1) != weight_.size(1) || x.scalar_type() != weight_.scalar_type())
     fail_usage("StepLinear: x [..., " + std::to_string(x.size(-1)) + "] " +
                toString(x.scalar_type()) + " does not fit weight [" +

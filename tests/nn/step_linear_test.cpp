@@ -1,4 +1,7 @@
 // nn::StepLinear beside at::linear at every step: values, gradients, what is refused.
+//
+// Mutations planted one at a time and caught: inputs of one pass left for the next; the gradients of the last step alone, or
+// doubled; dx by the packed transpose; steps counted though W was not asked for; a second derivative let through.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/linear.h>
@@ -83,9 +86,12 @@ TEST(StepLinear, OneOfTheGradientsAlone) {
 TEST(StepLinear, AGraphThatIsKeptGivesTheSameTwice) {
   const Tensors x = problem(3, 5);
   const at::Tensor out = with_steps(x);
+  torch::autograd::grad({out}, {x[0]}, {}, /*retain_graph=*/true);  // nor of one that left W out
   const auto once = torch::autograd::grad({out}, x, {}, /*retain_graph=*/true),
              twice = torch::autograd::grad({out}, x);
   for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(test::same_bits(once[i], twice[i])) << i;
+  const auto fresh = torch::autograd::grad({with_steps(x)}, x);
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(test::same_bits(once[i], fresh[i])) << i;
 }
 
 TEST(StepLinear, AStepWithoutAPartInTheResultCountsNothing) {
