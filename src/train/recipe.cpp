@@ -132,6 +132,11 @@ bool decides_learning(const std::string& key) {
          key != "train.checkpoint_seconds" && key != "train.keep";
 }
 
+/// Of a key that came later: what every recipe meant before, so that runs begun without it go on.
+bool says_what_was_meant(const std::string& key, const Recipe& recipe) {
+  return key == "train.accumulate" && recipe.train.accumulate == 1;
+}
+
 }  // namespace
 
 bool applies(const KeySpec& spec, TaskKind kind) {
@@ -316,7 +321,8 @@ std::string to_toml(const Recipe& recipe) {
 std::string recipe_hash(const Recipe& recipe) {
   std::string text;
   for (const SchemaEntry& e : schema())
-    if (applies(e.spec, recipe.task.kind) && decides_learning(e.spec.key))
+    if (applies(e.spec, recipe.task.kind) && decides_learning(e.spec.key) &&
+        !says_what_was_meant(e.spec.key, recipe))
       text += e.spec.key + "=" + to_text(e.get(recipe)) + "\n";
   return sha256(text);
 }

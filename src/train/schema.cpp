@@ -10,7 +10,10 @@ void add_train(std::vector<SchemaEntry>& s) {
                     "seed of initial weights, order and dropout"));
   s.push_back(
       whole("train.epochs", FIELD(train.epochs), 1, kMany, "passes over the training rows"));
-  s.push_back(whole("train.batch", FIELD(train.batch), 1, kMany, "rows of a step, B"));
+  s.push_back(whole("train.batch", FIELD(train.batch), 1, kMany,
+                    "rows that are differentiated together, B"));
+  s.push_back(whole("train.accumulate", FIELD(train.accumulate), 1, 1e6,
+                    "batches of a step, N: the same as one of N · B rows, in the memory of B"));
   s.push_back(flag("train.shuffle", FIELD(train.shuffle), "new order of rows in each epoch"));
   s.push_back(real("train.clip_norm", FIELD(train.clip_norm), 0, kMany,
                    "largest global norm of the gradient; 0 = no limit"));

@@ -58,7 +58,8 @@ class Trainer {
   }
   bool first() const { return options_.ranks == nullptr || options_.ranks->first(); }
   int ranks() const { return options_.ranks == nullptr ? 1 : options_.ranks->size(); }
-  std::uint64_t pass_seed() const;
+  std::int64_t part_rows() const;
+  std::uint64_t pass_seed(std::size_t part) const;
   double seconds() const { return seconds_before_ + clock_.seconds(); }
 
   bool finished() const;

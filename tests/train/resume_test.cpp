@@ -61,7 +61,9 @@ std::vector<Recipe> kinds(const Folder& folder) {
   best.optim.lr = 0.1;
   Recipe averaged = base;
   averaged.train.average = 3;
-  return {base, gru, best, averaged};
+  Recipe accumulated = base;
+  accumulated.train.batch = 5, accumulated.train.accumulate = 4;  // as many steps
+  return {base, gru, best, averaged, accumulated};
 }
 
 TEST(Resume, BitForBitAtRandomSteps) {

@@ -135,6 +135,7 @@ struct Recipe {
     std::int64_t seed = 1;
     std::int64_t epochs = 10;
     std::int64_t batch = 100;
+    std::int64_t accumulate = 1;
     bool shuffle = true;
     double clip_norm = 0;
     std::int64_t patience = 0;     // key train.early_stopping.patience
