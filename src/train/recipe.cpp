@@ -134,7 +134,9 @@ bool decides_learning(const std::string& key) {
 
 /// Of a key that came later: what every recipe meant before, so that runs begun without it go on.
 bool says_what_was_meant(const std::string& key, const Recipe& recipe) {
-  return key == "train.accumulate" && recipe.train.accumulate == 1;
+  return (key == "train.accumulate" && recipe.train.accumulate == 1) ||
+         (key == "model.attention.width" && recipe.task.kind == TaskKind::kClassification &&
+          recipe.model.cell != models::Cell::kLstmn);
 }
 
 }  // namespace

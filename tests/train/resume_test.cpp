@@ -63,7 +63,10 @@ std::vector<Recipe> kinds(const Folder& folder) {
   averaged.train.average = 3;
   Recipe accumulated = base;
   accumulated.train.batch = 5, accumulated.train.accumulate = 4;  // as many steps
-  return {base, gru, best, averaged, accumulated};
+  Recipe lstmn = base;
+  lstmn.model.cell = models::Cell::kLstmn, lstmn.model.attention_width = 4;
+  lstmn.model.attention = models::Attention::kNone, lstmn.model.recurrent_dropout = 0;
+  return {base, gru, best, averaged, accumulated, lstmn};
 }
 
 TEST(Resume, BitForBitAtRandomSteps) {
