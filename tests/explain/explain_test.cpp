@@ -3,7 +3,8 @@
 // logits; padding positions counted as words; the back cut instead of the front; deletion that
 // leaves a hole; the probability of class 1 used for class 0; a variant's result written to its
 // neighbour; rows of one batch mixed at its border; uniform attention ignored; gradients left on
-// the parameters; a seed's range without the first model; deciding words weighed with sign.
+// the parameters; a seed's range without the first model; deciding words weighed with sign; of an LSTMN the first layer's look
+// for the last one's; a step's own word among those it looked back on; rows of words left out not skipped.
 #include "attend/explain/sentiment.h"
 
 #include <ATen/Parallel.h>

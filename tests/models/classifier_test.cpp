@@ -2,7 +2,9 @@
 // distributions, refusals. Parity with Keras is in keras_parity_test.cpp.
 // Mutations killed (planted, and seen to fail): lengths not handed to the second layer or to the pooling; pooling without
 // its bias; lengths used though padding is not masked; penalty's gradient halved or missing; dropout left on in
-// evaluation; forget bias 0; glorot fans of one gate; frozen table in the loss; the two probability columns swapped.
+// evaluation; forget bias 0; glorot fans of one gate; frozen table in the loss; the two probability columns swapped; an LSTMN
+// answers from the last place instead of the last word, or shows padding in what it looked back on; a summary without the width of
+// its scores.
 #include "attend/models/classifier.h"
 
 #include <ATen/TensorOperators.h>
@@ -210,6 +212,15 @@ TEST(Classifier, AnLstmnIsThatOfItsEquations) {
           at::matmul(w["dense.weight"], x[0][n - 1]).add(w["dense.bias"]);  // [1]
       EXPECT_NEAR(out.logits[row][0].item<double>(), wanted.item<double>(), 1e-13);
     }
+  }
+}
+
+TEST(Classifier, TheSummaryCountsEveryParameter) {
+  for (const ClassifierConfig& c : variants()) {
+    std::int64_t said = 0, there = 0;
+    for (const LayerSummary& layer : summarize(c)) said += layer.parameters;
+    for (const auto& [name, x] : make_classifier(c, 3)->parameters()) there += x.numel();
+    EXPECT_EQ(said, there) << describe(c);
   }
 }
 

@@ -3,7 +3,9 @@
 //
 // Planted faults that these tests kill:
 //   padding is predicted; the last tokens are forgotten instead of the first; a Transformer's tokens see later ones; the
-//   prompt is not read
+//   prompt is not read; states are not reordered with their rows; all of a full row is read again but its first token; what groups of
+//   rows say is not put back where they stand; a long prompt's beginning is kept; every token stands at position 0 when a reading
+//   goes on; h and c change places in an LSTM's state; an LSTMN's summary is not carried on
 #include "attend/models/language_model.h"
 
 #include <ATen/ops/cat.h>
