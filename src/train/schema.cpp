@@ -35,6 +35,11 @@ void add_train(std::vector<SchemaEntry>& s) {
   s.push_back(whole(
       "train.average", FIELD(train.average), 1, kMany,
       "last epochs whose weights are averaged into the model's, at most all; needs patience = 0"));
+  const std::size_t multiplied = s.size();
+  s.push_back(choice("train.precision", FIELD(train.precision), {"float32", "bfloat16"},
+                     "transformer: numbers of the matrix products of its layers and of the "
+                     "vocabulary; weights, sums and all else stay float32"));
+  only_for(s, multiplied, kTokens);
   const std::size_t translated = s.size();
   s.push_back(real("train.label_smoothing", FIELD(train.label_smoothing), 0, 0.99,
                    "share of the target's probability spread over the vocabulary"));

@@ -36,6 +36,13 @@ NamedTensors copies_of(const NamedTensors& tensors) {
 
 }  // namespace
 
+void check_processor(ProductPrecision wanted, bool has_bfloat16) {
+  if (wanted == ProductPrecision::kBFloat16 && !has_bfloat16)
+    fail_usage(
+        "train.precision = \"bfloat16\": this processor does not multiply bfloat16 (AVX512-BF16); "
+        "take float32");
+}
+
 void Trainer::restore(const Checkpoint& checkpoint) {
   const std::string what = folder_.checkpoints();
   if (checkpoint.recipe_hash != recipe_hash(recipe_))
@@ -119,7 +126,7 @@ StepSums Trainer::differentiate(const at::Tensor& rows) {
   const bool weighted = step_sum_ || parts.size() > 1;
   for (std::size_t k = 0; k < parts.size(); ++k) {
     Tally tally;
-    const at::Tensor loss = task_->loss(parts[k], {true, pass_seed(k), state_.step}, tally);
+    const at::Tensor loss = loss_of(parts[k], k, tally);
     const auto weight = static_cast<double>(tally.rows);
     (weighted ? loss * weight : loss).backward();
     step.loss += loss.item<double>() * weight;
@@ -130,6 +137,11 @@ StepSums Trainer::differentiate(const at::Tensor& rows) {
   step.loss /= weight;
   if (weighted && !step_sum_) scale_gradients(parameters_, 1 / weight);
   return step;
+}
+
+at::Tensor Trainer::loss_of(const at::Tensor& rows, std::size_t part, Tally& tally) {
+  const ProductPrecisionGuard products(recipe_.train.precision);
+  return task_->loss(rows, {true, pass_seed(part), state_.step}, tally);
 }
 
 /// Rank 0's first part draws as one process alone would, every other rank and part from a stream of its own.
