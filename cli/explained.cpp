@@ -43,15 +43,15 @@ std::string name_of(const models::ClassifierConfig& c) {
   if (c.architecture == models::ClassifierArchitecture::kBert)
     return "BERT " + std::to_string(c.bert.layers) + " × " + std::to_string(c.bert.width);
   std::string name = c.bidirectional ? "bidirectional " : "";
-  name += c.cell == models::Cell::kLstm ? "LSTM " : "GRU ";
+  name += c.cell == models::Cell::kLstm  ? "LSTM "
+          : c.cell == models::Cell::kGru ? "GRU "
+                                         : "LSTMN ";
   name += std::to_string(c.hidden);
   if (c.layers > 1) name += " × " + std::to_string(c.layers);
   return name + (c.attention == models::Attention::kNone ? "" : ", attention pooling");
 }
 
-bool has_attention(const System& system) {
-  return system.first().config.attention != models::Attention::kNone;
-}
+bool has_attention(const System& system) { return models::attends(system.first().config); }
 
 void check_same(const System& system) {
   const train::Run& first = system.first();
@@ -226,6 +226,7 @@ viz::Sentence sentence_of(const explain::SentenceExplanation& e, std::int64_t id
   s.attention_low = e.attention_low;
   s.attention_high = e.attention_high;
   s.attention_on_padding = e.attention_on_padding;
+  s.looked_back = explain::mean_of(e.looked_back);
   s.padding = e.padding;
   s.seed_agreement = e.seed_agreement;
   s.leave_one_out = e.leave_one_out;

@@ -21,6 +21,18 @@ Json matrix(const std::vector<std::vector<double>>& rows) {
   return a;
 }
 
+Json looked_back_json(const std::vector<LookedBack>& maps, const Json& tokens) {
+  Json out = Json::array();
+  for (const LookedBack& map : maps)
+    out.push_back({{"name", "self"},
+                   {"layer", map.layer},
+                   {"head", map.head},
+                   {"query", tokens},
+                   {"key", tokens},
+                   {"weights", matrix(map.weights)}});
+  return out;
+}
+
 Json agreement_json(const Agreement& a) {
   if (std::isnan(a.tau)) return nullptr;
   Json out = Json::object();
@@ -52,7 +64,8 @@ Json label(const std::vector<std::string>& names, std::int64_t i) {
 }
 
 Json attention(const SentenceExplanation& e, const Json& words) {
-  if (e.attention.empty()) return Json::array();
+  Json maps = looked_back_json(e.looked_back, words);
+  if (e.attention.empty() || !e.pools) return maps;
   Json a = {{"name", "pool"}, {"layer", 0}, {"head", 0}};
   a["query"] = Json::array({"sentence"});
   a["key"] = words;
@@ -60,7 +73,8 @@ Json attention(const SentenceExplanation& e, const Json& words) {
   a["on_padding"] = number(e.attention_on_padding);
   a["padding"] = e.padding;
   a["entropy_bits"] = number(e.entropy);
-  return Json::array({a});
+  maps.insert(maps.begin(), a);
+  return maps;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "attend/explain/agreement.h"
+#include "attend/explain/looked_back.h"
 
 /// What the documents of this room are made of; null for what was not measured.
 namespace attend::explain {
@@ -14,5 +15,8 @@ Json numbers(const std::vector<double>& v);  // an empty list is null
 Json matrix(const std::vector<std::vector<double>>& rows);
 Json agreement_json(const Agreement& a);
 Json comparison_json(const RowComparison& c);
+
+/// One {"name": "self", "layer", "head", "query", "key", "weights"} a map.
+Json looked_back_json(const std::vector<LookedBack>& maps, const Json& tokens);
 
 }  // namespace attend::explain

@@ -67,7 +67,9 @@ Matrix rows_of(const at::Tensor& weights, bool sees_itself) {
   return out;
 }
 
-Matrix mean_of(const std::vector<LanguageMap>& maps) {
+}  // namespace
+
+std::vector<std::vector<double>> mean_of(const std::vector<LookedBack>& maps) {
   if (maps.empty()) return {};
   Matrix out = maps.front().weights;
   for (std::size_t m = 1; m < maps.size(); ++m)
@@ -77,8 +79,6 @@ Matrix mean_of(const std::vector<LanguageMap>& maps) {
     for (double& w : row) w /= static_cast<double>(maps.size());
   return out;
 }
-
-}  // namespace
 
 LanguageExplanation explain_language(models::LanguageModel& model,
                                      const std::vector<std::int64_t>& tokens,
@@ -128,14 +128,7 @@ std::string to_json(const LanguageExplanation& e, const LanguageText& text,
   out["output"] = {{"log_probability", numbers(e.log_probabilities)},
                    {"guess", text.guesses},
                    {"guess_log_probability", numbers(e.guess_log_probabilities)}};
-  out["attention"] = Json::array();
-  for (const LanguageMap& map : e.maps)
-    out["attention"].push_back({{"name", "self"},
-                                {"layer", map.layer},
-                                {"head", map.head},
-                                {"query", text.tokens},
-                                {"key", text.tokens},
-                                {"weights", matrix(map.weights)}});
+  out["attention"] = looked_back_json(e.maps, text.tokens);
   out["attribution"] = {{"leave_one_out", numbers(e.leave_one_out)},
                         {"leave_one_out_by_token", matrix(e.effects)},
                         {"gradient_x_input", nullptr},

@@ -8,8 +8,11 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
+
+#include "explain/none.h"
 
 namespace attend::explain {
 namespace {
@@ -48,6 +51,23 @@ Laid lay_out(const models::Classifier& model, const std::vector<Row>& rows, std:
 std::vector<double> of_ids(const std::vector<double>& values, std::size_t begin, std::size_t n) {
   const auto from = values.begin() + static_cast<std::ptrdiff_t>(begin);
   return {from, from + static_cast<std::ptrdiff_t>(n)};
+}
+
+double total_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double v : values) sum += std::isnan(v) ? 0 : v;
+  return sum;
+}
+
+// The part of a square of weights that belongs to a row's ids, NaN where a step may not look.
+std::vector<std::vector<double>> before_each(const std::vector<std::vector<double>>& all,
+                                             std::size_t begin, std::size_t n) {
+  std::vector<std::vector<double>> out;
+  for (std::size_t t = 0; t < n; ++t) {
+    out.push_back(of_ids(all[begin + t], begin, n));
+    std::fill(out.back().begin() + static_cast<std::ptrdiff_t>(t), out.back().end(), kNone);
+  }
+  return out;
 }
 
 // [N,K] as N vectors.
@@ -121,7 +141,7 @@ std::vector<RowOutput> forward_rows(models::Classifier& model, const std::vector
     const auto weights =
         out.weights.defined() ? rows_of(out.weights) : std::vector<std::vector<double>>();
     for (std::size_t i = 0; i < n; ++i) {
-      RowOutput o{std::move(probabilities[i]), {}, 0, !weights.empty()};
+      RowOutput o{std::move(probabilities[i]), {}, 0, !weights.empty(), {}};
       if (o.attends) {
         o.weights = of_ids(weights[i], laid.begin[i], rows[first + i].ids.size());
         const double words = std::accumulate(o.weights.begin(), o.weights.end(), 0.0);
@@ -132,6 +152,31 @@ std::vector<RowOutput> forward_rows(models::Classifier& model, const std::vector
     }
   });
   return outputs;
+}
+
+void add_looked_back(std::vector<RowOutput>& outputs, models::Classifier& model,
+                     const std::vector<Row>& rows, const Options& options) {
+  if (model.config().cell != models::Cell::kLstmn ||
+      model.config().architecture != models::ClassifierArchitecture::kRecurrent)
+    return;
+  in_batches(rows.size(), options.batch, [&](std::size_t first, std::size_t n) {
+    const Laid laid = lay_out(model, rows, first, n, options);
+    const std::vector<at::Tensor> layers = model.looked_back(laid.batch);
+    for (std::size_t i = 0; i < n; ++i) {
+      RowOutput& out = outputs[first + i];
+      const std::size_t ids = rows[first + i].ids.size(), begin = laid.begin[i];
+      for (const at::Tensor& layer : layers)
+        out.looked_back.push_back(
+            before_each(rows_of(layer[static_cast<std::int64_t>(i)]), begin, ids));
+      if (out.attends || ids == 0) continue;
+      const auto top = rows_of(layers.back()[static_cast<std::int64_t>(i)]);
+      const std::size_t last = model.config().mask_padding ? ids - 1 : top.size() - 1;
+      out.weights = of_ids(top[last], begin, ids);
+      if (last < begin + ids) out.weights[last - begin] = kNone;
+      out.attends = true;
+      out.on_padding = total_of(top[last]) - total_of(out.weights);
+    }
+  });
 }
 
 std::vector<std::vector<double>> gradient_rows(models::Classifier& model,

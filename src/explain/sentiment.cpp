@@ -75,6 +75,16 @@ void add_attention(SentenceExplanation& e, const Row& row, const RowOutput& out)
   e.entropy = entropy_bits(e.attention);
 }
 
+void add_looks(SentenceExplanation& e, const Row& row, const RowOutput& out) {
+  const std::vector<double> nothing(e.words.size(), kNone);
+  for (std::size_t k = 0; k < out.looked_back.size(); ++k) {
+    LookedBack map{static_cast<std::int64_t>(k), 0, {e.words.size(), nothing}};
+    for (std::size_t t = 0; t < row.places.size(); ++t)
+      map.weights[row.places[t]] = spread(out.looked_back[k][t], row, e.words.size());
+    e.looked_back.push_back(std::move(map));
+  }
+}
+
 // Deleting every seen word of every input, as rows; owner[r] is the input, and the word deleted.
 struct Variants {
   std::vector<Row> rows;
@@ -138,10 +148,11 @@ void add_seeds(std::vector<SentenceExplanation>& all,
   for (std::size_t n = 0; n < all.size(); ++n)
     if (!all[n].attention.empty()) lists[n].push_back(all[n].attention);
   for (std::size_t m = 1; m < models.size(); ++m) {
-    if (models[m]->config().attention == models::Attention::kNone) continue;
+    if (!models::attends(models[m]->config())) continue;
     check_words(*models[m], inputs);
     const auto rows = whole_rows(*models[m], inputs, options);
-    const auto outputs = forward_rows(*models[m], rows, options);
+    auto outputs = forward_rows(*models[m], rows, options);
+    add_looked_back(outputs, *models[m], rows, options);
     for (std::size_t n = 0; n < all.size(); ++n)
       if (outputs[n].attends)
         lists[n].push_back(spread(outputs[n].weights, rows[n], all[n].words.size()));
@@ -196,11 +207,14 @@ std::vector<SentenceExplanation> explain_sentences(const std::vector<models::Cla
   models::Classifier& model = *models.front();
   check_words(model, inputs);
   const auto whole = whole_rows(model, inputs, options);
-  const auto outputs = forward_rows(model, whole, options);
+  auto outputs = forward_rows(model, whole, options);
+  add_looked_back(outputs, model, whole, options);
   std::vector<SentenceExplanation> all;
   for (std::size_t n = 0; n < inputs.size(); ++n) {
     all.push_back(begun(inputs[n], whole[n], outputs[n], model.config()));
+    all[n].pools = model.config().attention != models::Attention::kNone;
     add_attention(all[n], whole[n], outputs[n]);
+    add_looks(all[n], whole[n], outputs[n]);
   }
   add_leave_one_out(all, model, inputs, whole, options);
   if (options.gradients) add_gradients(all, model, whole, options);

@@ -16,12 +16,13 @@
 #include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
 #include "attend/nn/loss.h"
+#include "attend/nn/lstmn.h"
 #include "attend/ops/pool.h"
 
 namespace attend::models {
 namespace {
 
-enum InitStream : std::uint64_t { kEmbedding = 0, kAttention = 1, kDense = 2 };  // cells: from 16
+enum InitStream : std::uint64_t { kEmbedding = 0, kAttention = 1, kDense = 2, kCells = 16 };
 
 std::string shape_of(const at::Tensor& x) {
   std::string text = "[";
@@ -36,19 +37,34 @@ class RecurrentClassifier : public Classifier {
   ClassifierOutput forward_embedded(const at::Tensor& embedded, const at::Tensor& lengths,
                                     const Pass& pass) override;
   at::Tensor embed(const at::Tensor& ids) override;
+  std::vector<at::Tensor> looked_back(const ClassifierBatch& batch) override;
   at::Tensor loss(const ClassifierOutput& output, const at::Tensor& labels) override;
   NamedTensors parameters() override { return named_; }
   const ClassifierConfig& config() const override { return config_; }
 
  private:
+  struct States {
+    at::Tensor all;   // [B,T,D·H]
+    at::Tensor last;  // [B,D·H]
+  };
+
+  void make_cells(std::uint64_t seed, at::ScalarType dtype);
   void name_parameters();
+  void name_cells();
+  States read(const at::Tensor& embedded, const at::Tensor& valid, const Pass& pass) const;
+  States look_back(const at::Tensor& embedded, const at::Tensor& valid, const Pass& pass,
+                   std::vector<at::Tensor>* seen) const;
+  void add(const std::string& name, const at::Tensor& x) {
+    if (x.defined()) named_.emplace_back(name, x.set_requires_grad(true));
+  }
   void check_input(const at::Tensor& x, const at::Tensor& lengths) const;
   double l2() const { return config_.freeze_embedding ? 0.0 : config_.embedding_l2; }
 
   ClassifierConfig config_;
   nn::RecurrentOptions recurrent_;
-  at::Tensor table_;  // [V+1,E]
-  std::vector<nn::CellWeights> cells_;
+  at::Tensor table_;                       // [V+1,E]
+  std::vector<nn::CellWeights> cells_;     // of an LSTM or GRU
+  std::vector<LstmnWeights> lstmn_;        // of an LSTMN
   at::Tensor attention_, attention_bias_;  // [D·H], [T]
   at::Tensor dense_, dense_bias_;          // [K,D·H], [K]
   NamedTensors named_;
@@ -58,7 +74,7 @@ RecurrentClassifier::RecurrentClassifier(const ClassifierConfig& config, std::ui
                                          at::ScalarType dtype)
     : config_(config) {
   check_config(config);
-  recurrent_.cell = config.cell;
+  recurrent_.cell = config.cell == Cell::kGru ? nn::Cell::kGru : nn::Cell::kLstm;
   recurrent_.input = config.embedding_width;
   recurrent_.hidden = config.hidden;
   recurrent_.layers = config.layers;
@@ -71,7 +87,7 @@ RecurrentClassifier::RecurrentClassifier(const ClassifierConfig& config, std::ui
   Random embedding(seed, Purpose::kInit, kEmbedding), attention(seed, Purpose::kInit, kAttention),
       dense(seed, Purpose::kInit, kDense);
   table_ = nn::uniform({config.vocabulary + 1, config.embedding_width}, 0.05, embedding, dtype);
-  cells_ = nn::recurrent_weights(recurrent_, seed, dtype);
+  make_cells(seed, dtype);
   if (config.attention == Attention::kPool) {
     attention_ = nn::normal({width}, 0.05, attention, dtype);
     attention_bias_ = at::zeros({config.max_length}, options);
@@ -81,14 +97,32 @@ RecurrentClassifier::RecurrentClassifier(const ClassifierConfig& config, std::ui
   name_parameters();
 }
 
+void RecurrentClassifier::make_cells(std::uint64_t seed, at::ScalarType dtype) {
+  if (config_.cell != Cell::kLstmn) {
+    cells_ = nn::recurrent_weights(recurrent_, seed, dtype);
+    return;
+  }
+  for (std::int64_t k = 0; k < config_.layers; ++k) {
+    Random random(seed, Purpose::kInit, kCells + 2 * static_cast<std::uint64_t>(k));
+    const std::int64_t input = k == 0 ? config_.embedding_width : config_.hidden;
+    lstmn_.push_back(
+        nn::lstmn_weights({input, config_.hidden, config_.attention_width}, random, dtype));
+  }
+}
+
 void RecurrentClassifier::name_parameters() {
-  const auto add = [this](const std::string& name, const at::Tensor& x) {
-    if (x.defined()) named_.emplace_back(name, x.set_requires_grad(true));
-  };
-  const bool lstm = config_.cell == Cell::kLstm;
-  const std::string cell = lstm ? "lstm." : "gru.";
   add("embedding.weight", table_);
   if (config_.freeze_embedding) table_.set_requires_grad(false);
+  name_cells();
+  add("attention.weight", attention_);
+  add("attention.bias", attention_bias_);
+  add("dense.weight", dense_);
+  add("dense.bias", dense_bias_);
+}
+
+void RecurrentClassifier::name_cells() {
+  const bool lstm = config_.cell == Cell::kLstm;
+  const std::string cell = lstm ? "lstm." : "gru.";
   for (std::size_t i = 0; i < cells_.size(); ++i) {
     const std::string end = nn::cell_suffix(i, recurrent_);
     add(cell + "weight_ih" + end, cells_[i].weight_ih);
@@ -96,10 +130,9 @@ void RecurrentClassifier::name_parameters() {
     add(cell + (lstm ? "bias" : "bias_ih") + end, cells_[i].bias);
     add(cell + "bias_hh" + end, cells_[i].bias_hh);
   }
-  add("attention.weight", attention_);
-  add("attention.bias", attention_bias_);
-  add("dense.weight", dense_);
-  add("dense.bias", dense_bias_);
+  for (std::size_t k = 0; k < lstmn_.size(); ++k)
+    for (const auto& [name, x] : nn::named(lstmn_[k], "lstmn." + std::to_string(k) + "."))
+      add(name, x);
 }
 
 void RecurrentClassifier::check_input(const at::Tensor& x, const at::Tensor& lengths) const {
@@ -138,7 +171,7 @@ ClassifierOutput RecurrentClassifier::forward_embedded(const at::Tensor& embedde
                std::to_string(config_.embedding_width) + "]");
   check_input(embedded, lengths);
   const at::Tensor valid = config_.mask_padding ? lengths : at::Tensor();
-  const nn::RecurrentOutput states = nn::recurrent(embedded, valid, cells_, recurrent_, pass);
+  const States states = read(embedded, valid, pass);
   ClassifierOutput out;
   at::Tensor sentence;  // [B,D·H]
   if (config_.attention == Attention::kPool) {
@@ -146,14 +179,52 @@ ClassifierOutput RecurrentClassifier::forward_embedded(const at::Tensor& embedde
                                 ? attention_bias_
                                 : attention_bias_.narrow(0, 0, embedded.size(1));
     if (pass.uniform_attention)  // every score tanh(0): all valid positions weigh the same
-      std::tie(sentence, out.weights) = pool(states.output, at::zeros_like(attention_), {}, valid);
+      std::tie(sentence, out.weights) = pool(states.all, at::zeros_like(attention_), {}, valid);
     else
-      std::tie(sentence, out.weights) = pool(states.output, attention_, bias, valid);
+      std::tie(sentence, out.weights) = pool(states.all, attention_, bias, valid);
   } else {
-    sentence = nn::last_state(states, recurrent_);
+    sentence = states.last;
   }
   out.logits = at::linear(sentence, dense_, dense_bias_);  // [B,K]
   return out;
+}
+
+RecurrentClassifier::States RecurrentClassifier::read(const at::Tensor& embedded,
+                                                      const at::Tensor& valid,
+                                                      const Pass& pass) const {
+  if (config_.cell == Cell::kLstmn) return look_back(embedded, valid, pass, nullptr);
+  const nn::RecurrentOutput out = nn::recurrent(embedded, valid, cells_, recurrent_, pass);
+  return {out.output, nn::last_state(out, recurrent_)};
+}
+
+/// Appends each layer's weights to `seen` unless that is null.
+RecurrentClassifier::States RecurrentClassifier::look_back(const at::Tensor& embedded,
+                                                           const at::Tensor& valid,
+                                                           const Pass& pass,
+                                                           std::vector<at::Tensor>* seen) const {
+  LstmnOptions options;
+  options.lengths = valid;
+  options.need_weights = seen != nullptr;
+  at::Tensor x = embedded;
+  for (std::size_t k = 0; k < lstmn_.size(); ++k) {
+    x = nn::sequence_dropout(x, config_.dropout, pass, {static_cast<std::int64_t>(k)});
+    const LstmnResult out = lstmn(x, lstmn_[k], options);
+    x = out.hidden;
+    if (seen) seen->push_back(out.weights);
+  }
+  if (!valid.defined()) return {x, x.select(1, -1)};
+  const at::Tensor last = (valid - 1).clamp_min(0).view({-1, 1, 1});  // of no word: 0, as is all
+  return {x, x.gather(1, last.expand({-1, 1, x.size(2)})).squeeze(1)};
+}
+
+std::vector<at::Tensor> RecurrentClassifier::looked_back(const ClassifierBatch& batch) {
+  std::vector<at::Tensor> seen;
+  if (config_.cell != Cell::kLstmn) return seen;
+  const at::NoGradGuard off;
+  const at::Tensor embedded = embed(batch.ids);
+  check_input(embedded, batch.lengths);
+  look_back(embedded, config_.mask_padding ? batch.lengths : at::Tensor(), Pass{}, &seen);
+  return seen;
 }
 
 at::Tensor RecurrentClassifier::embed(const at::Tensor& ids) {

@@ -22,10 +22,25 @@ void is_rate(const char* name, double value) {
     fail_usage("model." + std::string(name) + " is " + shown(value) + ": it must be in [0, 1)");
 }
 
+const char* name_of(Cell cell) {
+  return cell == Cell::kLstm ? "LSTM" : cell == Cell::kGru ? "GRU" : "LSTMN";
+}
+
 std::int64_t cell_parameters(const ClassifierConfig& c, std::int64_t input) {
-  const std::int64_t h = c.hidden, gates = c.cell == Cell::kLstm ? 4 : 3;
+  const std::int64_t h = c.hidden, a = c.attention_width;
+  if (c.cell == Cell::kLstmn) return 4 * h * (h + input + 1) + a * (2 * h + input + 1);
+  const std::int64_t gates = c.cell == Cell::kLstm ? 4 : 3;
   const std::int64_t biases = c.cell == Cell::kLstm ? 1 : 2;
   return gates * h * (input + h + biases) * (c.bidirectional ? 2 : 1);
+}
+
+void check_lstmn(const ClassifierConfig& c) {
+  in_field("attention.width", c.attention_width, 1, kMaxSize);
+  if (c.bidirectional)
+    fail_usage("model.bidirectional is true: an lstmn reads in one direction; set it to false");
+  if (c.recurrent_dropout != 0)
+    fail_usage("model.recurrent_dropout is " + shown(c.recurrent_dropout) +
+               ": an lstmn has no one state before to drop; set it to 0");
 }
 
 void check_bert_classifier(const ClassifierConfig& c) {
@@ -72,9 +87,10 @@ void check_config(const ClassifierConfig& c) {
   in_field("hidden", c.hidden, 1, kMaxSize);
   in_field("layers", c.layers, 1, kMaxLayers);
   in_field("classes", c.classes, 2, kMaxSize);
-  if (c.cell != Cell::kLstm && c.cell != Cell::kGru)
+  if (c.cell != Cell::kLstm && c.cell != Cell::kGru && c.cell != Cell::kLstmn)
     fail_usage("model.cell is " + std::to_string(static_cast<int>(c.cell)) +
-               ": it must be lstm or gru");
+               ": it must be lstm, gru or lstmn");
+  if (c.cell == Cell::kLstmn) check_lstmn(c);
   if (c.attention != Attention::kNone && c.attention != Attention::kPool)
     fail_usage("model.attention is " + std::to_string(static_cast<int>(c.attention)) +
                ": it must be none or pool");
@@ -104,11 +120,12 @@ std::vector<LayerSummary> summarize(const ClassifierConfig& c) {
                   {-1, t, c.embedding_width},
                   (c.vocabulary + 1) * c.embedding_width,
                   !c.freeze_embedding});
-  const std::string cell = c.cell == Cell::kLstm ? "LSTM" : "GRU";
+  const std::string cell = name_of(c.cell);
+  std::string prefix = cell;
+  for (char& letter : prefix) letter = static_cast<char>(letter - 'A' + 'a');
   for (std::int64_t layer = 0; layer < c.layers; ++layer) {
     LayerSummary row;
-    row.name = (c.cell == Cell::kLstm ? "lstm" : "gru") +
-               (layer == 0 ? std::string() : "_" + std::to_string(layer));
+    row.name = prefix + (layer == 0 ? std::string() : "_" + std::to_string(layer));
     row.type = c.bidirectional ? "Bidirectional(" + cell + ")" : cell;
     const bool sequence = layer + 1 < c.layers || c.attention == Attention::kPool;
     row.shape =

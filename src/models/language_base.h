@@ -13,6 +13,7 @@ class LanguageBase : public LanguageModel {
  public:
   at::Tensor loss(const at::Tensor& tokens, const Pass& pass) final;
   at::Tensor next(const at::Tensor& tokens) final;
+  at::Tensor next(const at::Tensor& tokens, LanguageState& state) final;
   std::vector<LanguageAttention> attention(const at::Tensor& tokens) final;
   NamedTensors parameters() final { return named_; }
   const LanguageConfig& config() const final { return config_; }
@@ -23,6 +24,9 @@ class LanguageBase : public LanguageModel {
   /// Readouts [B,T,C] of tokens [B,T], dropout included; appends to `seen` unless that is null.
   virtual at::Tensor read(const at::Tensor& tokens, const Pass& pass,
                           std::vector<LanguageAttention>* seen) = 0;
+
+  /// The same of tokens [B,T] behind those of the state, whose rows it brings up to date; without dropout or gradient.
+  virtual at::Tensor go_on(const at::Tensor& tokens, LanguageState& state) = 0;
 
   /// Makes embedding and projection; `readout` is the width C that read() gives.
   void make_vocabulary(std::int64_t readout);

@@ -2,12 +2,9 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
 #include <cmath>
-#include <map>
 
 #include "attend/base/error.h"
 #include "attend/base/random.h"
@@ -105,56 +102,23 @@ at::Tensor LanguageBase::next(const at::Tensor& tokens) {
                                       output_bias_);
 }
 
+at::Tensor LanguageBase::next(const at::Tensor& tokens, LanguageState& state) {
+  check_rows(tokens, config_.max_length - state.length);
+  if (!state.rows.empty() && state.rows.front().size(0) != tokens.size(0))
+    fail_usage("language model: " + std::to_string(tokens.size(0)) + " rows go on from " +
+               std::to_string(state.rows.front().size(0)));
+  const at::NoGradGuard off;
+  const at::Tensor readout = go_on(tokens, state);  // [B,T,C]
+  state.length += tokens.size(1);
+  return vocabulary_log_probabilities(readout.select(1, -1), output_weight_, output_bias_);
+}
+
 std::vector<LanguageAttention> LanguageBase::attention(const at::Tensor& tokens) {
   check_rows(tokens, config_.max_length);
   const at::NoGradGuard off;
   std::vector<LanguageAttention> seen;
   read(tokens, Pass{}, &seen);
   return seen;
-}
-
-LanguageSteps::LanguageSteps(LanguageModel& model, std::vector<std::vector<std::int64_t>> prompts)
-    : model_(model), prompts_(std::move(prompts)) {}
-
-void LanguageSteps::start() { rows_.clear(); }
-
-StepResult LanguageSteps::step(const at::Tensor& tokens, const at::Tensor& parents) {
-  const bool first = rows_.empty();
-  const std::int64_t* token = tokens.const_data_ptr<std::int64_t>();
-  const std::int64_t* parent = parents.const_data_ptr<std::int64_t>();
-  std::vector<std::vector<std::int64_t>> rows;
-  for (std::int64_t r = 0; r < tokens.size(0); ++r) {
-    const auto p = static_cast<std::size_t>(parent[r]);
-    std::vector<std::int64_t> row = first ? std::vector<std::int64_t>() : rows_.at(p);
-    row.push_back(token[r]);
-    if (first) row.insert(row.end(), prompts_.at(p).begin(), prompts_.at(p).end());
-    const auto most = static_cast<std::size_t>(model_.config().max_length);
-    if (row.size() > most)
-      row.erase(row.begin(), row.begin() + static_cast<std::ptrdiff_t>(row.size() - most));
-    rows.push_back(std::move(row));
-  }
-  rows_ = std::move(rows);
-  return {predict_rows(), {}};
-}
-
-/// Rows of one length are read together.
-at::Tensor LanguageSteps::predict_rows() {
-  std::map<std::size_t, std::vector<std::size_t>> of_length;
-  for (std::size_t r = 0; r < rows_.size(); ++r) of_length[rows_[r].size()].push_back(r);
-  at::Tensor out;
-  for (const auto& [length, places] : of_length) {
-    const at::Tensor read = at::empty(
-        {static_cast<std::int64_t>(places.size()), static_cast<std::int64_t>(length)}, at::kLong);
-    std::int64_t* to = read.mutable_data_ptr<std::int64_t>();
-    for (const std::size_t r : places) to = std::copy(rows_[r].begin(), rows_[r].end(), to);
-    const at::Tensor said = model_.next(read);
-    if (!out.defined())
-      out = at::empty({static_cast<std::int64_t>(rows_.size()), said.size(1)}, said.options());
-    for (std::size_t i = 0; i < places.size(); ++i)
-      out.select(0, static_cast<std::int64_t>(places[i]))
-          .copy_(said.select(0, static_cast<std::int64_t>(i)));
-  }
-  return out;
 }
 
 }  // namespace attend::models

@@ -1,5 +1,9 @@
 // Language models that read from left to right: a stack of LSTMs, and one of LSTMNs (Cheng et al. 2016, §3).
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
+
+#include <utility>
 
 #include "attend/base/random.h"
 #include "attend/nn/embedding.h"
@@ -38,6 +42,17 @@ class LstmLanguage final : public LanguageBase {
                                 {kOutputDropout, false, nn::DropoutSite::kOutput});
   }
 
+  /// Rows of the state: h of each layer, then c of each.
+  at::Tensor go_on(const at::Tensor& tokens, LanguageState& state) override {
+    const auto half = state.rows.begin() + static_cast<std::ptrdiff_t>(state.rows.size() / 2);
+    nn::RecurrentOutput out =
+        nn::recurrent(std::get<0>(nn::embed(table_, tokens)), {}, cells_, options_, Pass{},
+                      {state.rows.begin(), half}, {half, state.rows.end()});
+    state.rows = std::move(out.h_n);
+    state.rows.insert(state.rows.end(), out.c_n.begin(), out.c_n.end());
+    return out.output;
+  }
+
  private:
   nn::RecurrentOptions options_;
   std::vector<nn::CellWeights> cells_;
@@ -68,6 +83,28 @@ class LstmnLanguage final : public LanguageBase {
     }
     return nn::sequence_dropout(x, config_.dropout, pass,
                                 {kOutputDropout, false, nn::DropoutSite::kOutput});
+  }
+
+  /// Rows of the state: of each layer the hidden and the memory tape and the last summary.
+  at::Tensor go_on(const at::Tensor& tokens, LanguageState& state) override {
+    at::Tensor x = std::get<0>(nn::embed(table_, tokens));
+    if (state.rows.empty()) {
+      const at::Tensor tape = at::zeros({x.size(0), 0, config_.hidden}, x.options());
+      const at::Tensor summary = at::zeros({x.size(0), config_.hidden}, x.options());
+      for (std::size_t k = 0; k < layers_.size(); ++k)
+        state.rows.insert(state.rows.end(), {tape, tape, summary});
+    }
+    for (std::size_t k = 0; k < layers_.size(); ++k) {
+      at::Tensor* const rows = state.rows.data() + 3 * k;
+      const LstmnTapes before{rows[0], rows[1], rows[2], {}};
+      LstmnOptions options;
+      options.before = &before;
+      const LstmnResult out = lstmn(x, layers_[k], options);
+      rows[0] = at::cat({rows[0], out.hidden}, 1), rows[1] = at::cat({rows[1], out.memory}, 1);
+      rows[2] = out.summary;
+      x = out.hidden;
+    }
+    return x;
   }
 
  private:

@@ -22,25 +22,49 @@ class TransformerLanguage final : public LanguageBase {
   }
 
  protected:
-  /// √C · table[id] + position, dropped out by element (Vaswani et al. 2017, §3.4, §3.5, §5.4), then the stack.
   at::Tensor read(const at::Tensor& tokens, const Pass& pass,
                   std::vector<LanguageAttention>* seen) override {
-    const double scale = std::sqrt(static_cast<double>(config_.embedding_width));
-    const at::Tensor x = positions_->forward(std::get<0>(nn::embed(table_, tokens)) * scale);
     nn::AttentionCapture capture;
-    nn::EncoderPass how;
-    how.self.causal = true;
-    how.dropout = pass;
+    nn::EncoderPass how = causal(pass);
     if (seen) how.capture = &capture;
-    const at::Tensor out = stack_->forward(
-        nn::dropout(x, config_.dropout, pass, {0, false, nn::DropoutSite::kInput}), how);
+    const at::Tensor x =
+        nn::dropout(embed(tokens, 0), config_.dropout, pass, {0, false, nn::DropoutSite::kInput});
+    const at::Tensor out = stack_->forward(x, how);
     for (const auto& entry : capture.entries)
       for (std::int64_t h = 0; h < config_.heads; ++h)
         seen->push_back({entry.layer, h, entry.weights.select(1, h)});
     return out;
   }
 
+  /// Rows of the state: of each layer the rooms of keys and values [B,heads,capacity,D], filled up to its length.
+  at::Tensor go_on(const at::Tensor& tokens, LanguageState& state) override {
+    std::vector<nn::KVCache> caches;
+    for (std::size_t k = 0; k < state.rows.size(); k += 2)
+      caches.emplace_back(nn::KVCache::Kind::kGrowing, state.rows[k], state.rows[k + 1],
+                          state.length);
+    const at::Tensor out = stack_->forward(embed(tokens, state.length), causal(Pass{}), &caches);
+    state.rows.clear();
+    for (const nn::KVCache& cache : caches) {
+      state.rows.push_back(cache.key_room());
+      state.rows.push_back(cache.value_room());
+    }
+    return out;
+  }
+
  private:
+  /// √C · table[id] + position (Vaswani et al. 2017, §3.4, §3.5); `first` is the position of the first token.
+  at::Tensor embed(const at::Tensor& tokens, std::int64_t first) {
+    const double scale = std::sqrt(static_cast<double>(config_.embedding_width));
+    return positions_->forward(std::get<0>(nn::embed(table_, tokens)) * scale, first);
+  }
+
+  static nn::EncoderPass causal(const Pass& pass) {
+    nn::EncoderPass how;
+    how.self.causal = true;
+    how.dropout = pass;
+    return how;
+  }
+
   nn::TransformerStackOptions options() const {
     const nn::TransformerLayerOptions layer =
         nn::TransformerLayerOptions(config_.embedding_width, config_.heads)

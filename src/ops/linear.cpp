@@ -13,6 +13,7 @@
 
 #include "attend/base/error.h"
 #include "ops/arena.h"
+#include "ops/bfloat16.h"
 #include "ops/dispatch.h"
 #include "ops/product.h"
 #include "ops/recompose.h"
@@ -207,6 +208,11 @@ at::Tensor linear_autograd(const at::Tensor& input, const at::Tensor& weight,
   check_linear(input, weight, or_undefined(bias));
   if (why_linear_composed(input, weight, or_undefined(bias)))
     return linear_composed(input, weight, bias, activation);  // differentiates itself
+  if (wants_bfloat16(input)) {
+    const at::Tensor out =
+        linear_bfloat16(input, weight, or_undefined(bias), a == Activation::kRelu);
+    return is_gelu(a) ? at::gelu(out, gelu_kind(a)) : out;
+  }
   if (!must_differentiate({input, weight, or_undefined(bias)})) {
     const at::AutoDispatchBelowADInplaceOrView below;
     return call_linear(input, weight, bias, activation);

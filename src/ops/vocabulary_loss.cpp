@@ -16,6 +16,7 @@
 #include "attend/base/error.h"
 #include "attend/kernels/vocabulary_loss.h"
 #include "ops/arena.h"
+#include "ops/bfloat16.h"
 #include "ops/dispatch.h"
 #include "ops/recompose.h"
 #include "ops/shape_check.h"
@@ -261,6 +262,11 @@ struct VocabularyFunction : torch::autograd::Function<VocabularyFunction> {
 at::Tensor vocabulary_loss_autograd(ATTEND_VOCABULARY_PARAMETERS) {
   if (why_not_fused({&input}))
     return vocabulary_loss_composed(ATTEND_VOCABULARY_NAMES);  // differentiates itself
+  if (wants_bfloat16(input) && reduction != reduction_name(Reduction::kNone)) {
+    const auto options = vocabulary_options(label_smoothing, ignore_index, reduction);
+    check_vocabulary_loss(input, weight, or_undefined(bias), target, options);
+    return vocabulary_loss_bfloat16(input, weight, or_undefined(bias), target, options);
+  }
   if (must_differentiate({input, weight, or_undefined(bias)}))
     return VocabularyFunction::apply(ATTEND_VOCABULARY_NAMES);
   const at::AutoDispatchBelowADInplaceOrView below;

@@ -90,7 +90,7 @@ class Classification final : public Task {
   }
 
   std::vector<at::Tensor> batches(std::int64_t epoch) const override {
-    return cut(epoch_order(rows(Part::kTrain), options_, epoch), options_.batch);
+    return cut(epoch_order(rows(Part::kTrain), options_, epoch), step_rows(options_));
   }
 
   at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) override {

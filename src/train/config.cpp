@@ -24,6 +24,7 @@ constexpr auto kClassifierFields = [](auto& f, auto& c) {
   f("layers", m.layers);
   f("classes", m.classes);
   f("cell", m.cell, names_of_choice("model.cell"));
+  f.added("attention_width", m.attention_width);
   f("attention", m.attention, names_of_choice("model.attention.kind"));
   f("bidirectional", m.bidirectional);
   f("mask_padding", m.mask_padding);

@@ -37,12 +37,12 @@ class GenerationTask final : public Task {
   std::int64_t rows(Part part) const override { return images_.of(part).size(0); }
 
   std::vector<at::Tensor> batches(std::int64_t epoch) const override {
-    return cut(epoch_order(rows(Part::kTrain), recipe_.train, epoch), recipe_.train.batch);
+    return cut(epoch_order(rows(Part::kTrain), recipe_.train, epoch), step_rows(recipe_.train));
   }
 
   at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) override {
-    const std::int64_t steps =
-        (this->rows(Part::kTrain) + recipe_.train.batch - 1) / recipe_.train.batch;
+    const std::int64_t of_step = step_rows(recipe_.train);
+    const std::int64_t steps = (this->rows(Part::kTrain) + of_step - 1) / of_step;  // an epoch
     const at::Tensor x = pixels_of(images_.of(Part::kTrain), row_list(rows), recipe_.data.binarise,
                                    pass.seed, binarise_stream(Part::kTrain, pass.step / steps));
     const nn::NoiseRows streams{pass.seed, static_cast<std::uint64_t>(pass.step) << 24,

@@ -38,7 +38,7 @@ class LanguageTask final : public Task {
   std::int64_t rows(Part part) const override { return of(part).count(); }
 
   std::vector<at::Tensor> batches(std::int64_t epoch) const override {
-    return cut(epoch_order(rows(Part::kTrain), recipe_.train, epoch), recipe_.train.batch);
+    return cut(epoch_order(rows(Part::kTrain), recipe_.train, epoch), step_rows(recipe_.train));
   }
 
   at::Tensor loss(const at::Tensor& rows, const models::Pass& pass, Tally& tally) override {

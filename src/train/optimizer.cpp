@@ -124,6 +124,14 @@ void zero_gradients(const NamedTensors& parameters) {
   for (const auto& parameter : parameters) at::Tensor(parameter.second).mutable_grad().reset();
 }
 
+void scale_gradients(const NamedTensors& parameters, double factor) {
+  const at::NoGradGuard no_grad;
+  for (const auto& parameter : parameters) {
+    at::Tensor gradient = parameter.second.grad();
+    if (gradient.defined()) gradient.mul_(factor);
+  }
+}
+
 double clip_gradients(const NamedTensors& parameters, double limit) {
   const at::NoGradGuard no_grad;
   double squares = 0;
@@ -134,11 +142,7 @@ double clip_gradients(const NamedTensors& parameters, double limit) {
     squares += norm * norm;
   }
   const double norm = std::sqrt(squares);
-  if (limit > 0 && norm > limit)
-    for (const auto& parameter : parameters) {
-      at::Tensor gradient = parameter.second.grad();
-      if (gradient.defined()) gradient.mul_(limit / norm);
-    }
+  if (limit > 0 && norm > limit) scale_gradients(parameters, limit / norm);
   return norm;
 }
 

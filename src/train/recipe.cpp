@@ -132,6 +132,14 @@ bool decides_learning(const std::string& key) {
          key != "train.checkpoint_seconds" && key != "train.keep";
 }
 
+/// Of a key that came later: what every recipe meant before, so that runs begun without it go on.
+bool says_what_was_meant(const std::string& key, const Recipe& recipe) {
+  return (key == "train.accumulate" && recipe.train.accumulate == 1) ||
+         (key == "train.precision" && recipe.train.precision == ProductPrecision::kFloat32) ||
+         (key == "model.attention.width" && recipe.task.kind == TaskKind::kClassification &&
+          recipe.model.cell != models::Cell::kLstmn);
+}
+
 }  // namespace
 
 bool applies(const KeySpec& spec, TaskKind kind) {
@@ -230,6 +238,15 @@ void check_average(const Recipe& r) {
                "they come");
 }
 
+void check_precision(const Recipe& r) {
+  if (r.train.precision == ProductPrecision::kFloat32) return;
+  const bool transformer = r.task.kind == TaskKind::kTranslation
+                               ? r.model.architecture == models::Architecture::kTransformer
+                               : r.model.language == models::LanguageArchitecture::kTransformer;
+  if (!transformer)
+    fail_usage("train.precision = \"bfloat16\" is of a transformer's products; take float32");
+}
+
 void check_bert(const Recipe& r) {
   if (r.model.pretrained.empty())
     fail_usage("model.architecture = \"bert\" needs model.pretrained: the folder of an encoder");
@@ -243,6 +260,7 @@ void check_bert(const Recipe& r) {
 void check_recipe(const Recipe& r) {
   check_watch(r);
   check_average(r);
+  check_precision(r);
   if (r.task.kind == TaskKind::kGeneration && r.data.validation + r.data.test > 0.95)
     fail_usage("data.validation + data.test = " + number(r.data.validation + r.data.test) +
                ": at most 0.95, some images are needed for training");
@@ -316,7 +334,8 @@ std::string to_toml(const Recipe& recipe) {
 std::string recipe_hash(const Recipe& recipe) {
   std::string text;
   for (const SchemaEntry& e : schema())
-    if (applies(e.spec, recipe.task.kind) && decides_learning(e.spec.key))
+    if (applies(e.spec, recipe.task.kind) && decides_learning(e.spec.key) &&
+        !says_what_was_meant(e.spec.key, recipe))
       text += e.spec.key + "=" + to_text(e.get(recipe)) + "\n";
   return sha256(text);
 }

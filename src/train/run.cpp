@@ -89,6 +89,7 @@ models::ClassifierConfig classifier_config(const Recipe& recipe, std::int64_t vo
   out.layers = m.layers;
   out.classes = classes;
   out.cell = m.cell;
+  out.attention_width = m.attention_width;
   out.attention = m.attention;
   out.bidirectional = m.bidirectional;
   out.mask_padding = m.mask_padding;

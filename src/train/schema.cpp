@@ -10,7 +10,10 @@ void add_train(std::vector<SchemaEntry>& s) {
                     "seed of initial weights, order and dropout"));
   s.push_back(
       whole("train.epochs", FIELD(train.epochs), 1, kMany, "passes over the training rows"));
-  s.push_back(whole("train.batch", FIELD(train.batch), 1, kMany, "rows of a step, B"));
+  s.push_back(whole("train.batch", FIELD(train.batch), 1, kMany,
+                    "rows that are differentiated together, B"));
+  s.push_back(whole("train.accumulate", FIELD(train.accumulate), 1, 1e6,
+                    "batches of a step, N: the same as one of N · B rows, in the memory of B"));
   s.push_back(flag("train.shuffle", FIELD(train.shuffle), "new order of rows in each epoch"));
   s.push_back(real("train.clip_norm", FIELD(train.clip_norm), 0, kMany,
                    "largest global norm of the gradient; 0 = no limit"));
@@ -32,6 +35,11 @@ void add_train(std::vector<SchemaEntry>& s) {
   s.push_back(whole(
       "train.average", FIELD(train.average), 1, kMany,
       "last epochs whose weights are averaged into the model's, at most all; needs patience = 0"));
+  const std::size_t multiplied = s.size();
+  s.push_back(choice("train.precision", FIELD(train.precision), {"float32", "bfloat16"},
+                     "transformer: numbers of the matrix products of its layers and of the "
+                     "vocabulary; weights, sums and all else stay float32"));
+  only_for(s, multiplied, kTokens);
   const std::size_t translated = s.size();
   s.push_back(real("train.label_smoothing", FIELD(train.label_smoothing), 0, 0.99,
                    "share of the target's probability spread over the vocabulary"));

@@ -11,7 +11,7 @@ void add_attention_sizes(std::vector<SchemaEntry>& s) {
   s.push_back(whole("model.attention.width", FIELD(model.attention_width), 1, 65536,
                     "width of additive and concat scores, of the predicted position and of an "
                     "lstmn's score, A"));
-  only_for(s, scored, kWrite);
+  only_for(s, scored, kWords);
   const std::size_t first = s.size();
   s.push_back(whole("model.heads", FIELD(model.heads), 1, 1024,
                     "transformer: attention heads, H, a divisor of model.embedding_width"));
@@ -118,7 +118,8 @@ void add_model_keys(std::vector<SchemaEntry>& s) {
                      "model.pretrained, fine-tuned, whose sizes and vocabulary it takes"));
   s.push_back(choice("model.pooling", FIELD(model.pooling), {"mean", "first"},
                      "bert: what stands for a sentence: the mean of its states, or that of [CLS]"));
-  s.push_back(choice("model.cell", FIELD(model.cell), {"lstm", "gru"}, "recurrent cell"));
+  s.push_back(choice("model.cell", FIELD(model.cell), {"lstm", "gru", "lstmn"},
+                     "recurrent cell; lstmn: looks back over its own states"));
   s.push_back(flag("model.bidirectional", FIELD(model.bidirectional), "read in both directions"));
   s.push_back(choice("model.attention.kind", FIELD(model.attention), {"none", "pool"},
                      "none: the last state; pool: the guide's attention over all states"));

@@ -50,7 +50,7 @@ std::vector<at::Tensor> cut(const at::Tensor& order, std::int64_t size) {
 std::vector<at::Tensor> batches_by_length(const std::vector<data::PairLength>& lengths,
                                           const Recipe::Train& options, std::int64_t epoch) {
   data::BatchOptions how;
-  how.max_rows = options.batch, how.max_tokens = kNoLimit;
+  how.max_rows = step_rows(options), how.max_tokens = kNoLimit;
   how.seed = static_cast<std::uint64_t>(options.seed), how.shuffle = options.shuffle;
   std::vector<at::Tensor> out;
   for (const std::vector<std::size_t>& rows : data::length_batches(lengths, how, epoch))

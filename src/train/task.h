@@ -56,6 +56,11 @@ class Task {
 /// 0 … rows − 1, shuffled where the recipe says so: a function of seed and epoch.
 at::Tensor epoch_order(std::int64_t rows, const Recipe::Train& options, std::int64_t epoch);
 
+/// Rows of a step.
+inline std::int64_t step_rows(const Recipe::Train& options) {
+  return options.batch * options.accumulate;
+}
+
 /// `order` cut into steps of `size` rows, the last one perhaps shorter.
 std::vector<at::Tensor> cut(const at::Tensor& order, std::int64_t size);
 

@@ -36,6 +36,13 @@ NamedTensors copies_of(const NamedTensors& tensors) {
 
 }  // namespace
 
+void check_processor(ProductPrecision wanted, bool has_bfloat16) {
+  if (wanted == ProductPrecision::kBFloat16 && !has_bfloat16)
+    fail_usage(
+        "train.precision = \"bfloat16\": this processor does not multiply bfloat16 (AVX512-BF16); "
+        "take float32");
+}
+
 void Trainer::restore(const Checkpoint& checkpoint) {
   const std::string what = folder_.checkpoints();
   if (checkpoint.recipe_hash != recipe_hash(recipe_))
@@ -106,28 +113,46 @@ void Trainer::run_step(const at::Tensor& rows) {
                       epoch_seconds_before_ + epoch_clock_->seconds()});
 }
 
-/// Forward and backward of rows, perhaps none. Of several ranks each differentiates what StepSum asks for.
+/// Rows that this rank differentiates together at most.
+std::int64_t Trainer::part_rows() const { return (recipe_.train.batch + ranks() - 1) / ranks(); }
+
+/// Forward and backward of rows, perhaps none, part by part. With w_k rows (or tokens) in part k, gradients are Σ w_k g_k / Σ w_k;
+/// of several ranks each differentiates what StepSum asks for, Σ w_k g_k. A step of one part costs nothing more.
 StepSums Trainer::differentiate(const at::Tensor& rows) {
   StepSums step;
   step.signal = asked_to_stop();
   zero_gradients(parameters_);
-  if (rows.size(0) == 0) return step;
-  const at::Tensor loss = task_->loss(rows, {true, pass_seed(), state_.step}, step.tally);
-  step.loss = loss.item<double>();
-  if (step_sum_)
-    (loss * static_cast<double>(step.tally.rows)).backward();
-  else
-    loss.backward();
+  const std::vector<at::Tensor> parts = cut(rows, part_rows());
+  const bool weighted = step_sum_ || parts.size() > 1;
+  for (std::size_t k = 0; k < parts.size(); ++k) {
+    Tally tally;
+    const at::Tensor loss = loss_of(parts[k], k, tally);
+    const auto weight = static_cast<double>(tally.rows);
+    (weighted ? loss * weight : loss).backward();
+    step.loss += loss.item<double>() * weight;
+    step.tally += tally;
+  }
+  if (parts.empty()) return step;
+  const auto weight = static_cast<double>(step.tally.rows);
+  step.loss /= weight;
+  if (weighted && !step_sum_) scale_gradients(parameters_, 1 / weight);
   return step;
 }
 
-/// Rank 0 draws as one process alone would, every other rank from a stream of its own.
-std::uint64_t Trainer::pass_seed() const {
-  const auto seed = static_cast<std::uint64_t>(recipe_.train.seed);
-  if (first()) return seed;
+at::Tensor Trainer::loss_of(const at::Tensor& rows, std::size_t part, Tally& tally) {
+  const ProductPrecisionGuard products(recipe_.train.precision);
+  return task_->loss(rows, {true, pass_seed(part), state_.step}, tally);
+}
+
+/// Rank 0's first part draws as one process alone would, every other rank and part from a stream of its own.
+std::uint64_t Trainer::pass_seed(std::size_t part) const {
   constexpr std::uint64_t kRanks = std::uint64_t{1} << 32;  // beyond the parts of any module
-  return nn::derived_seed(seed, Purpose::kDropout,
-                          kRanks + static_cast<std::uint64_t>(options_.ranks->rank()));
+  constexpr std::uint64_t kParts = std::uint64_t{1} << 33;
+  auto seed = static_cast<std::uint64_t>(recipe_.train.seed);
+  if (!first())
+    seed = nn::derived_seed(seed, Purpose::kDropout,
+                            kRanks + static_cast<std::uint64_t>(options_.ranks->rank()));
+  return part == 0 ? seed : nn::derived_seed(seed, Purpose::kDropout, kParts + part);
 }
 
 void Trainer::diverge(const char* what, double value) {

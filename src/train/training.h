@@ -26,6 +26,9 @@ class Clock {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
+/// Throws kUsage where the CPU lacks the products that are asked for.
+void check_processor(ProductPrecision wanted, bool has_bfloat16);
+
 /// The loop over epochs and steps of one training. Knows nothing of what is learned: that is the Task's.
 class Trainer {
  public:
@@ -40,6 +43,7 @@ class Trainer {
         optimizer_(make_optimizer(recipe_.optim, parameters_)),
         rows_(task_->rows(Part::kTrain)),
         per_epoch_(static_cast<std::int64_t>(task_->batches(0).size())) {
+    check_processor(recipe_.train.precision, has_bfloat16_products());
     if (options.ranks != nullptr) step_sum_.emplace(*options.ranks, parameters_);
   }
 
@@ -58,7 +62,9 @@ class Trainer {
   }
   bool first() const { return options_.ranks == nullptr || options_.ranks->first(); }
   int ranks() const { return options_.ranks == nullptr ? 1 : options_.ranks->size(); }
-  std::uint64_t pass_seed() const;
+  std::int64_t part_rows() const;
+  at::Tensor loss_of(const at::Tensor& rows, std::size_t part, Tally& tally);
+  std::uint64_t pass_seed(std::size_t part) const;
   double seconds() const { return seconds_before_ + clock_.seconds(); }
 
   bool finished() const;

@@ -21,30 +21,6 @@ int strongest_of(const std::vector<double>& row, std::size_t end) {
   return best;
 }
 
-/// The text up to token t on at most `width` columns, each token on its shade.
-std::string shaded_row(const Reading& r, std::size_t t, int width, const TerminalOptions& o) {
-  const double full = r.weights.empty() ? 0 : largest_of(r.weights[t]);
-  const std::string between = r.characters ? "" : " ";
-  std::string out;
-  int used = 0;
-  for (std::size_t i = t + 1; i-- > 0;) {
-    std::string text = token_text(r.tokens[i]);
-    const int step =
-        r.weights.empty() || std::isnan(r.weights[t][i]) ? 0 : shade(r.weights[t][i], full);
-    if (i == t) text = "[" + text + "]";
-    if (o.colour == Colour::kNone) text += block_of(step);
-    const int columns_of = columns(text) + static_cast<int>(between.size());
-    if (i < t && used + columns_of > width - 2) return "… " + out;
-    used += columns_of;
-    if (i == t)
-      text = styled(text, "1", o.colour);
-    else if (o.colour != Colour::kNone)
-      text = on_shade(text, step, o);
-    out = text + (out.empty() ? "" : between) + out;
-  }
-  return out;
-}
-
 std::string named(const Reading& r, const std::vector<std::vector<double>>& matrix, std::size_t t,
                   bool with_sign) {
   // A token that can't be looked at, as it is still being read, is no answer to either question.
@@ -76,6 +52,29 @@ std::string reading_table(const Reading& r, const TerminalOptions& o) {
 
 }  // namespace
 
+std::string shaded_row(const ReadSoFar& text, int width, const TerminalOptions& o) {
+  const double full = text.weights == nullptr ? 0 : largest_of(*text.weights);
+  const std::string between = text.characters ? "" : " ";
+  std::string out;
+  int used = 0;
+  for (std::size_t i = text.read + 1; i-- > 0;) {
+    std::string token = token_text(text.tokens[i]);
+    const double weight = text.weights == nullptr ? kMissing : (*text.weights)[i];
+    const int step = std::isnan(weight) ? 0 : shade(weight, full);
+    if (i == text.read) token = "[" + token + "]";
+    if (o.colour == Colour::kNone) token += block_of(step);
+    const int columns_of = columns(token) + static_cast<int>(between.size());
+    if (i < text.read && used + columns_of > width - 2) return "… " + out;
+    used += columns_of;
+    if (i == text.read)
+      token = styled(token, "1", o.colour);
+    else if (o.colour != Colour::kNone)
+      token = on_shade(token, step, o);
+    out = token + (out.empty() ? "" : between) + out;
+  }
+  return out;
+}
+
 std::string terminal(const Reading& r, const TerminalOptions& o) {
   check_reading(r);
   std::string out;
@@ -88,7 +87,10 @@ std::string terminal(const Reading& r, const TerminalOptions& o) {
                    (first > 0 ? "the last " + std::to_string(n - first) + " rows are shown" : ""),
                "2", o.colour) +
         "\n";
-  for (std::size_t t = first; t < n; ++t) out += shaded_row(r, t, o.width, o) + "\n";
+  for (std::size_t t = first; t < n; ++t) {
+    const std::vector<double>* const weights = r.weights.empty() ? nullptr : &r.weights[t];
+    out += shaded_row({r.tokens, weights, t, r.characters}, o.width, o) + "\n";
+  }
   return out + "\n" + verdict_lines(verdict_text(r), r.verdict, r.attention_leave_one_out, o) +
          "\n" + reading_table(r, o);
 }

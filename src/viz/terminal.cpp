@@ -5,8 +5,10 @@
 #include <cstdio>
 #include <numeric>
 
+#include "attend/base/error.h"
 #include "viz/ansi.h"
 #include "viz/palette.h"
+#include "viz/reading_parts.h"
 #include "viz/text.h"
 
 namespace attend::viz {
@@ -67,6 +69,29 @@ std::vector<std::size_t> strongest(const Sentence& s, int top) {
   if (static_cast<int>(index.size()) > top)
     index.resize(static_cast<std::size_t>(std::max(0, top)));
   return index;
+}
+
+/// A row for each word that was read, over the words before it that were.
+std::string looked_back_rows(const Sentence& s, const TerminalOptions& o) {
+  if (s.looked_back.empty()) return "";
+  const std::size_t n = s.words.size();
+  for (const auto& row : s.looked_back)
+    if (s.looked_back.size() != n || row.size() != n)
+      fail_usage("attend::viz: looked_back must have a row and a column for each of the " +
+                 std::to_string(n) + " words");
+  std::vector<std::string> tokens;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < s.words.size(); ++i) {
+    if (s.words[i].state == WordState::kDropped || s.words[i].state == WordState::kCut) continue;
+    tokens.push_back(s.words[i].text), places.push_back(i);
+  }
+  std::string out = "\n" + styled("what it looked back on at each word", "2", o.colour) + "\n";
+  for (std::size_t t = 0; t < places.size(); ++t) {
+    std::vector<double> weights;
+    for (const std::size_t i : places) weights.push_back(s.looked_back[places[t]][i]);
+    out += shaded_row({tokens, &weights, t}, o.width, o) + "\n";
+  }
+  return out;
 }
 
 std::string table(const Sentence& s, const std::string& answer, const TerminalOptions& o) {
@@ -159,7 +184,7 @@ std::string terminal(const Sentence& s, const std::vector<std::string>& label_na
   out += "\n" + verdict_lines(verdict_text(s), s.verdict, s.attention_leave_one_out, o);
   if (s.attention_on_padding > 0)
     out += dec(100 * s.attention_on_padding, 0) + " % of the attention fell on padding.\n";
-  return out + "\n" + table(s, answer, o);
+  return out + "\n" + table(s, answer, o) + looked_back_rows(s, o);
 }
 
 }  // namespace attend::viz

@@ -82,7 +82,7 @@ VerdictText verdict_text(const Sentence& s) {
                   ? "This model has no attention, so no word carries a weight. Leave-one-out and "
                     "gradient × input "
                     "need none: read those."
-                  : "The model read none of these words, so none carries a weight."};
+                  : "No word that the model read could carry a weight."};
     case Verdict::kOneWord:
       if (s.attention_on_padding > 0)
         return {"One word: nothing to choose from",

@@ -104,3 +104,25 @@ def test_what_belongs_to_other_tasks_is_refused(attend, trained):
     attend.fails(2, "train", "language/lstm", "--set", "data.max_length=8", names=["data.max_length", "classification"])
     attend.fails(2, "train", "language/lstm", "--set", "model.architecture=bahdanau", names=["lstm", "lstmn"])
     attend.fails(2, "predict", trained / "attention", "good", "--seed", "3", names=["--seed", "classification"])
+
+
+def test_a_classifier_that_looks_back(attend):
+    assert attend("data", "make", "synthetic-reviews", "--rows", "120", "--out", "reviews").status == 0
+    small = ["--set", "model.hidden=8", "--set", "model.attention.width=8", "--set", "model.embedding_width=8",
+             "--set", "train.epochs=2", "--threads", "1"]
+    done = attend("train", "classification/lstmn", "--data", "reviews/synthetic-reviews.tsv", *small, "--out", "run", "--json")
+    assert done.status == 0, done.err
+    layers = attend("summary", "run", "--json").json
+    assert layers["parameters"] == done.json["parameters"]
+    shown = attend("explain", "run", "a great plot and a bad end")
+    assert shown.status == 0, shown.err
+    rows = shown.out.split("what it looked back on at each word\n")[1].splitlines()
+    assert rows[0] == "[a]" and len(rows) == 7 and rows[-1].endswith("[end]")
+    document = attend("explain", "run", "a great plot and a bad end", "--json").json
+    (layer,) = document["attention"]
+    assert layer["name"] == "self" and layer["weights"][0] == [None] * 7
+    assert sum(layer["weights"][6][:6]) == pytest.approx(1, abs=1e-5)
+    assert attend("explain", "run", "a great plot", "--svg", "a.svg").status == 0
+    assert attend("explain", "run", "--split", "validation", "--html", "a.html").status == 0
+    attend.fails(2, "train", "classification/lstmn", "--data", "reviews/synthetic-reviews.tsv", "--set",
+                 "model.bidirectional=true", *small, "--out", "both", names=["model.bidirectional", "one direction"])

@@ -12,12 +12,13 @@ import pytest
 ROOT = pathlib.Path(os.environ.get("ATTEND_SOURCE", pathlib.Path(__file__).parents[2]))
 sys.path.insert(0, str(ROOT / "tools/results"))
 import guide_tables  # noqa: E402
+import language_tables  # noqa: E402
 import performance  # noqa: E402
 import render  # noqa: E402
 import translation_tables  # noqa: E402
 
 
-@pytest.mark.parametrize("name,tables", [("guide", guide_tables), ("performance", performance), ("translation", translation_tables)])
+@pytest.mark.parametrize("name,tables", [("guide", guide_tables), ("language", language_tables), ("performance", performance), ("translation", translation_tables)])
 def test_document_is_rendered_from_its_measurements(name, tables):
     kept = ROOT / f"tools/results/{name}.json"
     if not kept.exists():

@@ -3,7 +3,8 @@
 // logits; padding positions counted as words; the back cut instead of the front; deletion that
 // leaves a hole; the probability of class 1 used for class 0; a variant's result written to its
 // neighbour; rows of one batch mixed at its border; uniform attention ignored; gradients left on
-// the parameters; a seed's range without the first model; deciding words weighed with sign.
+// the parameters; a seed's range without the first model; deciding words weighed with sign; of an LSTMN the first layer's look
+// for the last one's; a step's own word among those it looked back on; rows of words left out not skipped.
 #include "attend/explain/sentiment.h"
 
 #include <ATen/Parallel.h>
@@ -96,6 +97,13 @@ std::vector<Input> inputs() {
   std::vector<Input> all;
   for (const auto& ids : kTexts) all.push_back(input_of(ids));
   return all;
+}
+
+models::ClassifierConfig looking_back(bool mask, std::int64_t layers = 1) {
+  models::ClassifierConfig c;
+  c.cell = models::Cell::kLstmn, c.attention_width = 4, c.recurrent_dropout = 0;
+  c.mask_padding = mask, c.layers = layers;
+  return c;
 }
 
 class Models : public ::testing::TestWithParam<std::tuple<bool, std::int64_t, std::uint64_t>> {
@@ -385,6 +393,85 @@ TEST(ToJson, FollowsTheSchema) {
   EXPECT_EQ(p["attention"], nlohmann::json::array());
   EXPECT_TRUE(p["seeds"].is_null());
   EXPECT_TRUE(p["agreement"]["attention_leave_one_out"].is_null());
+}
+
+/// What a step looked back on stands at its word; the last step's in the last layer is the sentence's attention.
+TEST(LookedBack, IsTheModelsAtTheWordsItRead) {
+  for (const bool mask : {true, false}) {
+    const auto model = model_of(looking_back(mask, 2), 3);
+    const std::vector<std::int64_t> ids{3, 7, 1, 12, 9};
+    Input input = input_of({3, 7, 0, 1, 12, 9});  // the word without id is not read
+    const SentenceExplanation e = explain_sentence(*model, input);
+    std::vector<std::int64_t> padded = ids;
+    padded.resize(8, 0);
+    const std::vector<at::Tensor> layers = model->looked_back(
+        {at::tensor(padded, at::kLong).unsqueeze(0), at::tensor({5}, at::kLong)});
+    ASSERT_EQ(e.looked_back.size(), 2U);
+    const std::size_t places[] = {0, 1, 3, 4, 5};
+    for (std::int64_t k = 0; k < 2; ++k) {
+      const LookedBack& map = e.looked_back[static_cast<std::size_t>(k)];
+      EXPECT_EQ(map.layer, k);
+      for (std::int64_t t = 0; t < 5; ++t)
+        for (std::int64_t j = 0; j < 5; ++j) {
+          const double shown = map.weights[places[t]][places[j]];
+          if (j >= t)
+            EXPECT_TRUE(std::isnan(shown));
+          else
+            EXPECT_NEAR(shown, layers[static_cast<std::size_t>(k)][0][t][j].item<double>(), 1e-15);
+        }
+      for (const double w : map.weights[2]) EXPECT_TRUE(std::isnan(w));
+    }
+    const std::int64_t last = mask ? 4 : 7;
+    double sum = e.attention_on_padding;
+    for (std::int64_t j = 0; j < 5; ++j) {
+      const double shown = e.attention[places[j]];
+      if (j >= last) {
+        EXPECT_TRUE(std::isnan(shown));
+        continue;
+      }
+      EXPECT_NEAR(shown, layers[1][0][last][j].item<double>(), 1e-15);
+      sum += shown;
+    }
+    EXPECT_NEAR(sum, 1, 1e-12);
+    EXPECT_EQ(e.attention_on_padding > 0, !mask);
+    EXPECT_TRUE(std::isnan(e.attention[2]));
+    EXPECT_FALSE(e.pools);
+    const auto document = nlohmann::json::parse(to_json(e, "run", {"no", "yes"}));
+    ASSERT_EQ(document["attention"].size(), 2U);
+    EXPECT_EQ(document["attention"][1]["name"], "self");
+    EXPECT_EQ(document["attention"][1]["layer"], 1);
+    EXPECT_EQ(document["attention"][1]["weights"][1][0], e.looked_back[1].weights[1][0]);
+    EXPECT_TRUE(document["attention"][1]["weights"][0][0].is_null());
+  }
+}
+
+TEST(LookedBack, OneWordAndNone) {
+  const auto model = model_of(looking_back(true), 3);
+  const SentenceExplanation one = explain_sentence(*model, input_of({4}));
+  ASSERT_EQ(one.looked_back.size(), 1U);
+  EXPECT_TRUE(std::isnan(one.looked_back[0].weights[0][0]));
+  EXPECT_EQ(one.verdict, Verdict::kNoAttention);
+  EXPECT_TRUE(explain_sentence(*model, input_of({0})).attention.empty());
+}
+
+TEST(LookedBack, PoolingStaysTheSentencesAttention) {
+  models::ClassifierConfig config = looking_back(true);
+  config.attention = models::Attention::kPool;
+  const auto model = model_of(config, 3);
+  const SentenceExplanation e = explain_sentence(*model, input_of({3, 7, 1}));
+  const std::vector<double> pooled = direct(*model, {3, 7, 1}).second;
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(e.attention[i], pooled[i], 1e-15);
+  EXPECT_EQ(e.looked_back.size(), 1U);
+  const auto document = nlohmann::json::parse(to_json(e, "run", {"no", "yes"}));
+  EXPECT_EQ(document["attention"][0]["name"], "pool");
+  EXPECT_EQ(document["attention"][1]["name"], "self");
+}
+
+TEST(LookedBack, RangesOverSeeds) {
+  const auto one = model_of(looking_back(true), 3), other = model_of(looking_back(true), 4);
+  const auto both = explain_sentences({one.get(), other.get()}, {input_of({3, 7, 1, 12})});
+  ASSERT_EQ(both[0].attention_low.size(), 4U);
+  EXPECT_LT(both[0].attention_low[0], both[0].attention_high[0]);
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 // distributions, refusals. Parity with Keras is in keras_parity_test.cpp.
 // Mutations killed (planted, and seen to fail): lengths not handed to the second layer or to the pooling; pooling without
 // its bias; lengths used though padding is not masked; penalty's gradient halved or missing; dropout left on in
-// evaluation; forget bias 0; glorot fans of one gate; frozen table in the loss; the two probability columns swapped.
+// evaluation; forget bias 0; glorot fans of one gate; frozen table in the loss; the two probability columns swapped; an LSTMN
+// answers from the last place instead of the last word, or shows padding in what it looked back on; a summary without the width of
+// its scores.
 #include "attend/models/classifier.h"
 
 #include <ATen/TensorOperators.h>
@@ -25,6 +27,7 @@
 #include "attend/base/error.h"
 #include "attend/base/random.h"
 #include "attend/models/summary.h"
+#include "attend/ops/lstmn.h"
 
 namespace attend::models {
 namespace {
@@ -40,6 +43,14 @@ ClassifierConfig tiny() {
   c.dropout = 0.3;
   c.recurrent_dropout = 0.2;
   c.embedding_l2 = 0.05;
+  return c;
+}
+
+ClassifierConfig lstmn() {
+  ClassifierConfig c = tiny();
+  c.cell = Cell::kLstmn;
+  c.attention_width = 3;
+  c.recurrent_dropout = 0;
   return c;
 }
 
@@ -63,11 +74,20 @@ std::vector<ClassifierConfig> variants() {
     c.classes = 3;
     all.push_back(c);
   }
+  for (const Attention attention : {Attention::kNone, Attention::kPool})
+    for (const bool mask : {false, true}) {
+      ClassifierConfig c = lstmn();
+      c.attention = attention;
+      c.mask_padding = mask;
+      c.layers = mask ? 2 : 1;
+      all.push_back(c);
+    }
   return all;
 }
 
 std::string describe(const ClassifierConfig& c) {
-  return std::string(c.cell == Cell::kLstm ? "lstm" : "gru") + " attention " +
+  const char* const cells[] = {"lstm", "gru", "lstmn"};
+  return std::string(cells[static_cast<int>(c.cell)]) + " attention " +
          std::to_string(c.attention == Attention::kPool) + " mask " +
          std::to_string(c.mask_padding) + " bidirectional " + std::to_string(c.bidirectional) +
          " classes " + std::to_string(c.classes);
@@ -152,6 +172,62 @@ TEST(Classifier, ForwardIsForwardOfTheEmbeddings) {
     EXPECT_TRUE(at::equal(a.logits, e.logits)) << describe(c);
     EXPECT_EQ(a.weights.defined(), c.attention == Attention::kPool);
   }
+}
+
+/// Each sentence by itself through the definition of the layer.
+TEST(Classifier, AnLstmnIsThatOfItsEquations) {
+  for (const std::int64_t layers : {1, 2}) {
+    ClassifierConfig c = lstmn();
+    c.layers = layers;
+    const auto model = make_classifier(c, 3, at::kDouble);
+    std::map<std::string, at::Tensor> w;
+    for (const auto& [name, x] : model->parameters()) w[name] = x.detach();
+    const std::vector<std::vector<std::int64_t>> rows{{1, 2, 7}, {3, 3, 4, 5}, {6}};
+    const ClassifierBatch batch = batch_of(rows, 4);
+    const ClassifierOutput out = model->forward(batch, Pass{});
+    const std::vector<at::Tensor> seen = model->looked_back(batch);
+    ASSERT_EQ(static_cast<std::int64_t>(seen.size()), layers);
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      const auto row = static_cast<std::int64_t>(r), n = batch.lengths[row].item<std::int64_t>();
+      at::Tensor x = w["embedding.weight"].index_select(0, batch.ids[row].narrow(0, 0, n));
+      x = x.unsqueeze(0);
+      for (std::int64_t k = 0; k < layers; ++k) {
+        const std::string at = "lstmn." + std::to_string(k) + ".";
+        LstmnOptions options;
+        options.need_weights = true;
+        const LstmnResult one = compose::lstmn(
+            x,
+            {w[at + "weight"], w[at + "bias"], w[at + "tape_weight"], w[at + "input_weight"],
+             w[at + "summary_weight"], w[at + "score_weight"]},
+            options);
+        x = one.hidden;
+        at::Tensor shown = seen[static_cast<std::size_t>(k)][row].clone();
+        EXPECT_LT(
+            (shown.narrow(0, 0, n).narrow(1, 0, n) - one.weights[0]).abs().max().item<double>(),
+            1e-13);
+        shown.narrow(0, 0, n).narrow(1, 0, n).zero_();
+        EXPECT_EQ(shown.abs().max().item<double>(), 0);
+      }
+      const at::Tensor wanted =
+          at::matmul(w["dense.weight"], x[0][n - 1]).add(w["dense.bias"]);  // [1]
+      EXPECT_NEAR(out.logits[row][0].item<double>(), wanted.item<double>(), 1e-13);
+    }
+  }
+}
+
+TEST(Classifier, TheSummaryCountsEveryParameter) {
+  for (const ClassifierConfig& c : variants()) {
+    std::int64_t said = 0, there = 0;
+    for (const LayerSummary& layer : summarize(c)) said += layer.parameters;
+    for (const auto& [name, x] : make_classifier(c, 3)->parameters()) there += x.numel();
+    EXPECT_EQ(said, there) << describe(c);
+  }
+}
+
+TEST(Classifier, OnlyAnLstmnLooksBack) {
+  EXPECT_TRUE(make_classifier(tiny(), 3)->looked_back(some_batch()).empty());
+  EXPECT_FALSE(attends(tiny()));
+  EXPECT_TRUE(attends(lstmn()));
 }
 
 TEST(Classifier, PaddingChangesNothingWhenMasked) {
@@ -314,13 +390,18 @@ TEST(Classifier, EveryFieldOutOfRangeIsNamedWithItsRange) {
       {[](auto& c) { c.hidden = 0; }, "model.hidden is 0", "[1, "},
       {[](auto& c) { c.layers = 65; }, "model.layers is 65", "[1, 64]"},
       {[](auto& c) { c.classes = 1; }, "model.classes is 1", "[2, "},
-      {[](auto& c) { c.cell = static_cast<Cell>(7); }, "model.cell", "lstm or gru"},
+      {[](auto& c) { c.cell = static_cast<Cell>(7); }, "model.cell", "lstm, gru or lstmn"},
       {[](auto& c) { c.attention = static_cast<Attention>(7); }, "model.attention", "none or pool"},
       {[](auto& c) { c.dropout = 1.0; }, "model.dropout is 1.0", "[0, 1)"},
       {[&](auto& c) { c.dropout = nan; }, "model.dropout is nan", "[0, 1)"},
       {[](auto& c) { c.recurrent_dropout = -0.5; }, "model.recurrent_dropout is -0.5", "[0, 1)"},
       {[](auto& c) { c.embedding_l2 = -1; }, "model.embedding_l2 is -1.0", "[0, "},
       {[&](auto& c) { c.embedding_l2 = nan; }, "model.embedding_l2", "[0, "},
+      {[](auto& c) { c = lstmn(), c.attention_width = 0; }, "model.attention.width is 0", "[1, "},
+      {[](auto& c) { c = lstmn(), c.bidirectional = true; }, "model.bidirectional",
+       "one direction"},
+      {[](auto& c) { c = lstmn(), c.recurrent_dropout = 0.2; }, "model.recurrent_dropout is 0.2",
+       "set it to 0"},
       {[](auto& c) { c.hidden = 1 << 23; }, "more than 2^34 parameters", "hidden"},
   };
   for (const Bad& bad : table) {

@@ -3,9 +3,12 @@
 //
 // Planted faults that these tests kill:
 //   padding is predicted; the last tokens are forgotten instead of the first; a Transformer's tokens see later ones; the
-//   prompt is not read
+//   prompt is not read; states are not reordered with their rows; all of a full row is read again but its first token; what groups of
+//   rows say is not put back where they stand; a long prompt's beginning is kept; every token stands at position 0 when a reading
+//   goes on; h and c change places in an LSTM's state; an LSTMN's summary is not carried on
 #include "attend/models/language_model.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
@@ -141,27 +144,94 @@ TEST_P(EveryLanguageModel, DropoutIsOnlyForTrainingAndAFunctionOfTheStep) {
   EXPECT_NE(model->loss(rows(), pass).item<double>(), dropped);
 }
 
+/// However a row is cut into pieces, and whatever rows stand beside it.
+TEST_P(EveryLanguageModel, ReadOnFromAStateItSaysTheSame) {
+  const auto model = model_of(GetParam());
+  const at::Tensor tokens = rows().narrow(1, 0, 5);
+  for (const std::vector<std::int64_t>& pieces :
+       std::vector<std::vector<std::int64_t>>{{1, 1, 1, 1, 1}, {3, 1, 1}, {2, 3}, {5}}) {
+    LanguageState state;
+    for (const std::int64_t piece : pieces) {
+      const at::Tensor said = model->next(tokens.narrow(1, state.length, piece), state);
+      EXPECT_LT(test::relative_error(said, model->next(tokens.narrow(1, 0, state.length))), 1e-12);
+    }
+    EXPECT_EQ(state.length, 5);
+  }
+}
+
+/// Rows that are left out, come twice and change places, as beams do.
+TEST_P(EveryLanguageModel, ReorderedStatesGoOnAsTheirRows) {
+  const auto model = model_of(GetParam());
+  LanguageState state;
+  at::Tensor read = at::tensor({2, 4, 5, 2, 6, 4, 2, 7, 7}, at::kLong).view({3, 3});
+  model->next(read, state);
+  for (const std::vector<std::int64_t>& parents :
+       std::vector<std::vector<std::int64_t>>{{2, 0, 2, 1}, {3, 1}}) {
+    const at::Tensor from = at::tensor(parents, at::kLong);
+    const at::Tensor more = at::tensor({4, 5, 6, 7}, at::kLong).narrow(0, 0, from.size(0));
+    reorder(state, from);
+    read = at::cat({read.index_select(0, from), more.unsqueeze(1)}, 1);
+    EXPECT_LT(test::relative_error(model->next(more.unsqueeze(1), state), model->next(read)),
+              1e-12);
+  }
+}
+
+/// Without cache: what was read is read again at each step.
+std::vector<std::int64_t> continued(LanguageModel& model, const std::vector<std::int64_t>& prompt,
+                                    std::int64_t tokens) {
+  std::vector<std::int64_t> row{kBegin}, out;
+  row.insert(row.end(), prompt.begin(), prompt.end());
+  const std::int64_t most = model.config().max_length;
+  if (static_cast<std::int64_t>(row.size()) > most) row.erase(row.begin(), row.end() - most);
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    if (static_cast<std::int64_t>(row.size()) > most)
+      row.erase(row.begin(), row.end() - (most + 1) / 2);
+    at::Tensor said = model.next(at::tensor(row, at::kLong).unsqueeze(0))[0];
+    for (const std::int64_t never : {kPadding, kBegin, kEnd}) said[never] = -1e9;
+    out.push_back(said.argmax().item<std::int64_t>());
+    row.push_back(out.back());
+  }
+  return out;
+}
+
 TEST_P(EveryLanguageModel, ContinuesWithTheLikeliestAndForgetsWhatIsFarBack) {
   const auto model = model_of(GetParam());
-  const std::vector<std::vector<std::int64_t>> prompts{{4, 6}, {}, {5, 5, 5, 7, 6, 4, 4}};
+  const std::vector<std::vector<std::int64_t>> prompts{
+      {4, 6}, {}, {5, 5, 5, 7, 6, 4, 4}, {7, 4}, {4, 6, 5, 7}};
   LanguageSteps steps(*model, prompts);
   decode::SearchOptions options;
-  options.max_length = 4, options.min_length = 4;
-  const decode::Hypotheses found = decode::greedy(steps, options);
-  ASSERT_EQ(found.size(), 3U);
-  for (std::size_t b = 0; b < prompts.size(); ++b) {
-    std::vector<std::int64_t> row{kBegin};
-    row.insert(row.end(), prompts[b].begin(), prompts[b].end());
-    for (const std::int64_t token : found[b].front().tokens) {
-      const auto from = row.size() > 5 ? row.end() - 5 : row.begin();
-      const std::vector<std::int64_t> read(from, row.end());
-      at::Tensor said = model->next(at::tensor(read, at::kLong).unsqueeze(0))[0];
-      for (const std::int64_t never : {kPadding, kBegin, kEnd}) said[never] = -1e9;
-      EXPECT_EQ(token, said.argmax().item<std::int64_t>()) << "prompt " << b;
-      row.push_back(token);
-    }
-    EXPECT_EQ(found[b].front().tokens.size(), 4U);
+  options.max_length = 9, options.min_length = 9;
+  for (int again = 0; again < 2; ++again) {  // start() forgets
+    const decode::Hypotheses found = decode::greedy(steps, options);
+    ASSERT_EQ(found.size(), prompts.size());
+    for (std::size_t b = 0; b < prompts.size(); ++b)
+      EXPECT_EQ(found[b].front().tokens, continued(*model, prompts[b], 9)) << "prompt " << b;
   }
+}
+
+/// Beams split, end and cross between prompts of different lengths: each one's log-probability is that of its tokens.
+TEST_P(EveryLanguageModel, BeamsAreWorthWhatTheirTokensAre) {
+  const auto model = model_of(GetParam());
+  const std::vector<std::vector<std::int64_t>> prompts{{4}, {}, {6}};
+  LanguageSteps steps(*model, prompts);
+  decode::SearchOptions options;
+  options.max_length = 3, options.max_lengths = {3, 2, 1};
+  decode::BeamOptions beam;
+  beam.beam = 4, beam.best = 4;
+  const decode::Hypotheses found = decode::beam_search(steps, options, beam);
+  for (std::size_t b = 0; b < prompts.size(); ++b)
+    for (const decode::Hypothesis& h : found[b]) {
+      std::vector<std::int64_t> row{kBegin};
+      row.insert(row.end(), prompts[b].begin(), prompts[b].end());
+      double sum = 0;
+      std::vector<std::int64_t> written = h.tokens;
+      written.push_back(kEnd);
+      for (const std::int64_t token : written) {
+        sum += model->next(at::tensor(row, at::kLong).unsqueeze(0))[0][token].item<double>();
+        row.push_back(token);
+      }
+      EXPECT_NEAR(h.log_probability, sum, 1e-10);
+    }
 }
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
@@ -250,6 +320,12 @@ TEST(Language, SizesThatMakeNoSenseAreNamed) {
                 model->next(at::tensor({2, 4, 4, 4, 4, 4}, at::kLong).view({1, 6}));
               }),
               testing::HasSubstr("have 6 tokens, and model.max_length allows 5"));
+  LanguageState state;
+  model->next(rows().narrow(1, 0, 3), state);
+  EXPECT_THAT(test::message_of([&] { model->next(rows().narrow(1, 0, 3), state); }),
+              testing::HasSubstr("have 3 tokens, and model.max_length allows 2"));
+  EXPECT_THAT(test::message_of([&] { model->next(rows().narrow(0, 0, 1).narrow(1, 3, 1), state); }),
+              testing::HasSubstr("1 rows go on from 2"));
 }
 
 }  // namespace

@@ -74,6 +74,25 @@ TEST(Loop, LearnsTheGeneratedReviewsAndSaysTheSameAfterLoading) {
   EXPECT_TRUE(predict(run, std::vector<std::string>{}).empty());
 }
 
+TEST(Loop, AnLstmnLearnsThemToo) {
+  Folder folder;
+  Recipe recipe = small_recipe(folder);
+  recipe.train.epochs = 30;
+  recipe.data.max_length = 24;
+  recipe.optim.lr = 3e-2;
+  recipe.model.cell = models::Cell::kLstmn;
+  recipe.model.hidden = recipe.model.attention_width = 16;
+  recipe.model.attention = models::Attention::kNone;
+  EXPECT_THAT(error_of([&] { train_small(recipe, folder / "refused"); }, ErrorKind::kUsage),
+              HasSubstr("model.recurrent_dropout"));
+  recipe.model.recurrent_dropout = 0;
+  const TrainResult result = train_small(recipe, folder / "run");
+  const train::Run run = load_run(folder / "run");
+  EXPECT_EQ(run.config.attention_width, 16);
+  EXPECT_GT(evaluate(run, recipe.data.name, "train").report.accuracy, 0.9);
+  EXPECT_EQ(evaluate(run).report.accuracy, result.validation.at("accuracy"));
+}
+
 TEST(Loop, EveryRowOnceAnEpoch) {
   Folder folder;
   Recipe recipe = small_recipe(folder);

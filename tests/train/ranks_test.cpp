@@ -20,13 +20,12 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <thread>
 
 #include "attend/base/random.h"
-#include "attend/interop/safetensors.h"
 #include "support/message_of.h"
 #include "train/array_sum.h"
+#include "train/same_training.h"
 #include "train/small.h"
 #include "train/step_sum.h"
 
@@ -240,71 +239,26 @@ TEST(RankVariables, ThatMakeNoSenseAreNamed) {
   }
 }
 
-/// What a training leaves.
-struct Trained {
-  TrainResult result;
-  std::vector<EpochRecord> history;
-  models::NamedTensors weights;
-};
-
 Trained train_with(int size, const Recipe& recipe, const std::string& out,
                    Where where = Where::kTogether) {
   Trained trained;
-  const auto note = [&](const EpochRecord& epoch) { trained.history.push_back(epoch); };
-  const auto one = [&](Ranks* ranks) {
-    TrainOptions options;
-    options.recipe = recipe;
-    options.out = out;
-    options.threads = 1;
-    options.ranks = ranks;
-    options.on_epoch = note;  // which rank 0 alone calls: no lock
-    const TrainResult result = train(options);
-    if (ranks == nullptr || ranks->first()) trained.result = result;
-  };
+  const auto one = [&](Ranks* ranks) { train_into(trained, recipe, out, ranks); };
   if (size == 1)
     one(nullptr);
   else
     as_ranks(
         size, [&](Ranks& ranks) { one(&ranks); }, {}, where);
-  trained.weights = interop::read_safetensors(out + "/model.safetensors").tensors;
+  trained.weights = weights_in(out);
   return trained;
 }
 
-double distance(const models::NamedTensors& a, const models::NamedTensors& b) {
-  double squares = 0, norm = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    EXPECT_EQ(a[i].first, b.at(i).first);
-    const at::Tensor x = a[i].second.to(at::kDouble), y = b.at(i).second.to(at::kDouble);
-    squares += (x - y).square().sum().item<double>(), norm += y.square().sum().item<double>();
-  }
-  return std::sqrt(squares / norm);
-}
-
-void expect_near(const Metrics& ours, const Metrics& wanted, const std::string& where) {
-  ASSERT_EQ(ours.size(), wanted.size());
-  for (const auto& [name, value] : wanted)
-    EXPECT_NEAR(ours.at(name), value, 2e-6 * std::abs(value)) << name << " after " << where;
-}
-
-/// The same losses and weights to rounding, with 2 and with 3 ranks: of plain SGD, whose steps are as large as the gradients (Adam
-/// divides by them, so that rounding of a gradient near 0 shows in full).
-void expect_same_as_alone(Recipe recipe, const Folder& folder) {
-  recipe.model.dropout = recipe.model.recurrent_dropout = 0;
-  recipe.optim.kind = OptimizerKind::kSgd;
-  recipe.optim.momentum = 0.9;
-  recipe.optim.lr = 0.05;
+/// The same losses and weights to rounding, with 2 and with 3 ranks.
+void expect_same_as_alone(const Recipe& given, const Folder& folder) {
+  const Recipe recipe = plain_steps(given);
   const Trained alone = train_with(1, recipe, folder / "alone");
   for (const int size : {2, 3}) {
-    const Trained shared = train_with(size, recipe, folder / ("shared-" + std::to_string(size)));
-    ASSERT_EQ(shared.history.size(), alone.history.size());
-    for (std::size_t e = 0; e < alone.history.size(); ++e) {
-      const std::string where = "epoch " + std::to_string(e + 1) + " of " + std::to_string(size);
-      expect_near(shared.history[e].train, alone.history[e].train, where + " training");
-      expect_near(shared.history[e].validation, alone.history[e].validation, where);
-    }
-    EXPECT_LT(distance(shared.weights, alone.weights), 2e-6) << size << " ranks";
-    EXPECT_EQ(shared.result.epochs, alone.result.epochs);
-    EXPECT_EQ(shared.result.test.size(), alone.result.test.size());
+    const std::string name = "ranks-" + std::to_string(size);
+    expect_same(train_with(size, recipe, folder / name), alone, name);
   }
 }
 
@@ -324,38 +278,6 @@ TEST(SharedTraining, OfMoreRanksThanRows) {
   r.train.epochs = 1;
   r.data.test = 0.21;  // an odd number of training rows: the last step has one
   expect_same_as_alone(r, folder);
-}
-
-/// Pairs whose lengths differ much, so that ranks hold unequal numbers of tokens.
-std::string write_uneven_pairs(const Folder& folder) {
-  const std::string path = folder / "pairs.tsv";
-  std::ofstream out(path);
-  Random random(7, Purpose::kGenerate);
-  for (int i = 0; i < 61; ++i) {
-    std::string source, target;
-    const std::uint64_t length = 1 + random.below(9);
-    for (std::uint64_t t = 0; t < length; ++t) {
-      const auto letter = static_cast<char>(random.below(8));
-      source += std::string(t > 0, ' ') + static_cast<char>('a' + letter);
-      target += std::string(t > 0, ' ') + static_cast<char>('A' + letter);
-    }
-    out << source << '\t' << target << '\n';
-  }
-  return path;
-}
-
-Recipe pairs_recipe(const Folder& folder, models::Architecture architecture) {
-  Recipe r;
-  r.name = "pairs";
-  r.task.kind = TaskKind::kTranslation;
-  r.data.name = write_uneven_pairs(folder);
-  r.data.tokens = Tokens::kWords;
-  r.model.architecture = architecture;
-  r.model.embedding_width = r.model.hidden = 8;
-  r.train.epochs = 3;
-  r.train.batch = 11;
-  r.train.label_smoothing = 0.1;
-  return r;
 }
 
 TEST(SharedTraining, OfTranslation) {
@@ -388,18 +310,14 @@ TEST(SharedTraining, EveryRankDrawsMasksOfItsOwn) {
 
 TEST(SharedTraining, OfLanguage) {
   const Folder folder;
-  Recipe r;
-  r.name = "text";
-  r.task.kind = TaskKind::kLanguage;
-  std::string text;
-  Random random(5, Purpose::kGenerate);
-  for (int i = 0; i < 1500; ++i) text += static_cast<char>('a' + random.below(6));
-  r.data.name = folder.write("text.txt", text + "\n");
-  r.data.tokens = Tokens::kCharacters;
-  r.data.row_tokens = 32;
-  r.model.embedding_width = r.model.hidden = 8;
-  r.train.epochs = 2;
-  r.train.batch = 7;
+  expect_same_as_alone(text_recipe(folder), folder);
+}
+
+TEST(SharedTraining, OfAccumulatedSteps) {
+  const Folder folder;
+  Recipe r = pairs_recipe(folder, models::Architecture::kBahdanau);
+  r.train.batch = 5, r.train.accumulate = 3;
+  r.train.clip_norm = 0.05;
   expect_same_as_alone(r, folder);
 }
 

@@ -61,7 +61,12 @@ std::vector<Recipe> kinds(const Folder& folder) {
   best.optim.lr = 0.1;
   Recipe averaged = base;
   averaged.train.average = 3;
-  return {base, gru, best, averaged};
+  Recipe accumulated = base;
+  accumulated.train.batch = 5, accumulated.train.accumulate = 4;  // as many steps
+  Recipe lstmn = base;
+  lstmn.model.cell = models::Cell::kLstmn, lstmn.model.attention_width = 4;
+  lstmn.model.attention = models::Attention::kNone, lstmn.model.recurrent_dropout = 0;
+  return {base, gru, best, averaged, accumulated, lstmn};
 }
 
 TEST(Resume, BitForBitAtRandomSteps) {

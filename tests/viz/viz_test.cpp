@@ -124,6 +124,22 @@ TEST(Terminal, EqualWeightsLeaveTheChoiceOfRowsToTheEffect) {
   EXPECT_THAT(out, HasSubstr("2 quieter words not listed"));
 }
 
+TEST(Terminal, WhatWasLookedBackOnIsARowForEachWordThatWasRead) {
+  Sentence s = three_words();
+  EXPECT_THAT(terminal(s, {"no", "yes"}), Not(HasSubstr("looked back on")));
+  s.words.push_back({"at", WordState::kSeen, false});
+  for (auto* v : {&s.attention, &s.leave_one_out, &s.what_if, &s.gradient_x_input})
+    v->push_back(.1);
+  s.what_if_label.push_back(1);
+  const double no = kMissing;
+  s.looked_back = {{no, no, no, no}, {no, no, no, no}, {1, no, no, no}, {.25, no, .75, no}};
+  const std::string out = terminal(s, {"no", "yes"}, {Colour::kNone, true, 80, 8});
+  EXPECT_THAT(out, HasSubstr("\nwhat it looked back on at each word\n[not]\nnot█ [plot]\n"
+                             "not▂ plot█ [at]\n"));
+  s.looked_back.pop_back();
+  EXPECT_THROW(terminal(s, {"no", "yes"}), Error);
+}
+
 TEST(Terminal, ColourFollowsTheRamp) {
   EXPECT_THAT(shaded_words(three_words(), {Colour::kTrue, true, 80, 8}),
               HasSubstr("\x1b[48;2;181;216;254m\x1b[38;2;0;0;0m not \x1b[0m"));

@@ -4,21 +4,15 @@
 #include <vector>
 
 #include "attend/explain/agreement.h"
+#include "attend/explain/looked_back.h"
 #include "attend/models/language_model.h"
 
 /// Which earlier tokens a language model looked back on at each token, and which ones it needed to guess the next.
 namespace attend::explain {
 
-/// Of one layer and head: weights[t][s] of token s while token t is read; NaN where the model may not look (s > t; of an LSTMN
-/// s ≥ t). What a row lacks to 1 fell on the start of the text, kBegin.
-struct LanguageMap {
-  std::int64_t layer = 0, head = 0;
-  std::vector<std::vector<double>> weights;
-};
-
 /// Matrices are [token read][token looked back on]; NaN or empty where not measured.
 struct LanguageExplanation : RowComparison {
-  std::vector<LanguageMap> maps;             // none of a model without attention
+  std::vector<LookedBack> maps;  // none of a model without attention; the rest to 1 is kBegin's
   std::vector<std::vector<double>> weights;  // mean of the maps
   std::vector<double> log_probabilities;     // log p(token t | tokens before t), in nats
   std::vector<std::int64_t>

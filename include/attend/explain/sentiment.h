@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "attend/explain/agreement.h"
+#include "attend/explain/looked_back.h"
 #include "attend/models/classifier.h"
 
 /// What a sentence classifier looked at, and what changed its answer.
@@ -54,11 +55,14 @@ struct SentenceExplanation {
   double probability = 0;             // of the predicted class
   std::vector<double> probabilities;  // of every class
 
-  /// Empty without attention; with attention_on_padding sums to 1.
+  /// Empty without attention; with attention_on_padding sums to 1. Of an LSTMN that does not pool, what its last step looked back
+  /// on in its last layer: NaN at the word which that step read.
   std::vector<double> attention;
-  double attention_on_padding = 0;  // what fell on padding (a model that does not mask it)
-  std::int64_t padding = 0;         // padded places that the model reads
-  double entropy = 0;               // bits, over the words' attention scaled to sum 1
+  bool pools = false;                   // attention is pooling's
+  std::vector<LookedBack> looked_back;  // of each layer of an LSTMN, over words
+  double attention_on_padding = 0;      // what fell on padding (a model that does not mask it)
+  std::int64_t padding = 0;             // padded places that the model reads
+  double entropy = 0;                   // bits, over the words' attention scaled to sum 1
   /// Least and most over all given models with attention; empty with fewer than two.
   std::vector<double> attention_low, attention_high;
   double seed_agreement = 0;  // mean pairwise τ-b of the models' attention; NaN with one model

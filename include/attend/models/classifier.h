@@ -14,8 +14,12 @@
 namespace attend::models {
 
 class BertEncoder;  // attend/models/bert.h
-using nn::Cell;     // kLstm, kGru
 using nn::Pass;     // how a forward pass is run: training, seed, step
+enum class Cell {
+  kLstm,
+  kGru,
+  kLstmn,  // looks back over its own earlier states in place of the last one (Cheng et al. 2016)
+};
 enum class Attention { kNone, kPool };
 enum class ClassifierArchitecture {
   kRecurrent,  // the guide's sentiment classifier and its relatives, trained from nothing
@@ -41,13 +45,14 @@ struct ClassifierConfig {
   std::int64_t classes = 2;  // 2: one logit and BCE; more: softmax
   Cell cell = Cell::kLstm;
   Attention attention = Attention::kNone;
-  bool bidirectional = false;
+  std::int64_t attention_width = 128;  // kLstmn: A of its scores
+  bool bidirectional = false;          // not kLstmn
   bool mask_padding = true;  // false: padding is computed and attended to, as in the guide
   double dropout = 0.3;  // on the cell's input: one mask per sequence, shared by steps and gates
-  double recurrent_dropout = 0.2;
-  double embedding_l2 = 1e-3;     // added to the loss: embedding_l2 · Σ table²
-  bool freeze_embedding = false;  // the table is not trained (and has no penalty, as in Keras)
-  BertConfig bert;                // kBert alone, from here on
+  double recurrent_dropout = 0.2;  // kLstmn has no one state before to drop: 0
+  double embedding_l2 = 1e-3;      // added to the loss: embedding_l2 · Σ table²
+  bool freeze_embedding = false;   // the table is not trained (and has no penalty, as in Keras)
+  BertConfig bert;                 // kBert alone, from here on
   Pooling pooling = Pooling::kMean;
   std::int64_t begin_id = 0, end_id = 0;  // of [CLS] and [SEP]
 };
@@ -73,6 +78,9 @@ class Classifier {
   virtual ClassifierOutput forward_embedded(const at::Tensor& embedded, const at::Tensor& lengths,
                                             const Pass&) = 0;
   virtual at::Tensor embed(const at::Tensor& ids) = 0;  // [B,T] -> [B,T,E]
+  /// Of each layer of a kLstmn what every step looked back on among those before it, [B,T,T] without gradient, rows beyond a
+  /// length 0; empty for other models.
+  virtual std::vector<at::Tensor> looked_back(const ClassifierBatch&) { return {}; }
   /// Mean cross-entropy of the batch plus the regulariser; labels [B] int64.
   virtual at::Tensor loss(const ClassifierOutput&, const at::Tensor& labels) = 0;
   /// Fixed order; leaf tensors that may be written in place (under no_grad). Layouts, D =
@@ -85,6 +93,7 @@ class Classifier {
   ///   [3H]: PyTorch's
   ///                           gates r, z, n; Keras' are z, r, h (swap the first two blocks), bias
   ///                           [2,3H]
+  ///   lstmn.0.weight …        of each layer what nn::named(LstmnWeights) lists
   ///   attention.weight        [D·H]       Keras' [D·H,1];   attention.bias [T]: Keras' [T,1]
   ///   dense.weight            [K,D·H]     Keras' kernel [D·H,K] transposed, K = 1 for two classes
   ///   dense.bias              [K]
@@ -107,6 +116,12 @@ std::unique_ptr<Classifier> make_bert_classifier(const ClassifierConfig& config,
 
 /// Throws kUsage naming the first field that is out of its range, and the range.
 void check_config(const ClassifierConfig& config);
+
+/// Do words carry weights: of pooling, or of an LSTMN's look back?
+inline bool attends(const ClassifierConfig& config) {
+  return config.attention != Attention::kNone ||
+         (config.architecture == ClassifierArchitecture::kRecurrent && config.cell == Cell::kLstmn);
+}
 
 /// [B,classes] probabilities (two columns for two classes).
 at::Tensor probabilities(const ClassifierOutput& output);

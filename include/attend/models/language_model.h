@@ -45,6 +45,16 @@ struct LanguageAttention {
   at::Tensor weights;
 };
 
+/// Where a reading stands: rows that have all read the same number of tokens. To go on may write into the tensors that are
+/// here, so of two copies that share them only one can.
+struct LanguageState {
+  std::vector<at::Tensor> rows;  // [B,…] what later tokens need of the earlier ones
+  std::int64_t length = 0;       // tokens that every row has read
+};
+
+/// Row r becomes what row rows[r] was; rows [B'] int64, each in [0, B).
+void reorder(LanguageState& state, const at::Tensor& rows);
+
 class LanguageModel {
  public:
   virtual ~LanguageModel() = default;
@@ -55,6 +65,11 @@ class LanguageModel {
 
   /// log p(next | row), [B,V], for rows of equal length tokens [B,T], 1 ≤ T ≤ max_length.
   virtual at::Tensor next(const at::Tensor& tokens) = 0;
+
+  /// The same after a row of which state.length tokens were read before and tokens [B,T] follow; T ≥ 1, all together ≤
+  /// max_length. A state begins empty. What was read is not read again: of t tokens a Transformer keeps keys and values
+  /// [B,heads,t,C/heads] of each layer, an LSTMN its tapes [B,t,H], an LSTM one h and c [B,H].
+  virtual at::Tensor next(const at::Tensor& tokens, LanguageState& state) = 0;
 
   /// Attention while tokens [B,T] are read, of each layer and head: LSTMN: over the tokens before (row 0 is all 0);
   /// Transformer: over the tokens before and itself. Empty for kLstm, which has none.
@@ -73,21 +88,30 @@ std::unique_ptr<LanguageModel> make_language_model(const LanguageConfig& config,
 void check_config(const LanguageConfig& config);
 
 /// Continues texts for the searches of attend/decode/search.h. prompts[b]: ids that are there already (kBegin is put in
-/// front). What lies more than max_length tokens back is forgotten. A step reads its rows anew: O(max_length) a token.
+/// front), of which the last max_length are read. A step reads one token a row. When max_length tokens are read, the next
+/// step forgets all but the last half of them and reads those again, for they stand at other places now.
 class LanguageSteps final : public StepModel {
  public:
   LanguageSteps(LanguageModel& model, std::vector<std::vector<std::int64_t>> prompts);
   std::int64_t sources() const override { return static_cast<std::int64_t>(prompts_.size()); }
   std::int64_t vocabulary() const override { return model_.config().vocabulary; }
-  void start() override;
+  void start() override { groups_.clear(); }
   StepResult step(const at::Tensor& tokens, const at::Tensor& parents) override;
 
  private:
-  at::Tensor predict_rows();  // [R,V]
+  /// Rows of the last step that have read equally many tokens.
+  struct Group {
+    std::vector<std::int64_t> places;             // among all rows of the step, ascending
+    std::vector<std::vector<std::int64_t>> read;  // by each, since its reading began
+    LanguageState state;                          // may lack the last of them
+  };
+  std::vector<Group> begin(const at::Tensor& tokens, const at::Tensor& parents) const;
+  std::vector<Group> follow(const at::Tensor& tokens, const at::Tensor& parents);
+  at::Tensor read_on(Group& group);  // [rows of it,V]
 
   LanguageModel& model_;
   const std::vector<std::vector<std::int64_t>> prompts_;
-  std::vector<std::vector<std::int64_t>> rows_;  // what each row of the last step has read
+  std::vector<Group> groups_;
 };
 
 }  // namespace attend::models

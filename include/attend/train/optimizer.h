@@ -37,6 +37,9 @@ std::unique_ptr<Optimizer> make_optimizer(const Recipe::Optim& options,
 
 void zero_gradients(const models::NamedTensors& parameters);
 
+/// Multiplies every gradient in place.
+void scale_gradients(const models::NamedTensors& parameters, double factor);
+
 /// ‖g‖₂ over all gradients together, in float64. When limit > 0 and the norm is larger, every
 /// gradient is scaled by limit/norm (Pascanu et al. 2013). Returns the norm before.
 double clip_gradients(const models::NamedTensors& parameters, double limit);

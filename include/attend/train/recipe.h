@@ -10,6 +10,7 @@
 #include "attend/models/draw.h"
 #include "attend/models/language_model.h"
 #include "attend/models/translator.h"
+#include "attend/ops/precision.h"
 
 namespace attend::train {
 
@@ -135,6 +136,8 @@ struct Recipe {
     std::int64_t seed = 1;
     std::int64_t epochs = 10;
     std::int64_t batch = 100;
+    std::int64_t accumulate = 1;
+    ProductPrecision precision = ProductPrecision::kFloat32;
     bool shuffle = true;
     double clip_norm = 0;
     std::int64_t patience = 0;     // key train.early_stopping.patience

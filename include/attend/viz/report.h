@@ -59,6 +59,8 @@ struct Sentence {
   std::int64_t predicted = 0;
   double probability = kMissing;  // of the predicted class
   std::vector<double> attention, attention_low, attention_high;
+  std::vector<std::vector<double>> looked_back;  // of an LSTMN: [word read][word], NaN where it may
+                                                 // not look; mean over layers
   double attention_on_padding = 0;
   std::int64_t padding = 0;  // padded places that the model could attend to
   double seed_agreement = kMissing;
