@@ -1,7 +1,8 @@
 // attend_decoding: one Transformer with random weights, asked to translate by bench/peers/decoding.py, line after line.
 //   attend_decoding WEIGHTS.safetensors   builds the model, writes its weights there, then answers on standard input:
 //   {"beam": 1, "steps": 15, "seconds": 0.5, "precision": "float32", "threads": 2, "sources": [[5, 6, …], …]}
-// by {"ms": median of whole translations, "runs": how many, "hypotheses": tokens and score of the first, best first}.
+// by {"ms": median of whole translations, "runs": how many, "hypotheses": tokens and score of the first, best first,
+//  "peak_gflops": of the multipliers in float32 on so many threads, "read_gbps": of reading memory as large as the weights}.
 // What is timed is what `attend predict` does between reading ids and writing ids: models::TranslatorSteps under decode::greedy
 // or decode::beam_search, the encoder included. Every sentence takes `steps` steps of the model: min_length = max_length =
 // steps − 1 tokens, then the end.
@@ -14,14 +15,17 @@
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "attend/base/random.h"
+#include "attend/base/threads.h"
 #include "attend/decode/search.h"
 #include "attend/interop/safetensors.h"
 #include "attend/models/translator_steps.h"
 #include "attend/ops/machine.h"
+#include "harness.h"
 
 namespace attend::bench {
 namespace {
@@ -34,7 +38,8 @@ std::unique_ptr<models::Translator> random_translator(const models::TranslatorCo
   const at::NoGradGuard off;
   Random random(1, Purpose::kGenerate);
   for (auto& [name, parameter] : translator->parameters()) {
-    if (parameter.dim() != 1) continue;  // biases and norms begin as 0 and 1: make all of them count
+    if (parameter.dim() != 1)
+      continue;  // biases and norms begin as 0 and 1: make all of them count
     float* values = at::Tensor(parameter).mutable_data_ptr<float>();
     for (std::int64_t i = 0; i < parameter.numel(); ++i)
       values[i] += static_cast<float>(0.1 * random.normal());
@@ -74,8 +79,32 @@ struct Job {
   decode::SearchOptions options;
 };
 
+/// How fast so many threads read as many bytes as the weights hold, over and over, in 10⁹ bytes a second.
+double read_gbps(std::int64_t bytes) {
+  const std::vector<std::uint64_t> memory(static_cast<std::size_t>(bytes) / 8, 1);
+  const std::int64_t parts = threads(),
+                     each = static_cast<std::int64_t>(memory.size()) / parts / 8 * 8;
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(parts) * 8);
+  double best = 0;
+  for (int run = 0; run < 5; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    parallel_run(static_cast<int>(parts), [&](int i) {
+      std::uint64_t sum[8] = {};
+      const std::uint64_t* const first = memory.data() + i * each;
+      for (std::int64_t k = 0; k < each; k += 8)
+        for (int l = 0; l < 8; ++l) sum[l] += first[k + l];
+      std::copy_n(sum, 8, &sums[static_cast<std::size_t>(i) * 8]);
+    });
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    best = std::max(best, static_cast<double>(each * parts * 8) / taken.count() / 1e9);
+  }
+  return std::accumulate(sums.begin(), sums.end(), std::uint64_t{0}) > 0 ? best : 0;
+}
+
 Json answer(models::Translator& translator, const Json& wanted) {
   use_threads(wanted.at("threads"));
+  const bool int8 = wanted.at("precision") == "int8";
+  translator.prepare(int8 ? Precision::kInt8 : Precision::kFloat32);
   const Job job(wanted);
   Json found = Json::array();
   for (const auto& hypotheses : job.run(translator)) {
@@ -94,7 +123,13 @@ Json answer(models::Translator& translator, const Json& wanted) {
   }
   std::nth_element(taken.begin(), taken.begin() + static_cast<std::ptrdiff_t>(taken.size() / 2),
                    taken.end());
-  return {{"ms", taken[taken.size() / 2]}, {"runs", taken.size()}, {"hypotheses", found}};
+  std::int64_t weights = 0;
+  for (const auto& [name, parameter] : translator.parameters()) weights += parameter.numel();
+  return {{"ms", taken[taken.size() / 2]},
+          {"runs", taken.size()},
+          {"hypotheses", found},
+          {"peak_gflops", fma_gflops(Dtype::kFloat, threads())},
+          {"read_gbps", read_gbps(weights * (int8 ? 1 : 4))}};
 }
 
 int run(int argc, char** argv) {

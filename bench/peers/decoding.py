@@ -197,14 +197,30 @@ def operations(model, sentences, beam, steps):
     return 2 * sentences * (LENGTH * (encoder + keys) + beam * steps * decoder)
 
 
-def row(name, model, case, precision, threads, ours, theirs, arguments):
+def limit_ms(model, sentences, beam, steps, answer, precision):
+    """No program can be quicker: operations at the multipliers' peak (four times float32's in int8), or every weight of the encoder
+    once and of the decoder once a step at the speed of reading as much memory."""
+    width, inner, layers = model["width"], model["feed-forward"], model["layers"]
+    encoder = layers * (6 * width**2 + 2 * width * inner)  # with the projections of its states to keys and values
+    decoder = layers * (6 * width**2 + 2 * width * inner) + width * VOCABULARY
+    size, speed = (1, 4) if precision == "int8" else (4, 1)
+    computing = operations(model, sentences, beam, steps) / (speed * answer["peak_gflops"] * 1e6)
+    return max(computing, size * (encoder + steps * decoder) / (answer["read_gbps"] * 1e6))
+
+
+def row(name, model, case, precision, threads, answers, theirs, arguments):
     sentences, beam = case
+    ours = [answer["ms"] for answer in answers]
     mine, peer = statistics.median(ours), statistics.median(theirs)
+    peak = max(answer["peak_gflops"] for answer in answers) * (4 if precision == "int8" else 1)
+    best = {key: max(answer[key] for answer in answers) for key in ("peak_gflops", "read_gbps")}
+    gflops = operations(model, sentences, beam, arguments.steps) / mine / 1e6
     return {
         "op": "decoding", "direction": "inference", "dtype": precision, "threads": threads,
         "shape": {"C": model["width"], "layers": model["layers"], "sentences": sentences, "beam": beam, "norm_last": int(arguments.norm_last)},
         "ours_ms": round(mine, 4), "peer": PEER, "peer_ms": round(peer, 4), "ratio": round(peer / mine, 3),
-        "gflops": round(operations(model, sentences, beam, arguments.steps) / mine / 1e6, 2), "fraction_of_peak": None,
+        "gflops": round(gflops, 2), "fraction_of_peak": round(gflops / peak, 4), "peak_gflops": round(peak, 1),
+        "read_gbps": round(best["read_gbps"], 1), "limit_ms": round(limit_ms(model, sentences, beam, arguments.steps, best, precision), 4),
         "ours_range_ms": [round(min(ours), 3), round(max(ours), 3)], "peer_range_ms": [round(min(theirs), 3), round(max(theirs), 3)],
         "tokens_per_second": round(sentences * arguments.steps / mine * 1e3), "runs": len(ours),
     }
@@ -225,7 +241,7 @@ def measure(name, arguments, program, folder):
                 theirs.run(words(sources), beam, arguments)
                 taken = {"ours": [], "theirs": []}
                 for _ in range(arguments.turns):
-                    taken["ours"].append(ours.run(sources, beam, precision, threads, arguments, arguments.seconds)["ms"])
+                    taken["ours"].append(ours.run(sources, beam, precision, threads, arguments, arguments.seconds))
                     taken["theirs"].append(theirs.milliseconds(words(sources), beam, arguments))
                 yield row(name, model, (sentences, beam), precision, threads, taken["ours"], taken["theirs"], arguments)
 
@@ -240,7 +256,8 @@ def main():
                 s = r["shape"]
                 print(
                     f"{name} {r['dtype']}, {s['sentences']} sentences, beam {s['beam']}, {r['threads']} threads: {r['ours_ms']:.2f} ms "
-                    f"({r['tokens_per_second']} tokens/s, {r['gflops']:.0f} G/s), {PEER} {r['peer_ms']:.2f} ms, {r['ratio']:.2f}×",
+                    f"({r['tokens_per_second']} tokens/s, {r['gflops']:.0f} G/s, {100 * r['fraction_of_peak']:.0f} % of peak, "
+                    f"limit {r['limit_ms']:.2f} ms), {PEER} {r['peer_ms']:.2f} ms, {r['ratio']:.2f}×",
                     file=sys.stderr if arguments.json else sys.stdout, flush=True,
                 )
                 rows.append(r)

@@ -79,8 +79,12 @@ StepResult GridSteps::step(const at::Tensor& tokens, const at::Tensor& parents) 
   if (!same) reorder(decoding_, from);
   places_ = std::move(places), width_ = width;
   const DecodingStep out = advance(decoding_, next);
-  const at::Tensor chosen = at::tensor(flat, at::kLong);
-  const auto rows_of = [&](const at::Tensor& x) { return x.flatten(0, 1).index_select(0, chosen); };
+  const bool is_full = rows == grid_ * width;  // then row r stands in place r
+  const at::Tensor chosen = is_full ? at::Tensor() : at::tensor(flat, at::kLong);
+  const auto rows_of = [&](const at::Tensor& x) {
+    const at::Tensor all = x.flatten(0, 1);
+    return is_full ? all : all.index_select(0, chosen);
+  };
   return {rows_of(out.log_probabilities),
           out.weights.defined() ? rows_of(out.weights) : at::Tensor()};
 }
