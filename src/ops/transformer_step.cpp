@@ -33,9 +33,9 @@ void check_step(const PreparedDecoder& d, const at::Tensor& x, const DecoderKnow
   if (known.memory.size() != d.layers.size())
     fail_step("memory has " + std::to_string(known.memory.size()) + " tensors for " +
               std::to_string(d.layers.size()) + " layers");
-  for (const at::Tensor& memory : known.memory) n("memory", memory, {"B", "S", "2C"});
+  for (const at::Tensor& memory : known.memory) n("memory", memory, {"B", "S", "KV"});
   n.index("lengths", known.lengths, {"B"});
-  if (n.size("2C") != 2 * width)
+  if (n.size("KV") != 2 * width)
     fail_step("memory must be [B,S,2C] with C=" + std::to_string(width));
   if (n.size("B") == 0 ? x.size(0) != 0 : x.size(0) % n.size("B") != 0)
     fail_step("x has " + std::to_string(x.size(0)) + " rows, no multiple of the " +
