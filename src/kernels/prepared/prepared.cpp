@@ -74,63 +74,90 @@ void prepare_int8(const PreparedShape& s, const float* weight, std::int64_t weig
   }
 }
 
-void prepared_quantize(const PreparedProduct& p, std::int64_t first, std::int64_t last,
-                       std::uint8_t* to, std::int64_t to_row, float* steps) {
+PreparedPlan prepared_plan(std::int64_t rows) {
+  PreparedPlan plan;
+  if (rows <= kPreparedShort) return plan;
+  plan.tiles = (rows + kPreparedTall - 1) / kPreparedTall;
+  plan.height = std::max<std::int64_t>((rows + plan.tiles - 1) / plan.tiles, kPreparedShort + 1);
+  plan.tiles = (rows + plan.height - 1) / plan.height;
+  return plan;
+}
+
+/// Packs the rows first … last − 1 of x for tall tiles.
+void prepared_pack(const PreparedProduct& p, const PreparedPlan& plan, std::int64_t first,
+                   std::int64_t last, float* to) {
+  const std::int64_t n = p.shape.inputs, height = plan.height;
+  for (std::int64_t r = first; r < last; ++r) {
+    const float* HWY_RESTRICT x = p.x + r * p.x_row;
+    float* HWY_RESTRICT own = to + r / height * height * n + r % height;
+    for (std::int64_t i = 0; i < n; ++i) own[i * height] = x[i];
+  }
+}
+
+/// Quantises the rows first … last − 1 into fours of bytes, as the plan has them: to[row · to_row + four], or packed.
+void prepared_quantize(const PreparedProduct& p, const PreparedPlan& plan, std::int64_t first,
+                       std::int64_t last, std::int32_t* to, std::int64_t to_row, float* steps) {
   const PreparedTag d;
   const PreparedInt di;
   const hn::Rebind<std::uint8_t, PreparedTag> bytes;
-  const std::int64_t n = p.shape.inputs, lanes = kPreparedLanes;
+  const std::int64_t n = p.shape.inputs, fours = (n + 3) / 4, lanes = kPreparedLanes;
+  constexpr std::int64_t kStretch = 64;
   for (std::int64_t r = first; r < last; ++r) {
     const float* const x = p.x + r * p.x_row;
     const float step = steps[r] = prepared_step(x, n);
     const auto inverse = hn::Set(d, step > 0 ? 1 / step : 0.0f);
-    for (std::int64_t i = 0; i < n; i += lanes) {  // the tail too is whole: to_row is a multiple
-      const auto v =
-          n - i >= lanes ? hn::LoadU(d, x + i) : load_n(d, x + i, static_cast<std::size_t>(n - i));
-      const auto q = hn::NearestInt(hn::Mul(v, inverse));
-      hn::StoreU(hn::DemoteTo(bytes, hn::Add(q, hn::Set(di, 128))), bytes, to + r * to_row + i);
+    const std::int64_t height = plan.height == 0 ? 1 : plan.height;
+    std::int32_t* const own =
+        plan.height == 0 ? to + r * to_row : to + r / height * height * fours + r % height;
+    for (std::int64_t k = 0; k < n; k += kStretch) {
+      HWY_ALIGN std::uint8_t quantised[kStretch + 16] = {};
+      const std::int64_t end = std::min(n, k + kStretch);
+      for (std::int64_t i = k; i < end; i += lanes) {
+        const auto v = n - i >= lanes ? hn::LoadU(d, x + i)
+                                      : load_n(d, x + i, static_cast<std::size_t>(n - i));
+        const auto q = hn::NearestInt(hn::Mul(v, inverse));
+        hn::StoreU(hn::DemoteTo(bytes, hn::Add(q, hn::Set(di, 128))), bytes, quantised + (i - k));
+      }
+      for (std::int64_t four = k / 4; four < (end + 3) / 4; ++four)
+        std::memcpy(own + four * height, quantised + (4 * four - k), 4);
     }
   }
 }
 
-void prepared_panels_float(const PreparedProduct& p, std::int64_t first, std::int64_t last) {
+void prepared_panels_float(const PreparedProduct& p, const PreparedPlan& plan, PreparedPanel panel,
+                           std::int64_t last) {
   note_simd_target(HWY_TARGET);
-  const std::int64_t size = p.shape.inputs * kPreparedPanel;
-  for (std::int64_t panel = first; panel < last; ++panel) {
-    const float* const w = static_cast<const float*>(p.weights) + panel * size;
-    prepared_over_rows(p.rows, [&](auto height, std::int64_t row, auto ahead) HWY_ATTR {
-      prepared_tile_float<decltype(height)::value, decltype(ahead)::value>(p, row, panel, w);
-    });
-  }
+  for (; panel.index < last; ++panel.index)
+    prepared_over_tiles(
+        p, plan, panel,
+        [&](auto height, auto vectors, const PreparedFactors& f, const PreparedPlace& at) HWY_ATTR {
+          prepared_tile_float<decltype(height)::value, decltype(vectors)::value>(p, f, at);
+        });
 }
 
 template <bool kDot>
-void prepared_panels_int8_by(const PreparedProduct& p, const PreparedInt8& all, std::int64_t first,
-                             std::int64_t last) {
-  const std::int64_t size = (p.shape.inputs + 3) / 4 * 4 * kPreparedPanel;
-  for (std::int64_t panel = first; panel < last; ++panel) {
-    const std::int8_t* const w = all.weights + panel * size;
-    prepared_over_rows(p.rows, [&](auto height, std::int64_t row, auto ahead) HWY_ATTR {
-      prepared_tile_int8<decltype(height)::value, decltype(ahead)::value, kDot>(p, all, row, panel,
-                                                                                w);
-    });
-  }
+void prepared_panels_int8_by(const PreparedProduct& p, const PreparedPlan& plan,
+                             const PreparedInt8& all, PreparedPanel panel, std::int64_t last) {
+  for (; panel.index < last; ++panel.index)
+    prepared_over_tiles(
+        p, plan, panel,
+        [&](auto height, auto vectors, const PreparedFactors& f, const PreparedPlace& at) HWY_ATTR {
+          prepared_tile_int8<decltype(height)::value, decltype(vectors)::value, kDot>(p, all, f,
+                                                                                      at);
+        });
 }
 
-/// Whether it went by vpdpbusd.
-bool prepared_panels_int8(const PreparedProduct& p, const PreparedInt8& all, std::int64_t first,
-                          std::int64_t last, bool may_dot) {
+/// The panels panel.index … last − 1.
+void prepared_panels_int8(const PreparedProduct& p, const PreparedPlan& plan,
+                          const PreparedInt8& all, const PreparedPanel& panel, std::int64_t last) {
   note_simd_target(HWY_TARGET);
 #if HWY_TARGET <= HWY_AVX3
-  if (may_dot) {
-    prepared_panels_int8_by<true>(p, all, first, last);
-    return true;
-  }
+  if (all.dot) return prepared_panels_int8_by<true>(p, plan, all, panel, last);
 #endif
-  (void)may_dot;
-  prepared_panels_int8_by<false>(p, all, first, last);
-  return false;
+  prepared_panels_int8_by<false>(p, plan, all, panel, last);
 }
+
+bool prepared_has_dot() { return HWY_TARGET <= HWY_AVX3; }
 
 }  // namespace attend::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -144,11 +171,14 @@ namespace attend::kernels {
 namespace {
 
 HWY_EXPORT(prepared_panel);
+HWY_EXPORT(prepared_plan);
+HWY_EXPORT(prepared_pack);
 HWY_EXPORT(prepare_float);
 HWY_EXPORT(prepare_int8);
 HWY_EXPORT(prepared_quantize);
 HWY_EXPORT(prepared_panels_float);
 HWY_EXPORT(prepared_panels_int8);
+HWY_EXPORT(prepared_has_dot);
 
 std::atomic<bool> g_int8_dot_allowed{true};
 thread_local bool t_int8_dot_used = false;
@@ -186,8 +216,17 @@ void prepared_share(std::int64_t items, bool parallel, const F& work) {
                [&](int i) { work(i * items / tasks, (i + 1) * items / tasks); });
 }
 
-/// Quantised inputs: rows of whole cache lines, behind them the steps.
-std::int64_t prepared_input_row(const PreparedShape& s) { return prepared_aligned(s.inputs); }
+/// Elements of 4 bytes that a row of x is read as.
+std::int64_t prepared_steps(const PreparedShape& s) {
+  return s.precision == Precision::kInt8 ? (s.inputs + 3) / 4 : s.inputs;
+}
+
+/// Bytes of x packed or quantised.
+std::int64_t prepared_x_bytes(const PreparedProduct& p, const PreparedPlan& plan) {
+  const std::int64_t rows = plan.height == 0 ? p.rows : plan.tiles * plan.height;
+  const bool is_as_given = plan.height == 0 && p.shape.precision == Precision::kFloat32;
+  return is_as_given ? 0 : prepared_aligned(4 * rows * prepared_steps(p.shape));
+}
 
 }  // namespace
 
@@ -214,8 +253,8 @@ void prepare_weights(const PreparedShape& s, const float* weight, std::int64_t w
 }
 
 std::int64_t prepared_workspace(const PreparedProduct& p) {
-  if (p.shape.precision == Precision::kFloat32) return 0;
-  return p.rows * prepared_input_row(p.shape) + prepared_aligned(4 * p.rows);
+  const std::int64_t x = prepared_x_bytes(p, HWY_DYNAMIC_DISPATCH(prepared_plan)(p.rows));
+  return p.shape.precision == Precision::kInt8 ? x + prepared_aligned(4 * p.rows) : x;
 }
 
 void prepared_product(const PreparedProduct& p) {
@@ -226,34 +265,47 @@ void prepared_product(const PreparedProduct& p) {
   const bool is_int8 = p.shape.precision == Precision::kInt8;
   const bool parallel = operations >= (is_int8 ? 4 : 1) * kPreparedParallelOperations ||
                         prepared_weight_bytes(p.shape) >= kPreparedParallelBytes;
+  const PreparedPlan plan = HWY_DYNAMIC_DISPATCH(prepared_plan)(p.rows);
+  PreparedPanel panel;
+  panel.steps = panel.x_row = prepared_steps(p.shape);
+  panel.weights = static_cast<const float*>(p.weights);
+  panel.x = static_cast<const float*>(p.workspace);
+  constexpr std::int64_t kAlone = 1 << 14;  // numbers that one thread lays out faster than two
+  const bool lay_out_in_parallel = p.rows * p.shape.inputs >= kAlone;
   const std::int64_t panels = prepared_panels(p.shape);
-  if (!is_int8)
+  if (!is_int8) {
+    if (plan.height == 0)
+      panel.x = p.x, panel.x_row = p.x_row;
+    else
+      prepared_share(p.rows, lay_out_in_parallel, [&](std::int64_t first, std::int64_t last) {
+        HWY_DYNAMIC_DISPATCH(prepared_pack)(p, plan, first, last, static_cast<float*>(p.workspace));
+      });
     return prepared_share(panels, parallel, [&](std::int64_t first, std::int64_t last) {
-      HWY_DYNAMIC_DISPATCH(prepared_panels_float)(p, first, last);
+      PreparedPanel own = panel;
+      own.index = first;
+      HWY_DYNAMIC_DISPATCH(prepared_panels_float)(p, plan, own, last);
     });
-  const char* const memory = static_cast<const char*>(p.weights);
+  }
   PreparedInt8 all;
-  all.weights = reinterpret_cast<const std::int8_t*>(memory);
-  const char* const scales = memory + prepared_aligned(prepared_weight_bytes(p.shape));
+  const char* const scales =
+      static_cast<const char*>(p.weights) + prepared_aligned(prepared_weight_bytes(p.shape));
   all.scales = reinterpret_cast<const float*>(scales);
   all.offsets = reinterpret_cast<const std::int32_t*>(
       scales + prepared_aligned(4 * prepared_padded(p.shape)));
-  auto* const x = static_cast<std::uint8_t*>(p.workspace);
-  all.x = x, all.x_row = prepared_input_row(p.shape);
-  auto* const steps = reinterpret_cast<float*>(x + p.rows * all.x_row);
+  all.dot = has_int8_dot() && HWY_DYNAMIC_DISPATCH(prepared_has_dot)();
+  auto* const steps =
+      reinterpret_cast<float*>(static_cast<char*>(p.workspace) + prepared_x_bytes(p, plan));
   all.x_scales = steps;
-  constexpr std::int64_t kAlone = 1 << 14;  // inputs that one thread quantises faster than two
-  prepared_share(p.rows, p.rows * p.shape.inputs >= kAlone,
-                 [&](std::int64_t first, std::int64_t last) {
-                   HWY_DYNAMIC_DISPATCH(prepared_quantize)(p, first, last, x, all.x_row, steps);
-                 });
-  const bool dot = has_int8_dot();
-  bool used = false;
-  prepared_share(panels, parallel, [&](std::int64_t first, std::int64_t last) {
-    const bool by_dot = HWY_DYNAMIC_DISPATCH(prepared_panels_int8)(p, all, first, last, dot);
-    if (first == 0) used = by_dot;
+  prepared_share(p.rows, lay_out_in_parallel, [&](std::int64_t first, std::int64_t last) {
+    HWY_DYNAMIC_DISPATCH(prepared_quantize)
+    (p, plan, first, last, static_cast<std::int32_t*>(p.workspace), panel.x_row, steps);
   });
-  t_int8_dot_used = used;
+  prepared_share(panels, parallel, [&](std::int64_t first, std::int64_t last) {
+    PreparedPanel own = panel;
+    own.index = first;
+    HWY_DYNAMIC_DISPATCH(prepared_panels_int8)(p, plan, all, own, last);
+  });
+  t_int8_dot_used = all.dot;
 }
 
 }  // namespace attend::kernels

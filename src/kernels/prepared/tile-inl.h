@@ -1,5 +1,7 @@
-// Register tiles of products with prepared weights, once per Highway target. A tile is a few rows of x by one panel of outputs, four
-// vectors wide; the weights of a panel lie as they are read: [input][output of the panel], for int8 [4 inputs][output][input].
+// Register tiles of products with prepared weights, once per Highway target. The weights of a panel, four vectors of outputs, lie
+// as they are read: [input][output of the panel], for int8 [4 inputs][output][input]. A short tile is a few rows of x, as they are,
+// by a whole panel: all of a line of weights is used while it is there. A tall one is many rows, packed, by half a panel: each
+// weight that comes from L2 (20 bytes a cycle) is used so often that the multipliers don't wait for it.
 #if defined(ATTEND_KERNELS_PREPARED_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTEND_KERNELS_PREPARED_TILE_INL_H_
 #undef ATTEND_KERNELS_PREPARED_TILE_INL_H_
@@ -21,34 +23,35 @@ namespace attend::kernels::HWY_NAMESPACE {
 using PreparedTag = hn::ScalableTag<float>;
 using PreparedInt = hn::ScalableTag<std::int32_t>;
 constexpr int kPreparedVectors = 4;
-// Sums in registers: 6 × 4 of AVX-512's 32, 3 × 4 of the others' 16.
-constexpr int kPreparedRows = HWY_TARGET <= HWY_AVX3 ? 6 : 3;
+// Sums in registers: of AVX-512's 32 at most 6 × 4 or 14 × 2, of the others' 16 at most 3 × 4 or 6 × 2.
+constexpr int kPreparedShort = HWY_TARGET <= HWY_AVX3 ? 6 : 3;
+constexpr int kPreparedTall = HWY_TARGET <= HWY_AVX3 ? 14 : 6;
 constexpr std::int64_t kPreparedLanes = hn::MaxLanes(PreparedTag());
 constexpr std::int64_t kPreparedPanel = kPreparedVectors * kPreparedLanes;
-/// Weights are fetched so far ahead, in bytes: the first rows of a panel meet it in memory.
+/// The weights of short tiles are fetched so far ahead, in bytes.
 constexpr std::int64_t kPreparedAhead = 2048;
 
-template <bool kAhead>
-HWY_INLINE void prepared_fetch(const void* p) {
-  if constexpr (kAhead) hwy::Prefetch(static_cast<const char*>(p) + kPreparedAhead);
-}
+/// A tile's rows row … row + rows − 1 of x and y, at most its height, and its first column.
+struct PreparedPlace {
+  std::int64_t row, rows, column;
+};
 
-/// Writes R × kPreparedVectors finished sums; `value(r, v)` is the product alone.
-template <int R, class F>
-HWY_INLINE void prepared_store(const PreparedProduct& p, std::int64_t row, std::int64_t column,
-                               const F& value) {
+/// Writes the finished sums of an R × V tile; `value(r, v)` is the product alone.
+template <int R, int V, class F>
+HWY_INLINE void prepared_store(const PreparedProduct& p, const PreparedPlace& at, const F& value) {
   const PreparedTag d;
   constexpr std::int64_t N = kPreparedLanes;
-  _Pragma("GCC unroll 4") for (int v = 0; v < kPreparedVectors; ++v) {
-    const std::int64_t first = column + v * N,
+  _Pragma("GCC unroll 4") for (int v = 0; v < V; ++v) {
+    const std::int64_t first = at.column + v * N,
                        n = std::clamp<std::int64_t>(p.shape.outputs - first, 0, N);
     if (n == 0) break;
     const auto load = [&](const float* from) HWY_ATTR {
       return n == N ? hn::LoadU(d, from) : load_n(d, from, static_cast<std::size_t>(n));
     };
     const auto bias = p.bias ? load(p.bias + first) : hn::Zero(d);
-    _Pragma("GCC unroll 6") for (int r = 0; r < R; ++r) {
-      float* const y = p.y + (row + r) * p.y_row + first;
+    _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r) {
+      if (r >= at.rows) break;
+      float* const y = p.y + (at.row + r) * p.y_row + first;
       auto x = hn::Add(value(r, v), bias);
       if (p.finish == GemmFinish::kRelu) x = hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x);
       if (p.adds) x = hn::Add(load(y), x);
@@ -60,30 +63,49 @@ HWY_INLINE void prepared_store(const PreparedProduct& p, std::int64_t row, std::
   }
 }
 
-template <int R, bool kAhead>
-HWY_INLINE void prepared_tile_float(const PreparedProduct& p, std::int64_t row, std::int64_t panel,
-                                    const float* HWY_RESTRICT w) {
-  const PreparedTag d;
-  using V = hn::Vec<PreparedTag>;
+/// Where a tile finds its factors: row r's number (int8: four numbers) k at x[r · x_row + k · x_step], in elements of 4 bytes; the
+/// V vectors of weights at w[k · kPreparedPanel]; what to fetch meanwhile at ahead[k · kPreparedPanel].
+struct PreparedFactors {
+  const float* x;
+  std::int64_t x_row, x_step;
+  const float *w, *ahead;
+};
+
+/// sum[r][v] ← Σ_k add(x, w, sum), k < steps, in vectors of D.
+template <int R, int V, class D, class Add>
+HWY_INLINE void prepared_sums(D d, const PreparedFactors& f, std::int64_t steps, const Add& add,
+                              hn::Vec<D> (&sum)[R][V]) {
+  using T = hn::TFromD<D>;
   constexpr std::int64_t N = kPreparedLanes;
-  V sum[R][kPreparedVectors];
-  _Pragma("GCC unroll 6") for (int r = 0; r < R; ++r)
-      _Pragma("GCC unroll 4") for (int v = 0; v < kPreparedVectors; ++v) sum[r][v] = hn::Zero(d);
-  const float* const x = p.x + row * p.x_row;
-  for (std::int64_t k = 0; k < p.shape.inputs; ++k, w += kPreparedPanel) {
-    V b[kPreparedVectors];
-    _Pragma("GCC unroll 4") for (int v = 0; v < kPreparedVectors; ++v) {
-      b[v] = hn::Load(d, w + v * N);
-      prepared_fetch<kAhead>(w + v * N);
+  _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
+      _Pragma("GCC unroll 4") for (int v = 0; v < V; ++v) sum[r][v] = hn::Zero(d);
+  const float *HWY_RESTRICT w = f.w, *HWY_RESTRICT x = f.x, *ahead = f.ahead;
+  const std::int64_t x_row = V == 2 ? 1 : f.x_row, x_step = V == 2 ? R : 1;
+  for (std::int64_t k = 0; k < steps;
+       ++k, w += kPreparedPanel, ahead += kPreparedPanel, x += x_step) {
+    hn::Vec<D> b[V];
+    _Pragma("GCC unroll 4") for (int v = 0; v < V; ++v) {
+      b[v] = hn::Load(d, reinterpret_cast<const T*>(w + v * N));
+      if (V == kPreparedVectors || v == 0) hwy::Prefetch(ahead + v * N);
     }
-    _Pragma("GCC unroll 6") for (int r = 0; r < R; ++r) {
-      const V a = hn::Set(d, x[r * p.x_row + k]);
-      _Pragma("GCC unroll 4") for (int v = 0; v < kPreparedVectors; ++v) sum[r][v] =
-          hn::MulAdd(a, b[v], sum[r][v]);
+    _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r) {
+      T one;
+      std::memcpy(&one, x + r * x_row, sizeof one);
+      const auto a = hn::Set(d, one);
+      _Pragma("GCC unroll 4") for (int v = 0; v < V; ++v) sum[r][v] = add(a, b[v], sum[r][v]);
     }
   }
-  prepared_store<R>(p, row, panel * kPreparedPanel,
-                    [&](int r, int v) HWY_ATTR { return sum[r][v]; });
+}
+
+template <int R, int V>
+HWY_INLINE void prepared_tile_float(const PreparedProduct& p, const PreparedFactors& f,
+                                    const PreparedPlace& at) {
+  const PreparedTag d;
+  hn::Vec<PreparedTag> sum[R][V];
+  prepared_sums<R, V>(
+      d, f, p.shape.inputs, [](auto a, auto w, auto s) HWY_ATTR { return hn::MulAdd(a, w, s); },
+      sum);
+  prepared_store<R, V>(p, at, [&](int r, int v) HWY_ATTR { return sum[r][v]; });
 }
 
 /// sum + Σ of the four products of bytes in each 32 bits, a's without sign. Instruction: AVX-512 VNNI's, where kDot.
@@ -122,67 +144,71 @@ HWY_INLINE V prepared_dot(V a, V w, V sum) {
 #endif
 }
 
-template <int R, bool kAhead, bool kDot>
+template <int R, int V, bool kDot>
 HWY_INLINE void prepared_tile_int8(const PreparedProduct& p, const PreparedInt8& all,
-                                   std::int64_t row, std::int64_t panel,
-                                   const std::int8_t* HWY_RESTRICT w) {
+                                   const PreparedFactors& f, const PreparedPlace& at) {
   const PreparedTag d;
   const PreparedInt di;
-  using V = hn::Vec<PreparedInt>;
-  constexpr std::int64_t N = kPreparedLanes;
-  V sum[R][kPreparedVectors];
-  _Pragma("GCC unroll 6") for (int r = 0; r < R; ++r)
-      _Pragma("GCC unroll 4") for (int v = 0; v < kPreparedVectors; ++v) sum[r][v] = hn::Zero(di);
-  const std::uint8_t* const x = all.x + row * all.x_row;
-  const std::int64_t fours = (p.shape.inputs + 3) / 4;
-  for (std::int64_t k = 0; k < fours; ++k, w += 4 * kPreparedPanel) {
-    V b[kPreparedVectors];
-    _Pragma("GCC unroll 4") for (int v = 0; v < kPreparedVectors; ++v) {
-      const std::int8_t* const from = w + v * 4 * N;
-      b[v] = hn::Load(di, reinterpret_cast<const std::int32_t*>(from));
-      prepared_fetch<kAhead>(from);
-    }
-    _Pragma("GCC unroll 6") for (int r = 0; r < R; ++r) {
-      std::int32_t four;
-      std::memcpy(&four, x + r * all.x_row + 4 * k, sizeof four);
-      const V a = hn::Set(di, four);
-      _Pragma("GCC unroll 4") for (int v = 0; v < kPreparedVectors; ++v) sum[r][v] =
-          prepared_dot<kDot>(a, b[v], sum[r][v]);
-    }
-  }
-  const std::int64_t column = panel * kPreparedPanel;
-  prepared_store<R>(p, row, column, [&](int r, int v) HWY_ATTR {
-    const V offset = hn::Load(di, all.offsets + column + v * N);
+  hn::Vec<PreparedInt> sum[R][V];
+  prepared_sums<R, V>(
+      di, f, (p.shape.inputs + 3) / 4,
+      [](auto a, auto w, auto s) HWY_ATTR { return prepared_dot<kDot>(a, w, s); }, sum);
+  prepared_store<R, V>(p, at, [&](int r, int v) HWY_ATTR {
+    const std::int64_t column = at.column + v * kPreparedLanes;
+    const auto offset = hn::Load(di, all.offsets + column);
     const auto scale =
-        hn::Mul(hn::Load(d, all.scales + column + v * N), hn::Set(d, all.x_scales[row + r]));
+        hn::Mul(hn::Load(d, all.scales + column), hn::Set(d, all.x_scales[at.row + r]));
     return hn::Mul(hn::ConvertTo(d, hn::Sub(sum[r][v], offset)), scale);
   });
 }
 
-/// The rows row … row + left − 1, at most kPreparedRows, by a tile of just that height.
-template <int R = kPreparedRows, class F>
-HWY_INLINE void prepared_by_height(std::int64_t left, const F& tile) {
-  if constexpr (R == 1) {
-    tile(std::integral_constant<int, 1>());
-  } else if (left >= R) {
-    tile(std::integral_constant<int, R>());
+/// tile(R as a constant) for the height, R in (kFrom, kTo]; more is kTo, fewer kFrom + 1.
+template <int kFrom, int kTo, class F>
+HWY_INLINE void prepared_by_height(std::int64_t height, const F& tile) {
+  if constexpr (kTo == kFrom + 1) {
+    tile(std::integral_constant<int, kTo>());
+  } else if (height >= kTo) {
+    tile(std::integral_constant<int, kTo>());
   } else {
-    prepared_by_height<R - 1>(left, tile);
+    prepared_by_height<kFrom, kTo - 1>(height, tile);
   }
 }
 
-/// Runs tile(height, row, ahead) over all rows.
+/// All tiles of a panel of weights `w`, steps inputs (int8: fours of them) deep, x as the plan has it:
+/// tile(R, V as constants, factors, place).
 template <class F>
-HWY_INLINE void prepared_over_rows(std::int64_t rows, const F& tile) {
-  for (std::int64_t row = 0; row < rows;) {
-    prepared_by_height(rows - row, [&](auto height) HWY_ATTR {
-      if (row == 0)
-        tile(height, row, std::true_type());
-      else
-        tile(height, row, std::false_type());
-      row += decltype(height)::value;
-    });
+HWY_INLINE void prepared_over_tiles(const PreparedProduct& p, const PreparedPlan& plan,
+                                    const PreparedPanel& panel, const F& tile) {
+  const std::int64_t column = panel.index * kPreparedPanel, steps = panel.steps;
+  const float* const w = panel.weights + panel.index * steps * kPreparedPanel;
+  if (plan.height == 0) {
+    for (std::int64_t row = 0; row < p.rows; row += kPreparedShort) {
+      const std::int64_t rows = std::min<std::int64_t>(kPreparedShort, p.rows - row);
+      const float* const x = panel.x + row * panel.x_row;
+      prepared_by_height<0, kPreparedShort>(rows, [&](auto height) HWY_ATTR {
+        tile(height, std::integral_constant<int, kPreparedVectors>(),
+             PreparedFactors{x, panel.x_row, 1, w, w + kPreparedAhead / 4},
+             PreparedPlace{row, rows, column});
+      });
+    }
+    return;
   }
+  constexpr std::int64_t kHalf = 2 * kPreparedLanes;
+  prepared_by_height<kPreparedShort, kPreparedTall>(plan.height, [&](auto height) HWY_ATTR {
+    constexpr std::int64_t R = decltype(height)::value;
+    for (std::int64_t half = 0; half < 2; ++half) {
+      const float* const from = w + half * kHalf;
+      // The first two passes over this half fetch the next one, a vector each: it comes from memory while these multiply.
+      const float* const next = half == 0 ? w + kHalf : w + steps * kPreparedPanel;
+      for (std::int64_t i = 0; i < plan.tiles; ++i) {
+        const std::int64_t row = i * R;
+        tile(height, std::integral_constant<int, 2>(),
+             PreparedFactors{panel.x + row * steps, 1, R, from,
+                             i < 2 ? next + i * kPreparedLanes : from},
+             PreparedPlace{row, std::min(R, p.rows - row), column + half * kHalf});
+      }
+    }
+  });
 }
 
 }  // namespace attend::kernels::HWY_NAMESPACE
