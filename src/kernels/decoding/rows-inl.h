@@ -6,6 +6,8 @@
 #define ATTEND_KERNELS_DECODING_ROWS_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -129,6 +131,16 @@ HWY_INLINE void step_values(const StepAttention& p, std::int64_t r, std::int64_t
   });
 }
 
+/// Keys and values of one head come in while those of the one before are used.
+HWY_INLINE void step_fetch(const StepAttention& p, std::int64_t r, std::int64_t n,
+                           std::int64_t from) {
+  for (std::int64_t t = 0; t < n; ++t) {
+    const float* const key = step_key(p, r, t) + from;
+    for (std::int64_t c = 0; c < p.width; c += 16)
+      hwy::Prefetch(key + c), hwy::Prefetch(key + p.value + c);
+  }
+}
+
 inline void step_row(const StepAttention& p, std::int64_t r, float* score) {
   const std::int64_t n =
       p.tape ? p.places : std::clamp<std::int64_t>(p.length[r / (p.rows / p.sources)], 0, p.places);
@@ -137,6 +149,7 @@ inline void step_row(const StepAttention& p, std::int64_t r, float* score) {
   if (weights) std::fill_n(weights, p.places, 0.0f);
   if (n == 0) return std::fill_n(out, p.heads * p.width, 0.0f), void();
   for (std::int64_t h = 0; h < p.heads; ++h) {
+    if (h + 1 < p.heads) step_fetch(p, r, n, (h + 1) * p.width);
     step_scores(p, r, n, h * p.width, score);
     step_softmax(score, n);
     step_values(p, r, n, h * p.width, score, out + h * p.width);

@@ -9,8 +9,6 @@
 #define ATTEND_KERNELS_PREPARED_TILE_INL_H_
 #endif
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -63,13 +61,23 @@ HWY_INLINE void prepared_store(const PreparedProduct& p, const PreparedPlace& at
   }
 }
 
-/// Where a tile finds its factors: row r's number (int8: four numbers) k at x[r · x_row + k · x_step], in elements of 4 bytes; the
-/// V vectors of weights at w[k · kPreparedPanel]; what to fetch meanwhile at ahead[k · kPreparedPanel].
+/// Where a tile finds its factors: row r's number (int8: four numbers) k at x[r · x_row + k], or packed; the V vectors of weights at
+/// w[k · kPreparedPanel]. Meanwhile it fetches what lies at `ahead` into L2, ahead_step bytes for each k.
 struct PreparedFactors {
   const float* x;
-  std::int64_t x_row, x_step;
-  const float *w, *ahead;
+  std::int64_t x_row;
+  const float* w;
+  const char* ahead;
+  std::int64_t ahead_step;
 };
+
+HWY_INLINE void prepared_fetch(const char* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p, 0, 2);
+#else
+  (void)p;
+#endif
+}
 
 /// sum[r][v] ← Σ_k add(x, w, sum), k < steps, in vectors of D.
 template <int R, int V, class D, class Add>
@@ -79,14 +87,17 @@ HWY_INLINE void prepared_sums(D d, const PreparedFactors& f, std::int64_t steps,
   constexpr std::int64_t N = kPreparedLanes;
   _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
       _Pragma("GCC unroll 4") for (int v = 0; v < V; ++v) sum[r][v] = hn::Zero(d);
-  const float *HWY_RESTRICT w = f.w, *HWY_RESTRICT x = f.x, *ahead = f.ahead;
+  const float *HWY_RESTRICT w = f.w, *HWY_RESTRICT x = f.x;
+  const char* ahead = f.ahead;
   const std::int64_t x_row = V == 2 ? 1 : f.x_row, x_step = V == 2 ? R : 1;
-  for (std::int64_t k = 0; k < steps;
-       ++k, w += kPreparedPanel, ahead += kPreparedPanel, x += x_step) {
+  for (std::int64_t k = 0; k < steps; ++k, w += kPreparedPanel, x += x_step) {
+    _Pragma("GCC unroll 4") for (int line = 0; line < V;
+                                 line += 4 * kPreparedLanes < 64 ? 64 / (4 * kPreparedLanes) : 1)
+        prepared_fetch(ahead + line * 4 * kPreparedLanes);
+    ahead += f.ahead_step;
     hn::Vec<D> b[V];
     _Pragma("GCC unroll 4") for (int v = 0; v < V; ++v) {
       b[v] = hn::Load(d, reinterpret_cast<const T*>(w + v * N));
-      if (V == kPreparedVectors || v == 0) hwy::Prefetch(ahead + v * N);
     }
     _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r) {
       T one;
@@ -174,39 +185,37 @@ HWY_INLINE void prepared_by_height(std::int64_t height, const F& tile) {
   }
 }
 
-/// All tiles of a panel of weights `w`, steps inputs (int8: fours of them) deep, x as the plan has it:
-/// tile(R, V as constants, factors, place).
+/// All tiles of a panel of weights, x as the plan has it: tile(R, V as constants, factors, place). Between them the tall ones fetch
+/// the panel that follows, evenly, so that it comes from memory while these multiply.
 template <class F>
 HWY_INLINE void prepared_over_tiles(const PreparedProduct& p, const PreparedPlan& plan,
                                     const PreparedPanel& panel, const F& tile) {
   const std::int64_t column = panel.index * kPreparedPanel, steps = panel.steps;
   const float* const w = panel.weights + panel.index * steps * kPreparedPanel;
   if (plan.height == 0) {
+    const char* const ahead = reinterpret_cast<const char*>(w) + kPreparedAhead;
     for (std::int64_t row = 0; row < p.rows; row += kPreparedShort) {
       const std::int64_t rows = std::min<std::int64_t>(kPreparedShort, p.rows - row);
-      const float* const x = panel.x + row * panel.x_row;
+      const PreparedFactors f{panel.x + row * panel.x_row, panel.x_row, w, ahead,
+                              4 * kPreparedPanel};
       prepared_by_height<0, kPreparedShort>(rows, [&](auto height) HWY_ATTR {
-        tile(height, std::integral_constant<int, kPreparedVectors>(),
-             PreparedFactors{x, panel.x_row, 1, w, w + kPreparedAhead / 4},
+        tile(height, std::integral_constant<int, kPreparedVectors>(), f,
              PreparedPlace{row, rows, column});
       });
     }
     return;
   }
   constexpr std::int64_t kHalf = 2 * kPreparedLanes;
+  const std::int64_t pace = (2 * kPreparedPanel + plan.tiles - 1) / plan.tiles;  // bytes for each k
+  const char* const next = reinterpret_cast<const char*>(w + steps * kPreparedPanel);
   prepared_by_height<kPreparedShort, kPreparedTall>(plan.height, [&](auto height) HWY_ATTR {
     constexpr std::int64_t R = decltype(height)::value;
-    for (std::int64_t half = 0; half < 2; ++half) {
-      const float* const from = w + half * kHalf;
-      // The first two passes over this half fetch the next one, a vector each: it comes from memory while these multiply.
-      const float* const next = half == 0 ? w + kHalf : w + steps * kPreparedPanel;
-      for (std::int64_t i = 0; i < plan.tiles; ++i) {
-        const std::int64_t row = i * R;
-        tile(height, std::integral_constant<int, 2>(),
-             PreparedFactors{panel.x + row * steps, 1, R, from,
-                             i < 2 ? next + i * kPreparedLanes : from},
-             PreparedPlace{row, std::min(R, p.rows - row), column + half * kHalf});
-      }
+    for (std::int64_t i = 0; i < 2 * plan.tiles; ++i) {
+      const std::int64_t half = i / plan.tiles, row = i % plan.tiles * R;
+      const PreparedFactors f{panel.x + row * steps, 1, w + half * kHalf, next + i * steps * pace,
+                              pace};
+      tile(height, std::integral_constant<int, 2>(), f,
+           PreparedPlace{row, std::min(R, p.rows - row), column + half * kHalf});
     }
   });
 }
