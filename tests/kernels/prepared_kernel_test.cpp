@@ -118,12 +118,12 @@ struct WithoutDot {
 class PreparedKernel : public ::testing::TestWithParam<Precision> {};
 INSTANTIATE_TEST_SUITE_P(Both, PreparedKernel,
                          ::testing::Values(Precision::kFloat32, Precision::kInt8),
-                         [](const auto& info) {
-                           return info.param == Precision::kInt8 ? "int8" : "float32";
+                         [](const auto& precision) {
+                           return precision.param == Precision::kInt8 ? "int8" : "float32";
                          });
 
 void all_shapes(Precision precision) {
-  for (const std::int64_t rows : {1, 2, 3, 4, 5, 6, 7, 11, 13})
+  for (const std::int64_t rows : {1, 2, 3, 4, 5, 6, 7, 11, 13, 15, 29})
     for (const std::int64_t outputs : {1, 4, 15, 16, 17, 31, 63, 64, 65, 130}) {
       Problem problem(rows, outputs, 1 + (rows * 7 + outputs) % 67, precision);
       if ((rows + outputs) % 2 == 0) problem.p.bias = nullptr;
