@@ -87,11 +87,17 @@ PreparedPlan prepared_plan(std::int64_t rows) {
 void prepared_pack(const PreparedProduct& p, const PreparedPlan& plan, std::int64_t first,
                    std::int64_t last, float* to) {
   const std::int64_t n = p.shape.inputs, height = plan.height;
-  for (std::int64_t r = first; r < last; ++r) {
-    const float* HWY_RESTRICT x = p.x + r * p.x_row;
-    float* HWY_RESTRICT own = to + r / height * height * n + r % height;
-    for (std::int64_t i = 0; i < n; ++i) own[i * height] = x[i];
-  }
+  constexpr std::int64_t kStretch = 32;  // of inputs, so that the lines of a tile stay in L1
+  for (std::int64_t tile = first / height; tile * height < last; ++tile)
+    for (std::int64_t k = 0; k < n; k += kStretch) {
+      const std::int64_t end = std::min(n, k + kStretch);
+      for (std::int64_t r = std::max(first, tile * height); r < std::min(last, (tile + 1) * height);
+           ++r) {
+        const float* HWY_RESTRICT x = p.x + r * p.x_row;
+        float* HWY_RESTRICT own = to + tile * height * n + r % height;
+        for (std::int64_t i = k; i < end; ++i) own[i * height] = x[i];
+      }
+    }
 }
 
 /// Quantises the rows first … last − 1 into fours of bytes, as the plan has them: to[row · to_row + four], or packed.
@@ -228,36 +234,23 @@ std::int64_t prepared_x_bytes(const PreparedProduct& p, const PreparedPlan& plan
   return is_as_given ? 0 : prepared_aligned(4 * rows * prepared_steps(p.shape));
 }
 
-}  // namespace
-
-void allow_int8_dot(bool allow) { g_int8_dot_allowed = allow; }
-bool used_int8_dot() { return t_int8_dot_used; }
-
-std::int64_t prepared_bytes(const PreparedShape& s) {
-  const std::int64_t weights = prepared_aligned(prepared_weight_bytes(s));
-  return s.precision == Precision::kInt8 ? weights + 2 * prepared_aligned(4 * prepared_padded(s))
-                                         : weights;
+/// Many rows go block by block, so that those that are laid out stay in L2 beside half a panel: 512 KB at most, whole tall tiles.
+std::int64_t prepared_block(const PreparedProduct& p) {
+  constexpr std::int64_t kBlockBytes = 512 << 10,
+                         kWhole = 14 * 6;  // a multiple of every target's tall tile
+  const std::int64_t row = 4 * prepared_steps(p.shape);
+  const std::int64_t blocks = (p.rows * row + kBlockBytes - 1) / kBlockBytes;
+  if (blocks <= 1) return p.rows;
+  const std::int64_t rows = (p.rows + blocks - 1) / blocks;
+  return (rows + kWhole - 1) / kWhole * kWhole;
 }
 
-void prepare_weights(const PreparedShape& s, const float* weight, std::int64_t weight_row,
-                     void* prepared) {
-  if (s.precision == Precision::kFloat32)
-    return HWY_DYNAMIC_DISPATCH(prepare_float)(s, weight, weight_row,
-                                               static_cast<float*>(prepared));
-  char* const memory = static_cast<char*>(prepared);
-  char* const scales = memory + prepared_aligned(prepared_weight_bytes(s));
-  char* const offsets = scales + prepared_aligned(4 * prepared_padded(s));
-  HWY_DYNAMIC_DISPATCH(prepare_int8)
-  (s, weight, weight_row, reinterpret_cast<std::int8_t*>(memory), reinterpret_cast<float*>(scales),
-   reinterpret_cast<std::int32_t*>(offsets));
-}
-
-std::int64_t prepared_workspace(const PreparedProduct& p) {
+std::int64_t prepared_block_workspace(const PreparedProduct& p) {
   const std::int64_t x = prepared_x_bytes(p, HWY_DYNAMIC_DISPATCH(prepared_plan)(p.rows));
   return p.shape.precision == Precision::kInt8 ? x + prepared_aligned(4 * p.rows) : x;
 }
 
-void prepared_product(const PreparedProduct& p) {
+void prepared_block_product(const PreparedProduct& p) {
   if (p.rows == 0 || p.shape.outputs == 0) return;
   const double operations = 2.0 * static_cast<double>(p.rows) *
                             static_cast<double>(p.shape.outputs) *
@@ -306,6 +299,46 @@ void prepared_product(const PreparedProduct& p) {
     HWY_DYNAMIC_DISPATCH(prepared_panels_int8)(p, plan, all, own, last);
   });
   t_int8_dot_used = all.dot;
+}
+
+}  // namespace
+
+void allow_int8_dot(bool allow) { g_int8_dot_allowed = allow; }
+bool used_int8_dot() { return t_int8_dot_used; }
+
+std::int64_t prepared_bytes(const PreparedShape& s) {
+  const std::int64_t weights = prepared_aligned(prepared_weight_bytes(s));
+  return s.precision == Precision::kInt8 ? weights + 2 * prepared_aligned(4 * prepared_padded(s))
+                                         : weights;
+}
+
+void prepare_weights(const PreparedShape& s, const float* weight, std::int64_t weight_row,
+                     void* prepared) {
+  if (s.precision == Precision::kFloat32)
+    return HWY_DYNAMIC_DISPATCH(prepare_float)(s, weight, weight_row,
+                                               static_cast<float*>(prepared));
+  char* const memory = static_cast<char*>(prepared);
+  char* const scales = memory + prepared_aligned(prepared_weight_bytes(s));
+  char* const offsets = scales + prepared_aligned(4 * prepared_padded(s));
+  HWY_DYNAMIC_DISPATCH(prepare_int8)
+  (s, weight, weight_row, reinterpret_cast<std::int8_t*>(memory), reinterpret_cast<float*>(scales),
+   reinterpret_cast<std::int32_t*>(offsets));
+}
+
+std::int64_t prepared_workspace(const PreparedProduct& p) {
+  PreparedProduct block = p;
+  block.rows = std::min(p.rows, prepared_block(p));
+  return prepared_block_workspace(block);
+}
+
+void prepared_product(const PreparedProduct& p) {
+  const std::int64_t rows = prepared_block(p);
+  for (std::int64_t row = 0; row < p.rows; row += rows) {
+    PreparedProduct block = p;
+    block.rows = std::min(rows, p.rows - row);
+    block.x += row * p.x_row, block.y += row * p.y_row;
+    prepared_block_product(block);
+  }
 }
 
 }  // namespace attend::kernels

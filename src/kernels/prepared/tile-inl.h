@@ -62,13 +62,14 @@ HWY_INLINE void prepared_store(const PreparedProduct& p, const PreparedPlace& at
 }
 
 /// Where a tile finds its factors: row r's number (int8: four numbers) k at x[r · x_row + k], or packed; the V vectors of weights at
-/// w[k · kPreparedPanel]. Meanwhile it fetches what lies at `ahead` into L2, ahead_step bytes for each k.
+/// w[k · kPreparedPanel]. Meanwhile it fetches what lies at `ahead` into L2: a short tile a line of weights for each k, a tall one 64
+/// bytes for each `every` of them, ahead_step apart.
 struct PreparedFactors {
   const float* x;
   std::int64_t x_row;
   const float* w;
   const char* ahead;
-  std::int64_t ahead_step;
+  std::int64_t every, ahead_step;
 };
 
 HWY_INLINE void prepared_fetch(const char* p) {
@@ -89,12 +90,19 @@ HWY_INLINE void prepared_sums(D d, const PreparedFactors& f, std::int64_t steps,
       _Pragma("GCC unroll 4") for (int v = 0; v < V; ++v) sum[r][v] = hn::Zero(d);
   const float *HWY_RESTRICT w = f.w, *HWY_RESTRICT x = f.x;
   const char* ahead = f.ahead;
+  std::int64_t since = 0;
   const std::int64_t x_row = V == 2 ? 1 : f.x_row, x_step = V == 2 ? R : 1;
   for (std::int64_t k = 0; k < steps; ++k, w += kPreparedPanel, x += x_step) {
-    _Pragma("GCC unroll 4") for (int line = 0; line < V;
-                                 line += 4 * kPreparedLanes < 64 ? 64 / (4 * kPreparedLanes) : 1)
-        prepared_fetch(ahead + line * 4 * kPreparedLanes);
-    ahead += f.ahead_step;
+    if constexpr (V == kPreparedVectors) {
+      constexpr int kBytes = 4 * static_cast<int>(kPreparedPanel);
+      _Pragma("GCC unroll 4") for (int line = 0; line < kBytes; line += 64)
+          prepared_fetch(ahead + line);
+      ahead += kBytes;
+    } else if (++since == f.every) {
+      since = 0;
+      prepared_fetch(ahead);
+      ahead += f.ahead_step;
+    }
     hn::Vec<D> b[V];
     _Pragma("GCC unroll 4") for (int v = 0; v < V; ++v) {
       b[v] = hn::Load(d, reinterpret_cast<const T*>(w + v * N));
@@ -196,8 +204,7 @@ HWY_INLINE void prepared_over_tiles(const PreparedProduct& p, const PreparedPlan
     const char* const ahead = reinterpret_cast<const char*>(w) + kPreparedAhead;
     for (std::int64_t row = 0; row < p.rows; row += kPreparedShort) {
       const std::int64_t rows = std::min<std::int64_t>(kPreparedShort, p.rows - row);
-      const PreparedFactors f{panel.x + row * panel.x_row, panel.x_row, w, ahead,
-                              4 * kPreparedPanel};
+      const PreparedFactors f{panel.x + row * panel.x_row, panel.x_row, w, ahead, 1, 0};
       prepared_by_height<0, kPreparedShort>(rows, [&](auto height) HWY_ATTR {
         tile(height, std::integral_constant<int, kPreparedVectors>(), f,
              PreparedPlace{row, rows, column});
@@ -206,14 +213,18 @@ HWY_INLINE void prepared_over_tiles(const PreparedProduct& p, const PreparedPlan
     return;
   }
   constexpr std::int64_t kHalf = 2 * kPreparedLanes;
-  const std::int64_t pace = (2 * kPreparedPanel + plan.tiles - 1) / plan.tiles;  // bytes for each k
+  // A panel is steps · 4 kPreparedPanel bytes, and 2 · tiles · steps times one of its lines may be asked for.
+  const std::int64_t every = std::max<std::int64_t>(1, 32 * plan.tiles / kPreparedPanel),
+                     ahead_step =
+                         plan.tiles == 1 ? 2 * 64 : 64,  // of one tile: the neighbour comes along
+      reach = (steps + every - 1) / every * ahead_step;
   const char* const next = reinterpret_cast<const char*>(w + steps * kPreparedPanel);
   prepared_by_height<kPreparedShort, kPreparedTall>(plan.height, [&](auto height) HWY_ATTR {
     constexpr std::int64_t R = decltype(height)::value;
     for (std::int64_t i = 0; i < 2 * plan.tiles; ++i) {
       const std::int64_t half = i / plan.tiles, row = i % plan.tiles * R;
-      const PreparedFactors f{panel.x + row * steps, 1, w + half * kHalf, next + i * steps * pace,
-                              pace};
+      const PreparedFactors f{panel.x + row * steps, 1,     w + half * kHalf,
+                              next + i * reach,      every, ahead_step};
       tile(height, std::integral_constant<int, 2>(), f,
            PreparedPlace{row, std::min(R, p.rows - row), column + half * kHalf});
     }
