@@ -23,8 +23,10 @@ void reorder(Decoding& decoding, const at::Tensor& parents) {
 }
 
 void GridSteps::start() {
+  if (at_start_) return;
   const at::NoGradGuard off;
   decoding_ = begin();
+  at_start_ = true;
   grid_ = sources(), width_ = 1;
   places_.clear();
   for (std::int64_t i = 0; i < grid_; ++i) places_.push_back({i, 0});
@@ -43,6 +45,7 @@ void GridSteps::keep_sources(const std::vector<std::int64_t>& kept) {
 
 StepResult GridSteps::step(const at::Tensor& tokens, const at::Tensor& parents) {
   const at::NoGradGuard off;
+  at_start_ = false;
   const std::int64_t rows = tokens.size(0);
   const std::int64_t *token = tokens.const_data_ptr<std::int64_t>(),
                      *parent = parents.const_data_ptr<std::int64_t>();
