@@ -24,8 +24,7 @@ struct TranslationRun : RunFiles {
 
 /// Throws as load_run. The translator is prepared for decoding where it can be (Translator::prepare); Precision::kInt8, which only
 /// a Transformer has, makes it faster and its scores a little different.
-TranslationRun load_translation(const std::string& path,
-                                Precision precision = Precision::kFloat32);
+TranslationRun load_translation(const std::string& path, Precision precision = Precision::kFloat32);
 
 /// One translated sentence.
 struct Translation {
