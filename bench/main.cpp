@@ -92,6 +92,7 @@ void run(const Request& request) {
     const char* program = std::getenv("ATTEND_PROGRAM");
     const std::string self = std::filesystem::read_symlink("/proc/self/exe");
     for (Json& row : peer_rows("attention.py", self)) add(std::move(row));
+    for (Json& row : peer_rows("decoding.py", self)) add(std::move(row));
     for (Json& row : peer_rows("compare.py", program ? program : ATTEND_BENCH_PROGRAM))
       add(std::move(row));
   }
@@ -123,8 +124,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--json", request.json,
                "One JSON document on standard output; the table goes to standard error");
-  app.add_flag("--peers", request.peers,
-               "onnxruntime, OpenVINO and whole processes of Keras too (bench/peers, minutes)");
+  app.add_flag(
+      "--peers", request.peers,
+      "onnxruntime, OpenVINO, CTranslate2 and whole processes of Keras too (bench/peers, minutes)");
   app.add_option("--case", request.only, "Only this one, as --list names it");
   app.add_flag("--list", request.list, "Name every case and stop");
   CLI11_PARSE(app, argc, argv);

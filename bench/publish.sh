@@ -10,7 +10,7 @@ results=build/results
 mkdir -p "$results"
 
 [ -f "$build/build.ninja" ] || cmake --preset release -B "$build" -DATTEND_BUILD_TESTS=OFF >/dev/null
-cmake --build "$build" --target attend_bench attend_program >/dev/null
+cmake --build "$build" --target attend_bench attend_decoding attend_program >/dev/null
 if [ ! -x bench/peers/.venv/bin/python ]; then
   python3 -m venv bench/peers/.venv
   bench/peers/.venv/bin/pip install -q --disable-pip-version-check -r bench/peers/requirements.txt

@@ -10,6 +10,7 @@
 #include "attend/train/translation.h"
 #include "generation.h"
 #include "output.h"
+#include "precision.h"
 #include "program.h"
 
 namespace attend::cli {
@@ -18,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 struct EvalOptions {
-  std::string run, data, split, against;
+  std::string run, data, split, against, precision = "float32";
   std::optional<std::uint64_t> threads, samples, images;
 };
 
@@ -136,7 +137,7 @@ void print_comparison(Output& out, const train::TranslationEvaluation& other,
 
 int evaluate_translation(Output& out, const EvalOptions& o) {
   const train::TranslationEvaluation e =
-      train::evaluate(train::load_translation(o.run), o.data, o.split);
+      train::evaluate(train::load_translation(o.run, precision_of(o.precision)), o.data, o.split);
   std::optional<train::TranslationEvaluation> other;
   if (!o.against.empty())
     other = train::evaluate(train::load_translation(o.against), e.data, e.split);
@@ -183,6 +184,7 @@ int evaluate(Output& out, const EvalOptions& o) {
     return evaluate_generation(out, {o.run, o.data, o.split, o.samples, o.images});
   if (o.samples || o.images) fail_usage("--samples and --images are for runs that draw images");
   if (kind == train::TaskKind::kTranslation) return evaluate_translation(out, o);
+  if (o.precision == "int8") fail_usage("--precision int8 is for a Transformer that translates");
   if (!o.against.empty()) fail_usage("--against compares two runs that translate");
   if (kind == train::TaskKind::kCaptioning) return evaluate_captioning(out, o);
   if (kind == train::TaskKind::kLanguage) return evaluate_language(out, o);
@@ -216,6 +218,7 @@ void add_eval(Program& program) {
   verb.positional("RUN", Kind::kRun, o->run, Need::kRequired, "the folder of a run");
   verb.text("--data", Kind::kData, o->data,
             "data to measure on (default: what the run was trained on)");
+  add_precision(verb, o->precision);
   verb.choice("--split", {"train", "validation", "test", "all"}, o->split,
               "part of the data (default: test if there is one; else validation of the run's own "
               "data, all of other data)");

@@ -18,6 +18,7 @@
 #include "attend/viz/terminal.h"
 #include "generation.h"
 #include "output.h"
+#include "precision.h"
 #include "program.h"
 
 namespace attend::cli {
@@ -29,6 +30,7 @@ struct PredictOptions {
   std::string run, file;
   std::optional<std::string> input;
   std::optional<std::uint64_t> threads;
+  std::string precision = "float32";
   SampleOptions samples;
 };
 
@@ -97,7 +99,8 @@ class Labels final : public Answers {
 
 class Translations final : public Answers {
  public:
-  explicit Translations(const std::string& run) : run_(train::load_translation(run)) {}
+  Translations(const std::string& run, Precision precision)
+      : run_(train::load_translation(run, precision)) {}
 
   /// An empty line gives an empty line, so that line numbers hold.
   void print(Output& out, const std::vector<std::string>& texts,
@@ -196,7 +199,7 @@ class Continuations final : public Answers {
 std::unique_ptr<Answers> answers_of(const PredictOptions& o) {
   switch (train::kind_of_run(o.run)) {
     case train::TaskKind::kTranslation:
-      return std::make_unique<Translations>(o.run);
+      return std::make_unique<Translations>(o.run, precision_of(o.precision));
     case train::TaskKind::kCaptioning:
       return std::make_unique<Captions>(o.run);
     case train::TaskKind::kLanguage:
@@ -282,6 +285,8 @@ int predict(Output& out, const PredictOptions& o) {
     fail_usage("--count and --out are for runs that draw images");
   if (o.samples.seed && kind != train::TaskKind::kLanguage)
     fail_usage("--seed: the answers of a " + train::task_name(kind) + " run are not drawn");
+  if (o.precision == "int8" && kind != train::TaskKind::kTranslation)
+    fail_usage("--precision int8 is for a Transformer that translates");
   const auto sentence = sentence_of(o);
   const std::string path = o.file.empty() ? "-" : o.file;
   use_threads(static_cast<int>(o.threads.value_or(0)));
@@ -311,6 +316,7 @@ void add_predict(Program& program) {
   verb.text("--input", Kind::kFile, o->file,
             "a file with one sentence, or the name of one image, a line");
   verb.number("--threads", o->threads, 1, 1024, "threads to use (default: all cores)");
+  add_precision(verb, o->precision);
   verb.number("--count", o->samples.count, 1, 10'000, "images: number of samples (default: 100)");
   verb.number("--seed", o->samples.seed, 0, (std::uint64_t{1} << 63) - 1,
               "of what is drawn: images, or how a text goes on (default: 1)");

@@ -45,11 +45,12 @@ class BeamSearch {
       StepRows step = stepper_.step(rows);
       if (beam_.coverage_beta > 0 && !step.has_attention())
         fail_usage("beam_search: coverage_beta needs a model that gives attention");
+      const Continuations best = step.best(beam_.beam);
       std::vector<Row> next;
       for (std::size_t first = 0; first < rows.size();) {
         std::size_t last = first;
         while (last < rows.size() && rows[last].source == rows[first].source) ++last;
-        advance(rows, first, last, step, next);
+        advance(rows, {first, last}, step, best, next);
         first = last;
       }
       rows = std::move(next);
@@ -62,37 +63,30 @@ class BeamSearch {
  private:
   static std::size_t count(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-  /// The `beam` best continuations of rows [first, last), one source's.
+  using Continuations = std::vector<std::vector<StepRows::Continuation>>;
+
+  /// The `beam` best continuations of rows [first, last), one source's, out of each row's own.
   std::vector<BeamCandidate> best_of(const std::vector<Row>& rows, std::size_t first,
-                                     std::size_t last, StepRows& step) const {
-    std::vector<BeamCandidate> best;  // a heap whose top is the worst
-    for (std::size_t r = first; r < last; ++r) {
-      const double* row = step.scores(r);
-      for (std::int64_t token = 0; token < step.vocabulary(); ++token) {
-        const double log_p = rows[r].log_probability + row[token];
-        if (std::isinf(log_p)) continue;
-        const bool is_full = best.size() == count(beam_.beam);
-        if (is_full && log_p < best.front().log_probability) continue;
-        const BeamCandidate candidate{log_p, static_cast<std::int64_t>(r), token};
-        if (is_full) {
-          if (!(candidate < best.front())) continue;
-          std::pop_heap(best.begin(), best.end());
-          best.pop_back();
-        }
-        best.push_back(candidate);
-        std::push_heap(best.begin(), best.end());
-      }
-    }
+                                     std::size_t last, const Continuations& of_rows) const {
+    std::vector<BeamCandidate> best;
+    for (std::size_t r = first; r < last; ++r)
+      for (const auto& [token, log_p] : of_rows[r])
+        best.push_back({rows[r].log_probability + log_p, static_cast<std::int64_t>(r), token});
     std::sort(best.begin(), best.end());
+    if (best.size() > count(beam_.beam)) best.resize(count(beam_.beam));
     return best;
   }
 
-  void advance(const std::vector<Row>& rows, std::size_t first, std::size_t last, StepRows& step,
-               std::vector<Row>& next) {
+  struct Source {
+    std::size_t first, last;  // its rows
+  };
+  void advance(const std::vector<Row>& rows, Source place, const StepRows& step,
+               const Continuations& of_rows, std::vector<Row>& next) {
+    const auto [first, last] = place;
     const std::int64_t source = rows[first].source;
     auto& found = found_[count(source)];
     const std::size_t before = next.size();
-    for (const BeamCandidate& c : best_of(rows, first, last, step)) {
+    for (const BeamCandidate& c : best_of(rows, first, last, of_rows)) {
       const TrailPtr& trail = rows[count(c.row)].trail;
       if (stepper_.is_eos(c.token))
         finish(found, to_hypothesis(trail, c.log_probability));

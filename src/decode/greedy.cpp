@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <cmath>
-
 #include "decode/rows.h"
 
 namespace attend::decode {
@@ -11,17 +8,19 @@ Hypotheses greedy(models::StepModel& model, const SearchOptions& options) {
   std::vector<Row> rows = stepper.first_rows();
   while (!rows.empty()) {
     StepRows step = stepper.step(rows);
+    const auto best = step.best(1);
     std::vector<Row> next;
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const auto place = static_cast<std::int64_t>(r);
-      const double* row = step.scores(r);
-      const std::int64_t token = std::max_element(row, row + step.vocabulary()) - row;
-      const double log_p = rows[r].log_probability + row[token];
       auto& found = out[static_cast<std::size_t>(rows[r].source)];
-      if (std::isinf(row[token])) {  // nothing is possible any more
+      if (best[r].empty()) {  // nothing is possible any more
         found.push_back(to_hypothesis(rows[r].trail, rows[r].log_probability));
         found.back().ended = false;
-      } else if (stepper.is_eos(token)) {
+        continue;
+      }
+      const std::int64_t token = best[r].front().token;
+      const double log_p = rows[r].log_probability + best[r].front().log_p;
+      if (stepper.is_eos(token)) {
         found.push_back(to_hypothesis(rows[r].trail, log_p));
       } else {
         next.push_back(

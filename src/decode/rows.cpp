@@ -7,11 +7,10 @@
 #include <limits>
 
 #include "attend/base/error.h"
+#include "attend/ops/scores.h"
 
 namespace attend::decode {
 namespace {
-
-constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 
 at::Tensor id_tensor(const std::vector<Row>& rows, std::int64_t Row::*member) {
   at::Tensor out = at::empty({static_cast<std::int64_t>(rows.size())}, at::kLong);
@@ -36,25 +35,54 @@ Trail::~Trail() {
 StepRows::StepRows(const Stepper& stepper, models::StepResult result, const std::vector<Row>& rows)
     : stepper_(stepper), result_(std::move(result)), rows_(rows) {
   at::Tensor& log_p = result_.log_probabilities;
-  scores_.resize(static_cast<std::size_t>(log_p.size(1)));
   const at::ScalarType type = log_p.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   log_p = log_p.detach().to(at::kCPU, type).contiguous();
   if (has_attention())
     result_.attention = result_.attention.detach().to(at::kCPU, at::kFloat).contiguous();
+  const auto restrict_all = [&](auto* scores) {
+    const auto n = static_cast<std::size_t>(log_p.size(1));
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      if (!stepper.restrict(std::span(scores + r * n, n), rows[r].source)) fail_for_nan(r);
+  };
+  if (type == at::kDouble)
+    restrict_all(log_p.mutable_data_ptr<double>());
+  else
+    restrict_all(log_p.mutable_data_ptr<float>());
+}
+
+void StepRows::fail_for_nan(std::size_t r) const {
+  stepper_.fail_model("NaN for source " + std::to_string(rows_[r].source));
+}
+
+std::vector<std::vector<StepRows::Continuation>> StepRows::best(std::int64_t k) const {
+  const std::int64_t most = std::min(k, vocabulary());
+  const auto [value, index] = best_of_rows(result_.log_probabilities, most);
+  std::vector<std::vector<Continuation>> out(rows_.size());
+  const std::int64_t* token = index.const_data_ptr<std::int64_t>();
+  const auto read = [&](const auto* log_p) {
+    for (std::size_t r = 0; r < out.size(); ++r, token += most, log_p += most) {
+      if (*token == kBestOfNaN) fail_for_nan(r);
+      for (std::int64_t i = 0; i < most && token[i] != kBestOfNone; ++i)
+        out[r].push_back({token[i], static_cast<double>(log_p[i])});
+    }
+  };
+  if (value.scalar_type() == at::kDouble)
+    read(value.const_data_ptr<double>());
+  else
+    read(value.const_data_ptr<float>());
+  return out;
 }
 
 const double* StepRows::scores(std::size_t r) {
-  const std::size_t start = r * scores_.size();
+  const auto n = static_cast<std::size_t>(vocabulary());
+  scores_.resize(n);
   if (result_.log_probabilities.scalar_type() == at::kDouble)
-    std::copy_n(result_.log_probabilities.const_data_ptr<double>() + start, scores_.size(),
-                scores_.begin());
+    std::copy_n(result_.log_probabilities.const_data_ptr<double>() + r * n, n, scores_.begin());
   else
-    std::copy_n(result_.log_probabilities.const_data_ptr<float>() + start, scores_.size(),
-                scores_.begin());
+    std::copy_n(result_.log_probabilities.const_data_ptr<float>() + r * n, n, scores_.begin());
   bool has_nan = false;
   for (const double score : scores_) has_nan |= std::isnan(score);
-  if (has_nan) stepper_.fail_model("NaN for source " + std::to_string(rows_[r].source));
-  stepper_.restrict(scores_, rows_[r].source);
+  if (has_nan) fail_for_nan(r);
   return scores_.data();
 }
 
@@ -159,14 +187,19 @@ void Stepper::check_shapes(const models::StepResult& result, std::int64_t rows) 
     fail_model("attention of shape " + text_of(attention.sizes()) + wanted + "Lk]");
 }
 
-void Stepper::restrict(std::vector<double>& scores, std::int64_t source) const {
-  const auto at = [&scores](std::int64_t id) -> double& {
-    return scores[static_cast<std::size_t>(id)];
+template <class T>
+bool Stepper::restrict(std::span<T> scores, std::int64_t source) const {
+  constexpr T kNever = -std::numeric_limits<T>::infinity();
+  bool is_number = true;
+  const auto forbid = [&](std::int64_t id) {
+    T& score = scores[static_cast<std::size_t>(id)];
+    is_number = is_number && !std::isnan(score);
+    score = kNever;
   };
   const auto only = [&](std::int64_t token) {
-    const double kept = at(token);
-    std::fill(scores.begin(), scores.end(), kImpossible);
-    at(token) = kept;
+    for (std::int64_t id = 0; id < vocabulary_; ++id)
+      if (id != token) forbid(id);
+    return is_number;
   };
   if (!options_.prefixes.empty()) {
     const auto& prefix = options_.prefixes[static_cast<std::size_t>(source)];
@@ -174,8 +207,9 @@ void Stepper::restrict(std::vector<double>& scores, std::int64_t source) const {
       return only(prefix[static_cast<std::size_t>(length())]);
   }
   if (length() >= max_length(source)) return only(options_.eos);
-  for (const std::int64_t id : options_.forbidden) at(id) = kImpossible;
-  if (length() < options_.min_length) at(options_.eos) = kImpossible;
+  for (const std::int64_t id : options_.forbidden) forbid(id);
+  if (length() < options_.min_length) forbid(options_.eos);
+  return is_number;
 }
 
 TrailPtr extend(const TrailPtr& trail, std::int64_t token, std::vector<float> attention) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,18 +41,25 @@ class Stepper;
 class StepRows {
  public:
   StepRows(const Stepper& stepper, models::StepResult result, const std::vector<Row>& rows);
-  std::int64_t vocabulary() const { return static_cast<std::int64_t>(scores_.size()); }
+  std::int64_t vocabulary() const { return result_.log_probabilities.size(1); }
   bool has_attention() const { return result_.attention.defined(); }
 
-  /// log p of every token for row r: forbidden tokens, eos before min_length, all but eos at the
-  /// maximal length and all but the prefix within it at −∞. Holds until the next call; one row is
-  /// converted at a time, so that it stays in the cache. Throws kFailure for NaN.
+  /// What may follow: forbidden tokens, eos before min_length, all but eos at the maximal length and
+  /// all but the prefix within it have −∞, and never come. Throw kFailure for NaN.
+  /// The k best of each row, best first, of equals the lower id.
+  struct Continuation {
+    std::int64_t token = 0;
+    double log_p = 0;
+  };
+  std::vector<std::vector<Continuation>> best(std::int64_t k) const;
+  /// log p of every token for row r; holds until the next call.
   const double* scores(std::size_t r);
   std::vector<float> attention(std::size_t r) const;  // of row r; empty without
 
  private:
   const Stepper& stepper_;
-  models::StepResult result_;  // contiguous; attention float
+  void fail_for_nan(std::size_t r) const;
+  models::StepResult result_;  // contiguous, −∞ where nothing may follow; attention float
   const std::vector<Row>& rows_;
   std::vector<double> scores_;
 };
@@ -73,8 +81,9 @@ class Stepper {
   bool is_eos(std::int64_t token) const { return token == options_.eos; }
   std::int64_t sources() const { return sources_; }
 
-  /// Sets what may not follow in this step to −∞.
-  void restrict(std::vector<double>& scores, std::int64_t source) const;
+  /// Sets what may not follow in this step to −∞; false if a NaN went under.
+  template <class T>
+  bool restrict(std::span<T> scores, std::int64_t source) const;
   [[noreturn]] void fail_model(const std::string& what) const;
 
  private:

@@ -23,8 +23,10 @@ void reorder(Decoding& decoding, const at::Tensor& parents) {
 }
 
 void GridSteps::start() {
+  if (at_start_) return;
   const at::NoGradGuard off;
   decoding_ = begin();
+  at_start_ = true;
   grid_ = sources(), width_ = 1;
   places_.clear();
   for (std::int64_t i = 0; i < grid_; ++i) places_.push_back({i, 0});
@@ -43,6 +45,7 @@ void GridSteps::keep_sources(const std::vector<std::int64_t>& kept) {
 
 StepResult GridSteps::step(const at::Tensor& tokens, const at::Tensor& parents) {
   const at::NoGradGuard off;
+  at_start_ = false;
   const std::int64_t rows = tokens.size(0);
   const std::int64_t *token = tokens.const_data_ptr<std::int64_t>(),
                      *parent = parents.const_data_ptr<std::int64_t>();
@@ -79,8 +82,12 @@ StepResult GridSteps::step(const at::Tensor& tokens, const at::Tensor& parents) 
   if (!same) reorder(decoding_, from);
   places_ = std::move(places), width_ = width;
   const DecodingStep out = advance(decoding_, next);
-  const at::Tensor chosen = at::tensor(flat, at::kLong);
-  const auto rows_of = [&](const at::Tensor& x) { return x.flatten(0, 1).index_select(0, chosen); };
+  const bool is_full = rows == grid_ * width;  // then row r stands in place r
+  const at::Tensor chosen = is_full ? at::Tensor() : at::tensor(flat, at::kLong);
+  const auto rows_of = [&](const at::Tensor& x) {
+    const at::Tensor all = x.flatten(0, 1);
+    return is_full ? all : all.index_select(0, chosen);
+  };
   return {rows_of(out.log_probabilities),
           out.weights.defined() ? rows_of(out.weights) : at::Tensor()};
 }

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
 #include "attend/nn/position.h"
 #include "attend/nn/transformer.h"
+#include "models/prepared_transformer.h"
 #include "models/translator_base.h"
 
 namespace attend::models {
@@ -30,10 +32,21 @@ class TransformerTranslator final : public TranslatorBase {
       add("decoder." + item.key(), item.value());
   }
 
-  /// memory: lengths, then the source's keys and values [B,H,S,D] for each decoder layer. rows: of each layer the rooms of the
+  void prepare(Precision precision) override {
+    if (dtype_ != at::kFloat) return TranslatorBase::prepare(precision);
+    prepared_.emplace(encoder_, decoder_,
+                      PreparedTables{source_table_, target_table_, output_weight_, output_bias_},
+                      precision);
+  }
+
+  /// Unless prepared, memory: lengths, then the source's keys and values [B,H,S,D] for each decoder layer. rows: of each layer the rooms of the
   /// hypotheses' own keys and values [B,K,H,capacity,D], of which the first `position` are filled.
   Decoding begin(const at::Tensor& source, const at::Tensor& source_lengths) override {
     const at::NoGradGuard off;
+    if (prepared_) {
+      check_source(source, source_lengths);
+      return prepared_->begin(source, source_lengths);
+    }
     Decoding d;
     const at::Tensor states = encode(source, source_lengths, Pass{});
     d.memory = {source_lengths};
@@ -49,6 +62,7 @@ class TransformerTranslator final : public TranslatorBase {
 
   DecodingStep step(Decoding& d, const at::Tensor& tokens) override {
     const at::NoGradGuard off;
+    if (prepared_) return prepared_->step(d, tokens, aligned_layer_);
     const std::int64_t batch = tokens.size(0), hypotheses = tokens.size(1);
     nn::DecoderCache cache;
     for (std::size_t k = 0; k < d.rows.size(); k += 2) {
@@ -148,6 +162,7 @@ class TransformerTranslator final : public TranslatorBase {
   nn::TransformerDecoder decoder_;
   nn::SinusoidalPosition positions_;
   const std::int64_t aligned_layer_;
+  std::optional<PreparedTransformer> prepared_;
 };
 
 }  // namespace

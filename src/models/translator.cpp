@@ -105,6 +105,12 @@ TranslatorBase::TranslatorBase(const TranslatorConfig& config, std::uint64_t see
                                at::ScalarType dtype)
     : config_(config), seed_(seed), dtype_(dtype) {}
 
+void TranslatorBase::prepare(Precision precision) {
+  if (precision != Precision::kFloat32)
+    fail_usage(
+        "int8: only a Transformer in float can be prepared so; this model decodes in float32");
+}
+
 std::uint64_t TranslatorBase::seed_of(std::uint64_t part) const {
   return nn::seed_of_part(seed_, part);
 }

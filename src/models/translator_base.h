@@ -17,6 +17,7 @@ class TranslatorBase : public Translator {
   TranslationLoss loss(const TranslationBatch& batch, const Pass& pass,
                        double label_smoothing) final;
   at::Tensor alignment(const TranslationBatch& batch) final;
+  void prepare(Precision precision) override;
   NamedTensors parameters() final { return named_; }
   const TranslatorConfig& config() const final { return config_; }
 

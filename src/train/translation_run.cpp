@@ -79,7 +79,7 @@ void add_alignment_error(const TranslationRun& run, const data::ParallelSet& set
 
 }  // namespace
 
-TranslationRun load_translation(const std::string& given) {
+TranslationRun load_translation(const std::string& given, Precision precision) {
   const RunFiles files = open_run(given, TaskKind::kTranslation);
   const std::string config_path = files.path + "/config.json";
   const models::TranslatorConfig config =
@@ -91,6 +91,7 @@ TranslationRun load_translation(const std::string& given) {
     fail_input(config_path + ": its vocabulary sizes are not those of the tokenizer files");
   run.translator = models::make_translator(config, 0);
   load_parameters(run.translator->parameters(), files.path + "/model.safetensors");
+  run.translator->prepare(precision);
   return run;
 }
 

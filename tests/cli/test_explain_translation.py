@@ -114,6 +114,20 @@ def test_summary_of_run_and_recipe(numbers):
     numbers.fails(2, "summary", "translation/bahdanau", "--classes", "3", names="--classes")
 
 
+def test_int8_is_for_a_transformer(numbers):
+    for verb in (["predict", "nw", "one"], ["eval", "nw"]):
+        numbers.fails(2, *verb, "--precision", "int8", names=["int8", "Transformer"])
+    numbers.fails(2, "predict", "nw", "one", "--precision", "int9", names=["--precision", "int8"])
+    done = numbers("train", "translation/transformer", *SMALL[:6], "--set", "data.tokens=words", "--set", "model.embedding_width=16",
+                   "--set", "model.layers=1", "--set", "train.epochs=1", "--set", "train.decode_rows=5", "--out", "tf", timeout=300)
+    assert done.status == 0, done.err
+    plain, quantised = (one_document(numbers("eval", "tf", "--precision", p, "--json"))["metrics"] for p in ("float32", "int8"))
+    assert plain["loss"] == quantised["loss"]  # of the modules
+    assert quantised["bleu"] == pytest.approx(plain["bleu"], abs=5)
+    scores = [json.loads(numbers("predict", "tf", SENTENCE, "--precision", p, "--json").out)["score"] for p in ("float32", "int8")]
+    assert scores[0] != scores[1] and scores[0] == pytest.approx(scores[1], abs=0.1)
+
+
 def test_eval_has_the_interval_and_the_lengths(numbers):
     d = one_document(numbers("eval", "nw", "--json"))
     low, high = d["bleu_interval"]

@@ -43,6 +43,23 @@ def encoder_shape(batch, length):
     return {"B": batch, "L": length, "C": 512, "H": 8, "F": 2048}
 
 
+def decoding_shape(width, sentences, beam):
+    layers = {128: 4, 512: 6}[width]
+    return {"C": width, "layers": layers, "sentences": sentences, "beam": beam, "norm_last": 0}
+
+
+# Decoding beside CTranslate2: precision, width, sentences, beam, the ratio to reach.
+DECODING = [
+    (precision, width, sentences, beam, goal)
+    for precision, goals_of in (
+        ("float32", {(64, 1): (2, 2), (64, 5): (1.5, 1.5), (1, 1): (1.5, 2.5)}),
+        ("int8", {(64, 1): (2.5, 2.5), (64, 5): (1.8, 1.8), (1, 1): (1.5, 5)}),
+    )
+    for column, width in enumerate((128, 512))
+    for (sentences, beam), pair in goals_of.items()
+    for goal in (pair[column],)
+]
+
 # Scaled dot-product attention: shape, and the share of the peak to reach forward and backward.
 SDPA = [
     ({"B": 8, "H": 8, "L": 32, "D": 16}, 0.60, 0.70),
@@ -143,6 +160,15 @@ GOALS = [
     *(
         (f"training step, {title}", {"op": f"train_{op}", "shape": shape}, [at_least("ratio", goal, f"≥ {goal}×")])
         for title, op, shape, goal in TRAINING_STEPS
+    ),
+    *(
+        (
+            f"Transformer of width {width} decodes {sentences} sentence{'s' * (sentences > 1)} in {precision}, "
+            + ("greedy" if beam == 1 else f"beam {beam}"),
+            {"op": "decoding", "dtype": precision, "shape": decoding_shape(width, sentences, beam)},
+            [at_least("ratio", goal, f"≥ {goal}×")],
+        )
+        for precision, width, sentences, beam, goal in DECODING
     ),
     (
         "`attend predict` on one sentence, whole process",
@@ -296,6 +322,35 @@ def exponent(points):
     return sum((a - x) * (b - y) for a, b in zip(xs, ys)) / sum((a - x) ** 2 for a in xs)
 
 
+def decoding(d):
+    """Every row of the op, in the order of the goals, with what it reaches of the limit."""
+    lines = []
+    for row in sorted(
+        find_op(d["rows"], "decoding"),
+        key=lambda r: (r["dtype"], r["shape"]["C"], -r["shape"]["sentences"], r["shape"]["beam"], r["threads"]),
+    ):
+        s = row["shape"]
+        lines.append(
+            [
+                f"{row['dtype']}, width {s['C']}",
+                f"{s['sentences']}, " + ("greedy" if s["beam"] == 1 else f"beam {s['beam']}"),
+                row["threads"],
+                f"{row['ours_ms']:.2f}",
+                f"{row['peer_ms']:.2f}",
+                f"{row['ratio']:.2f}×",
+                f"{row['tokens_per_second']:,}",
+                f"{100 * row['fraction_of_peak']:.0f} %",
+                f"{row['limit_ms']:.2f} ({100 * row['limit_ms'] / row['ours_ms']:.0f} %)",
+            ]
+        )
+    header = ["Transformer", "sentences, search", "threads", "ours, ms", "CTranslate2, ms", "ratio", "tokens/s", "of peak"]
+    return render.table([*header, "limit, ms (reached)"], lines) if lines else "Not measured yet.\n"
+
+
+def find_op(rows, op):
+    return [row for row in rows if row["op"] == op]
+
+
 def shape_text(shape):
     return " ".join(f"{name}{size}" for name, size in shape.items())
 
@@ -303,7 +358,7 @@ def shape_text(shape):
 def kernels(d):
     lines = []
     for row in d["rows"]:
-        if row["op"].endswith("process") or row["op"] == "epoch":
+        if row["op"].endswith("process") or row["op"] in ("epoch", "decoding"):
             continue
         limit, ours = row.get("limit_ms"), row["ours_ms"]
         lines.append(
@@ -382,6 +437,7 @@ def parts(d):
         "goals": goals(d),
         "sdpa": sdpa(d),
         "windows": windows(d),
+        "decoding": decoding(d),
         "kernels": kernels(d),
         "processes": processes(d),
     }

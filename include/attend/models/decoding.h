@@ -15,7 +15,9 @@ struct Decoding {
   std::vector<at::Tensor>
       memory;  // of the sources, [B,…]: shared by a source's hypotheses, never copied for them
   std::vector<at::Tensor> rows;  // of the hypotheses, [B,K,…]
-  std::int64_t position = 0;     // tokens that every hypothesis has
+  std::vector<at::Tensor>
+      tape;  // what each step left, in a layout of the model's own; rows may say where in it they stood
+  std::int64_t position = 0;  // tokens that every hypothesis has
 };
 
 struct DecodingStep {

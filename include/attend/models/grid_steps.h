@@ -28,6 +28,7 @@ class GridSteps : public StepModel {
   };
   void keep_sources(const std::vector<std::int64_t>& kept);
 
+  bool at_start_ = false;  // begun, and no step taken: nothing to do again
   Decoding decoding_;
   std::int64_t grid_ = 0, width_ = 0;  // sources × hypotheses of the last step
   std::vector<Place> places_;          // of the last step's rows

@@ -7,9 +7,9 @@ namespace attend::models {
 
 /// What a model says after one more token.
 struct StepResult {
-  at::Tensor
-      log_probabilities;  // [R,V] float or double, on the CPU: log p(next token | row so far)
-  at::Tensor attention;   // [R,Lk] over the source, rows sum to 1 (0 on padding); or undefined
+  at::Tensor log_probabilities;  // [R,V] float or double, on the CPU: log p(next token | row so
+                                 // far); the search may write into it
+  at::Tensor attention;  // [R,Lk] over the source, rows sum to 1 (0 on padding); or undefined
 };
 
 /// A model that writes token by token, as the searches of attend/decode/search.h drive it. One

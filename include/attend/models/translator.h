@@ -4,6 +4,7 @@
 #include <attend/nn/alignment.h>
 #include <attend/nn/dropout.h>
 #include <attend/nn/parameters.h>
+#include <attend/ops/prepared_linear.h>
 
 #include <cstdint>
 #include <memory>
@@ -111,6 +112,11 @@ class Translator {
   virtual Decoding begin(const at::Tensor& source, const at::Tensor& source_lengths) = 0;
   /// Puts tokens [B,K] int64 (at first kBegin) behind the hypotheses and predicts what follows.
   virtual DecodingStep step(Decoding& decoding, const at::Tensor& tokens) = 0;
+
+  /// Lays the weights out for begin() and step(), which then run several times faster and give the same to rounding, or with
+  /// Precision::kInt8 to that of its products. For a float Transformer; others have nothing to prepare, and throw kUsage for
+  /// kInt8. The weights are copied: after a change of parameters() prepare again. loss() and alignment() read parameters().
+  virtual void prepare(Precision precision) = 0;
 
   /// Fixed order; leaf tensors that may be written in place (under no_grad).
   virtual NamedTensors parameters() = 0;

@@ -22,8 +22,9 @@ struct TranslationRun : RunFiles {
   std::unique_ptr<models::Translator> translator;
 };
 
-/// Throws as load_run.
-TranslationRun load_translation(const std::string& path);
+/// Throws as load_run. The translator is prepared for decoding where it can be (Translator::prepare); Precision::kInt8, which only
+/// a Transformer has, makes it faster and its scores a little different.
+TranslationRun load_translation(const std::string& path, Precision precision = Precision::kFloat32);
 
 /// One translated sentence.
 struct Translation {
