@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes mobilenet.h5 (a tiny MobileNet v1 with random weights, as Keras saves it) and image_encoders.safetensors: what Keras computes
-of one made image for that network and for the two real ones of the catalogue's imagenet-cnn.
+in float64 of one made image for that network and for the two real ones of the catalogue's imagenet-cnn, and how far off Keras itself is
+in float32, as a share of the largest annotation.
 
 usage: bench/peers/.venv/bin/python tests/golden/make_image_encoders.py FOLDER_OF_IMAGENET_CNN
 
@@ -30,7 +31,7 @@ FIRES = [(16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 25
 
 def image():
     y, x, c = np.ogrid[:SIZE, :SIZE, :3]
-    return ((7 * x + 13 * y + 29 * c + x * y) % 256).astype(np.float32)
+    return ((7 * x + 13 * y + 29 * c + x * y) % 256).astype(keras.config.floatx())
 
 
 def with_margin(inputs, before, after):
@@ -87,7 +88,6 @@ def tiny_mobilenet():
             group.attrs["weight_names"] = [n.encode() for n in names]
         file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
         file.attrs["backend"], file.attrs["keras_version"] = "tensorflow", "2.15.0"
-    return model
 
 
 def squeezenet_weights(path):
@@ -141,7 +141,7 @@ def squeezenet(path, size, stride, head=False):
 
 
 def squeezenet_inputs(pixels):
-    return pixels[..., ::-1] - np.array([104, 117, 123], np.float32)
+    return pixels[..., ::-1] - np.array([104, 117, 123], pixels.dtype)
 
 
 def look(folder, photographs):
@@ -165,9 +165,24 @@ def look(folder, photographs):
 def main(folder, *rest):
     if rest[:1] == ("--look",):
         return look(folder, rest[1:])
+    tiny_mobilenet()
+    single, golden = features(folder), {}
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    for name, truth in features(folder).items():
+        side, width = truth.shape[0], truth.shape[2]
+        assert truth.shape == (SIZE // int(name.split(".")[1]),) * 2 + (width,), (name, truth.shape)
+        off = np.abs(single[name] - truth).max() / np.abs(truth).max()
+        every = truth.reshape(side * side, width)[:, :: max(1, width // 32)]   # every so many channels
+        golden[name], golden[name + ".float32"] = every.astype(np.float32), np.array([off])
+        print(name, truth.shape, "mean", truth.mean(), "of 0:", (truth == 0).mean(), "float32 is off by", off)
+    write(pathlib.Path(HERE, "image_encoders.safetensors"), golden, {})
+
+
+def features(folder):
+    """{NETWORK.STRIDE: map} in Keras' current floatx."""
     golden = {}
-    tiny = tiny_mobilenet()
-    values = {layer.name: {w.path.split("/")[-1]: w.numpy() for w in layer.weights} for layer in tiny.layers}
+    values = keras_weights(os.path.join(HERE, "mobilenet.h5"))
     real = keras_weights(os.path.join(folder, "mbnet128_0.25.h5"))
     for stride in (8, 16, 32):
         for name, alpha, weights in (("tiny", 1 / 32, values), ("mobilenet", 0.25, real)):
@@ -177,12 +192,7 @@ def main(folder, *rest):
     for stride, margin in ((8, (6, 5)), (16, (10, 9))):
         model = squeezenet(os.path.join(folder, "compressed_SqueezeNet.net"), SIZE + sum(margin), stride)
         golden[f"squeezenet.{stride}"] = model(with_margin(squeezenet_inputs(image()), *margin)).numpy()[0]
-    for name, x in golden.items():
-        side, width = x.shape[0], x.shape[2]
-        assert x.shape == (SIZE // int(name.split(".")[1]),) * 2 + (width,), (name, x.shape)
-        golden[name] = np.ascontiguousarray(x.reshape(side * side, width)[:, :: max(1, width // 32)])   # every so many channels
-        print(name, x.shape, "mean", x.mean(), "of 0:", (x == 0).mean())
-    write(pathlib.Path(HERE, "image_encoders.safetensors"), golden, {})
+    return golden
 
 
 if __name__ == "__main__":
