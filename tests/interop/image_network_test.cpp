@@ -1,5 +1,9 @@
 // Networks of other programs: their maps against Keras' (golden/make_image_encoders.py), where a place looks, and every way in which a file
 // can be wrong.
+//
+// Planted and seen to fail here: a step of 2 padded on both sides; no margin, or SqueezeNet's turned round; red for blue; ReLU for ReLU6; the
+// mean of a normalisation added; another epsilon; arrays or tensors that are left over let through; halves of a byte exchanged; a
+// weight behind the last of its layer; HDF5's program without its lock.
 #include "attend/interop/image_network.h"
 
 #include <ATen/core/grad_mode.h>
@@ -429,7 +433,8 @@ TEST(SqueezeNetFile, DamageIsNamed) {
   const float value = NAN;
   std::memcpy(nan.data() + 104 + 4, &value, sizeof value);
   EXPECT_THAT(refusal(nan), HasSubstr("conv1: a number is not finite"));
-  std::vector<std::pair<int, int>> far(97, {15, 1});  // 97 · 16 weights in fire2.squeeze's 16 · 96
+  std::vector<std::pair<int, int>> far(96, {15, 1});  // fills fire2.squeeze's 16 · 96 to the last
+  far.emplace_back(0, 1);
   EXPECT_THAT(refusal(squeezenet_bytes({{{0, 1}}, far, {{0, 1}}})),
               HasSubstr("fire2.squeeze: a weight lies beyond"));
   far.pop_back();

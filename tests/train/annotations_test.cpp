@@ -1,5 +1,8 @@
 // Annotations of a frozen encoder on disk: the same bits as computed, made once, and never taken from a file that is not whole or is of
 // something else.
+//
+// Planted and seen to fail here: a file that is too short taken (SIGBUS); the encoder's weights left out of the key; annotations of a trained
+// encoder kept. In tests/cli/test_image_encoders.py: the imported weights not loaded.
 #include "train/annotations.h"
 
 #include <ATen/core/grad_mode.h>
