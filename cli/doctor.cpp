@@ -8,6 +8,7 @@
 
 #include "attend/base/error.h"
 #include "attend/data/catalogue.h"
+#include "attend/interop/hdf5.h"
 #include "attend/ops/machine.h"
 #include "attend/train/recipe.h"
 #include "output.h"
@@ -87,6 +88,11 @@ void add_machine(std::vector<Finding>& findings) {
                       m.torch_version + ", " + m.torch_library,
                       "",
                       {{"version", m.torch_version}, {"library", m.torch_library}}});
+  const bool hdf5 = interop::reads_hdf5();
+  findings.push_back({"hdf5",
+                      hdf5 ? "attend import reads it, through attend-hdf5"
+                           : "not read: built without libhdf5-dev, or attend-hdf5 is gone",
+                      "", hdf5});
 }
 
 Finding data_sets() {

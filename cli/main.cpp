@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
     add_eval(program);
     add_predict(program);
     add_explain(program);
+    add_import(program);
     add_doctor(program);
     add_completion(program);
     add_man(program);

@@ -32,6 +32,7 @@ void add_doctor(Program& program);
 void add_eval(Program& program);
 void add_explain(Program& program);
 void add_help(Program& program);
+void add_import(Program& program);
 void add_launch(Program& program);
 void add_man(Program& program);
 void add_predict(Program& program);

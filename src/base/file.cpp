@@ -30,11 +30,6 @@ class Descriptor {
     if (fd_ >= 0) ::close(fd_);
   }
   int get() const { return fd_; }
-  int close() {
-    const int fd = fd_;
-    fd_ = -1;
-    return ::close(fd);
-  }
 
  private:
   int fd_;
@@ -109,20 +104,32 @@ std::string read_file(const std::string& path) {
   return bytes;
 }
 
+AtomicFile::AtomicFile(std::string path)
+    : path_(std::move(path)), temporary_(path_ + ".tmp." + std::to_string(::getpid())) {
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail_on(path_, "create");
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::string_view bytes) { write_all(fd_, bytes, path_); }
+
+void AtomicFile::commit() {
+  if (::fsync(fd_) != 0) fail_on(path_, "write");
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_on(path_, "replace");
+  ::close(fd_);  // what it could report, fsync has
+  fd_ = -1;
+  sync_folder_of(path_);
+}
+
 void write_file_atomically(const std::string& path, std::string_view bytes) {
-  const std::string temporary = path + ".tmp." + std::to_string(::getpid());
-  try {
-    Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (file.get() < 0) fail_on(path, "create");
-    write_all(file.get(), bytes, path);
-    if (::fsync(file.get()) != 0) fail_on(path, "write");
-    if (file.close() != 0) fail_on(path, "write");
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_on(path, "replace");
-  } catch (const Error&) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  sync_folder_of(path);
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
 }
 
 std::string sha256(std::string_view bytes) {

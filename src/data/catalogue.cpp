@@ -296,6 +296,7 @@ void require_task(const CatalogueSet& set, const std::string& task) {
     if (t == "captioning") return "images with captions";
     if (t == "generation") return "images";
     if (t == "encoder") return "a pretrained encoder";
+    if (t == "image-encoder") return "pretrained networks that read images";
     return t == "language" ? "running text" : "labelled texts";
   };
   fail_input("data set '" + set.name + "' holds " + holds(set.task) + " (" + set.task + "); " +

@@ -31,6 +31,28 @@ CatalogueSet coco_mini() {
           false};
 }
 
+CatalogueSet imagenet_cnn() {
+  return {
+      "imagenet-cnn",
+      "Small networks that ImageNet trained: MobileNet v1 with a quarter of its channels, "
+      "SqueezeNet 1.0",
+      "image-encoder",
+      "MobileNet Apache 2.0, SqueezeNet BSD",
+      "A.G. Howard et al. MobileNets: Efficient Convolutional Neural Networks for Mobile Vision "
+      "Applications. arXiv:1704.04861, 2017. F.N. Iandola et al. SqueezeNet: AlexNet-level "
+      "accuracy with 50x fewer parameters and <0.5MB model size. arXiv:1602.07360, 2016.",
+      "https://github.com/sipeed/TinyMaix, tools/h5 at "
+      "0532eceb92097dc97fb39b1d01a41f6736eb51bb, and "
+      "https://github.com/songhan/SqueezeNet-Deep-Compression at "
+      "fb13faa2cf121ced9999f8a9d538ec6c56084733; to be put under ATTEND_DATA by hand",
+      {"imagenet-cnn:mobilenet", "imagenet-cnn:squeezenet"},
+      {{"mbnet128_0.25.h5", "4463e6dce7bfd85360d2aa6ac5467fbdde1d77362807348269e75397a53eaa4a"},
+       {"compressed_SqueezeNet.net",
+        "e4ab6960ae8cd81505e1c2136921201507e930966c53deaf15862a395b3a3261"}},
+      false,
+      false};
+}
+
 CatalogueSet mnist() {
   return {"mnist",
           "70,000 handwritten digits of 28 × 28 pixels, 10,000 of them held out",
@@ -75,6 +97,8 @@ CatalogueSet fashion_mnist() {
 
 }  // namespace
 
-std::vector<CatalogueSet> image_sets() { return {shapes(), coco_mini(), mnist(), fashion_mnist()}; }
+std::vector<CatalogueSet> image_sets() {
+  return {shapes(), coco_mini(), imagenet_cnn(), mnist(), fashion_mnist()};
+}
 
 }  // namespace attend::data

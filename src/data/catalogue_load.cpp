@@ -144,6 +144,7 @@ SetState set_state(const CatalogueSet& set) {
   else
     out.folder = find_folder(set);
   if (!out.folder) return out;
+  if (set.task == "encoder" || set.task == "image-encoder") return out;  // nothing to count
   if (set.task != "classification") {
     out.balance = set.task == "translation"  ? describe_pairs_of(set)
                   : set.task == "captioning" ? describe_captions_of(set)

@@ -3,6 +3,7 @@
 #include "attend/models/captioner.h"
 #include "attend/models/image_encoder.h"
 #include "attend/models/summary.h"
+#include "models/encoder_stages.h"
 
 namespace attend::models {
 namespace {
@@ -18,19 +19,21 @@ std::int64_t values_of(const NamedTensors& all, const std::string& layer) {
 }  // namespace
 
 std::vector<LayerSummary> summarize(const ImageEncoderConfig& e, const CaptionerConfig& c) {
-  const NamedTensors encoder = ImageEncoder(e, 0).parameters(),
-                     decoder = Captioner(c, 0).parameters();
+  check_config(e);
+  const NamedTensors decoder = Captioner(c, 0).parameters();
   std::vector<LayerSummary> rows;
-  std::int64_t side = e.image_size;
-  for (std::int64_t i = 0; i < e.layers; ++i) {
-    const std::string name = "layer" + std::to_string(i);
-    const at::Tensor& weight = encoder[static_cast<std::size_t>(2 * i)].second;
-    if (weight.size(2) == 4) side /= 2;
-    rows.push_back({"encoder." + name,
-                    "Conv2D",
-                    {-1, side, side, weight.size(0)},
-                    values_of(encoder, name),
-                    true});
+  const auto [before, after] = encoder_margin(e);
+  std::int64_t side = e.image_size + before + after;
+  for (const EncoderStage& stage : encoder_stages(e)) {
+    if (stage.pooled) side = (side - 3) / 2 + 1;
+    const Convolution& first = stage.parts.front();
+    side = (side + first.before + first.after - first.kernel) / first.step + 1;
+    for (const Convolution& part : stage.parts)
+      rows.push_back({"encoder." + part.name,
+                      part.groups > 1 ? "DepthwiseConv2D" : "Conv2D",
+                      {-1, side, side, part.outputs},
+                      part.outputs * (part.inputs / part.groups * part.kernel * part.kernel + 1),
+                      !e.frozen});
   }
   const auto add = [&](const char* name, const char* type, std::vector<std::int64_t> shape) {
     rows.push_back({name, type, std::move(shape), values_of(decoder, name), true});

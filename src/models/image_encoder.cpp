@@ -1,15 +1,15 @@
 #include "attend/models/image_encoder.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
-#include <ATen/ops/relu.h>
+#include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <string>
@@ -17,24 +17,16 @@
 #include "attend/base/error.h"
 #include "attend/base/random.h"
 #include "attend/nn/init.h"
+#include "models/encoder_stages.h"
 #include "models/field_range.h"
 
 namespace attend::models {
 namespace {
 
-constexpr std::int64_t kColours = 3, kInputs = 5;  // with x and y
-constexpr std::int64_t kLeastChannels = 16;        // of a convolution, as far as D allows
+constexpr std::int64_t kColours = 3;
 constexpr double kMiddle = 127.5,
                  kDeviation = 64.;  // of 8-bit levels, so that inputs have about unit scale
-
-std::int64_t halvings(const ImageEncoderConfig& c) {
-  return std::bit_width(static_cast<std::uint64_t>(c.stride)) - 1;
-}
-
-std::int64_t channels_of(const ImageEncoderConfig& c, std::int64_t layer) {
-  const std::int64_t behind = std::max<std::int64_t>(0, halvings(c) - 1 - layer);
-  return std::max(c.width >> behind, std::min(kLeastChannels, c.width));
-}
+constexpr double kMostMultiplier = 4;
 
 /// x and y of each pixel's middle, from −1 at one edge to 1 at the other.
 at::Tensor coordinates(std::int64_t side, at::ScalarType dtype) {
@@ -44,15 +36,17 @@ at::Tensor coordinates(std::int64_t side, at::ScalarType dtype) {
   return at::stack({x, x.t()}).unsqueeze(0);  // [1,2,S,S]
 }
 
-}  // namespace
-
-void check_config(const ImageEncoderConfig& c) {
-  if (c.stride < 2 || c.stride > 32 || !std::has_single_bit(static_cast<std::uint64_t>(c.stride)))
-    fail_usage("model.stride is " + std::to_string(c.stride) + ": it must be 2, 4, 8, 16 or 32");
+void check_size(const ImageEncoderConfig& c) {
   if (c.image_size < c.stride || c.image_size > 1024 || c.image_size % c.stride != 0)
     fail_usage("data.image_size is " + std::to_string(c.image_size) +
                ": it must be a multiple of model.stride = " + std::to_string(c.stride) +
                ", at most 1024");
+}
+
+void check_small(const ImageEncoderConfig& c) {
+  if (c.stride < 2 || c.stride > 32 || !std::has_single_bit(static_cast<std::uint64_t>(c.stride)))
+    fail_usage("model.stride is " + std::to_string(c.stride) + ": it must be 2, 4, 8, 16 or 32");
+  check_size(c);
   if (c.layers < halvings(c) || c.layers > 64)
     fail_usage("model.layers is " + std::to_string(c.layers) + ": a stride of " +
                std::to_string(c.stride) + " takes " + std::to_string(halvings(c)) +
@@ -60,23 +54,60 @@ void check_config(const ImageEncoderConfig& c) {
   in_field("annotation_width", c.width, 1, 65536);
 }
 
+}  // namespace
+
+void check_config(const ImageEncoderConfig& c) {
+  if (c.network == EncoderNetwork::kSmall) return check_small(c);
+  const bool mobile = c.network == EncoderNetwork::kMobileNet;
+  if (!(c.multiplier >= 1.0 / 32 && c.multiplier <= kMostMultiplier))
+    fail_usage("the encoder's multiplier is " + std::to_string(c.multiplier) +
+               ": it must be in [1/32, 4]");
+  const std::int64_t width = width_of(c.network, c.stride, c.multiplier);
+  if (width == 0)
+    fail_usage(
+        "model.stride is " + std::to_string(c.stride) + ": " +
+        (mobile ? "MobileNet can be cut at 8, 16 or 32" : "SqueezeNet can be cut at 8 or 16"));
+  check_size(c);
+  if (c.width != width)
+    fail_usage("annotation_width is " + std::to_string(c.width) + ": the encoder's is " +
+               std::to_string(width));
+}
+
 ImageEncoder::ImageEncoder(const ImageEncoderConfig& config, std::uint64_t seed,
                            at::ScalarType dtype)
     : config_(config) {
   check_config(config);
-  planes_ = coordinates(config.image_size, dtype);
-  std::int64_t inputs = kInputs;
-  for (std::int64_t i = 0; i < config.layers; ++i) {
-    const std::int64_t outputs = channels_of(config, i), kernel = i < halvings(config) ? 4 : 3;
-    Random random(seed, Purpose::kInit, static_cast<std::uint64_t>(i));
-    const double limit = std::sqrt(6.0 / static_cast<double>(inputs * kernel * kernel));
-    const std::string name = "layer" + std::to_string(i);
-    named_.emplace_back(name + ".weight",
-                        nn::uniform({outputs, inputs, kernel, kernel}, limit, random, dtype));
-    named_.emplace_back(name + ".bias", at::zeros({outputs}, at::TensorOptions().dtype(dtype)));
-    inputs = outputs;
+  stages_ = std::make_shared<const std::vector<EncoderStage>>(encoder_stages(config));
+  if (config.network == EncoderNetwork::kSmall) planes_ = coordinates(config.image_size, dtype);
+  if (config.network == EncoderNetwork::kSqueezeNet)
+    planes_ = at::tensor({104., 117., 123.}, at::TensorOptions().dtype(dtype)).view({1, 3, 1, 1});
+  std::uint64_t stream = 0;
+  for (const EncoderStage& stage : *stages_)
+    for (const Convolution& c : stage.parts) {
+      Random random(seed, Purpose::kInit, stream++);
+      const std::int64_t inputs = c.inputs / c.groups;
+      const double limit = std::sqrt(6.0 / static_cast<double>(inputs * c.kernel * c.kernel));
+      named_.emplace_back(c.name + ".weight", nn::uniform({c.outputs, inputs, c.kernel, c.kernel},
+                                                          limit, random, dtype));
+      named_.emplace_back(c.name + ".bias",
+                          at::zeros({c.outputs}, at::TensorOptions().dtype(dtype)));
+    }
+  for (auto& [name, tensor] : named_) tensor.set_requires_grad(!config.frozen);
+}
+
+/// uint8 [B,S,S,3] → what the first convolution reads.
+at::Tensor ImageEncoder::inputs(const at::Tensor& images) const {
+  const at::ScalarType dtype = named_.front().second.scalar_type();
+  const at::Tensor colours = images.permute({0, 3, 1, 2}).to(dtype);  // [B,3,S,S]
+  if (config_.network == EncoderNetwork::kSmall) {
+    const at::Tensor scaled = (colours - kMiddle) / kDeviation;
+    return at::cat({scaled, planes_.expand({images.size(0), -1, -1, -1})}, 1);  // [B,5,S,S]
   }
-  for (auto& [name, tensor] : named_) tensor.set_requires_grad(true);
+  const auto [before, after] = encoder_margin(config_);
+  const at::Tensor scaled = config_.network == EncoderNetwork::kMobileNet
+                                ? colours / kMiddle - 1
+                                : colours.flip({1}) - planes_;
+  return at::constant_pad_nd(scaled, {before, after, before, after});
 }
 
 at::Tensor ImageEncoder::annotate(const at::Tensor& images) const {
@@ -85,14 +116,23 @@ at::Tensor ImageEncoder::annotate(const at::Tensor& images) const {
       images.size(1) != side || images.size(2) != side || images.size(3) != kColours)
     fail_usage("image encoder: images are uint8 [B," + std::to_string(side) + "," +
                std::to_string(side) + ",3]");
-  const std::int64_t batch = images.size(0);
-  const at::Tensor colours =
-      (images.permute({0, 3, 1, 2}).to(planes_.scalar_type()) - kMiddle) / kDeviation;  // [B,3,S,S]
-  at::Tensor x = at::cat({colours, planes_.expand({batch, 2, side, side})}, 1);
-  for (std::int64_t i = 0; i < config_.layers; ++i) {
-    const auto at = static_cast<std::size_t>(2 * i);
-    const std::int64_t step = i < halvings(config_) ? 2 : 1;
-    x = at::conv2d(x, named_[at].second, named_[at + 1].second, {step, step}, {1, 1}).relu();
+  at::Tensor x = inputs(images);
+  std::size_t parameter = 0;
+  for (const EncoderStage& stage : *stages_) {
+    if (stage.pooled) x = at::max_pool2d(x, {3, 3}, {2, 2});
+    std::vector<at::Tensor> parts;
+    for (const Convolution& c : stage.parts) {
+      const at::Tensor &weight = named_[parameter].second, &bias = named_[parameter + 1].second;
+      parameter += 2;
+      const bool even = c.before == c.after;
+      const at::Tensor padded =
+          even ? x : at::constant_pad_nd(x, {c.before, c.after, c.before, c.after});
+      const std::int64_t both = even ? c.before : 0;
+      const at::Tensor y =
+          at::conv2d(padded, weight, bias, {c.step, c.step}, {both, both}, {1, 1}, c.groups);
+      parts.push_back(config_.network == EncoderNetwork::kMobileNet ? y.clamp(0, 6) : y.relu());
+    }
+    x = parts.size() == 1 ? parts.front() : at::cat(parts, 1);
   }
   return x.flatten(2).transpose(1, 2).contiguous();  // [B,L,D]
 }

@@ -8,6 +8,7 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
+#include "train/annotations.h"
 
 namespace attend::train {
 namespace {
@@ -22,14 +23,23 @@ data::TextCodec train_caption_codec(const Recipe::Data& options, const data::Cap
 class CaptioningTask final : public Task {
  public:
   explicit CaptioningTask(const Recipe& recipe)
-      : recipe_(recipe), corpus_(load_captions_of(recipe)), codec_(read_parts()) {
+      : recipe_(recipe),
+        network_(open_image_network(recipe)),
+        corpus_(load_captions_of(recipe)),
+        codec_(read_parts()) {
     encode(Part::kTrain, 0);
     leave_out_long_captions();
     encode(Part::kValidation, recipe.data.max_tokens);
     encode(Part::kTest, recipe.data.max_tokens);
-    config_ = captioning_config(recipe, codec_.size());
-    model_ = std::make_unique<CaptionModel>(config_, static_cast<std::uint64_t>(recipe.train.seed));
     fingerprint_ = sum();
+    config_ = captioning_config(recipe, codec_.size(), network_);
+    model_ = std::make_unique<CaptionModel>(config_, static_cast<std::uint64_t>(recipe.train.seed));
+    if (network_) interop::load_image_network(model_->encoder, *network_);
+    for (SquareImages& images : squares_) {
+      images_.emplace_back(model_->encoder, std::move(images));
+      images_.back().keep(notes_);
+    }
+    squares_.clear();
   }
 
   std::int64_t rows(Part part) const override {
@@ -53,10 +63,8 @@ class CaptioningTask final : public Task {
       images.push_back(all[static_cast<std::size_t>(p)].image);
       tokens += static_cast<std::int64_t>(all[static_cast<std::size_t>(p)].ids.size()) + 1;
     }
-    const at::Tensor annotations =
-        model_->encoder.annotate(images_[at(Part::kTrain)].batch(images));
-    const models::CaptionLoss loss =
-        model_->captioner.loss(annotations, caption_tokens(all, places), pass);
+    const models::CaptionLoss loss = model_->captioner.loss(images_[at(Part::kTrain)].batch(images),
+                                                            caption_tokens(all, places), pass);
     tally.loss += loss.words.item<double>();
     tally.rows += tokens;
     return (loss.words + loss.penalty) / static_cast<double>(tokens);
@@ -106,7 +114,7 @@ class CaptioningTask final : public Task {
         notes_.push_back(bad);
       if (!set.without_captions.empty() || !set.not_files.empty())
         notes_.push_back(data::describe_captions(set));
-      images_.emplace_back(set, recipe_.data.caption_image_size, notes_);
+      squares_.emplace_back(set, recipe_.data.caption_image_size, notes_);
     }
     return train_caption_codec(recipe_.data, corpus_.train);
   }
@@ -139,14 +147,17 @@ class CaptioningTask final : public Task {
         text += image.name + "\n";
         for (const data::Caption& caption : image.captions) text += caption.text + "\n";
       }
-    for (const SquareImages& images : images_) text += images.sha256();
+    for (const SquareImages& images : squares_) text += images.sha256();
+    if (network_) text += sha256_of(network_->weights);
     return sha256(text);
   }
 
   const Recipe recipe_;
+  const std::optional<interop::ImageNetwork> network_;  // that the encoder begins as
   data::CaptionCorpus corpus_;
   std::vector<std::string> notes_;
-  std::vector<SquareImages> images_;  // by part
+  std::vector<SquareImages> squares_;    // by part, until there is a model
+  std::vector<AnnotatedImages> images_;  // by part
   const data::TextCodec codec_;
   std::vector<CaptionRow> rows_[3];
   CaptioningConfig config_;

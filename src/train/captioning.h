@@ -2,7 +2,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "attend/data/captions.h"
 #include "attend/data/codec.h"
 #include "attend/decode/search.h"
+#include "attend/interop/image_network.h"
 #include "attend/models/captioner.h"
 #include "attend/models/image_encoder.h"
 #include "attend/train/captioning.h"
@@ -38,12 +41,17 @@ class SquareImages {
   at::Tensor batch(const std::vector<std::int64_t>& places) const;  // [B,S,S,3] uint8
   /// Width and height of the image itself.
   std::pair<std::int64_t, std::int64_t> size_of(std::int64_t place) const;
-  std::string sha256() const;  // of all that is in memory
+  std::int64_t size() const { return count_; }
+  std::string sha256() const;         // of all that is in memory
+  std::string sha256_of_all() const;  // over the limit too, where every image is decoded for it
+  /// Nothing may ask for batches afterwards.
+  void let_pixels_go();
 
  private:
-  std::int64_t size_;
+  std::int64_t size_, count_ = 0;
   std::vector<std::function<data::Image()>> read_;  // over the limit
   at::Tensor pixels_;                               // [N,S,S,3] within it
+  std::string pixels_sha256_;
   std::vector<std::pair<std::int64_t, std::int64_t>> sizes_;
 };
 
@@ -63,6 +71,14 @@ std::vector<CaptionRow> encode_captions(const data::CaptionSet& set, const data:
 at::Tensor caption_tokens(const std::vector<CaptionRow>& rows,
                           const std::vector<std::int64_t>& places);
 
+/// The network that model.encoder.pretrained names, in memory; none for a small encoder. Throws kBadInput when there is no
+/// such folder, file or name, kIo when a set of the catalogue is not on this machine, and as read_image_network.
+std::optional<interop::ImageNetwork> open_image_network(const Recipe& recipe);
+CaptioningConfig captioning_config(const Recipe& recipe, std::int64_t vocabulary,
+                                   const std::optional<interop::ImageNetwork>& network);
+
+class AnnotatedImages;
+
 /// The encoder and the decoder as one.
 struct CaptionModel {
   models::ImageEncoder encoder;
@@ -72,12 +88,13 @@ struct CaptionModel {
 };
 
 /// The best hypothesis for each image, in order; maps are kept.
-std::vector<decode::Hypothesis> search(const CaptionModel& model, const SquareImages& images,
+std::vector<decode::Hypothesis> search(const CaptionModel& model, const AnnotatedImages& images,
                                        std::int64_t count, const Recipe::Decode& how);
 
 /// loss and perplexity of given captions, and pointing where they have regions.
-Metrics read_metrics(CaptionModel& model, const data::CaptionSet& set, const SquareImages& images,
-                     const std::vector<CaptionRow>& rows, const data::TextCodec& codec);
+Metrics read_metrics(CaptionModel& model, const data::CaptionSet& set,
+                     const AnnotatedImages& images, const std::vector<CaptionRow>& rows,
+                     const data::TextCodec& codec);
 
 /// exact_match, bleu1 … bleu4 and cider of what was written for the first images of a set.
 Metrics written_metrics(const std::vector<decode::Hypothesis>& written, const data::CaptionSet& set,

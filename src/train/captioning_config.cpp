@@ -7,6 +7,8 @@ namespace {
 
 constexpr char kCaptionerType[] = "attend-captioner";
 
+const std::vector<std::string> kNetworks{"small", "mobilenet", "squeezenet"};  // EncoderNetwork
+
 constexpr auto kCaptionerFields = [](auto& f, auto& c) {
   f("image_size", c.encoder.image_size);
   f("stride", c.encoder.stride);
@@ -23,6 +25,9 @@ constexpr auto kCaptionerFields = [](auto& f, auto& c) {
   f("reward_weight", c.captioner.reward_weight);
   f("entropy_weight", c.captioner.entropy_weight);
   f("expected_share", c.captioner.expected_share);
+  f.added("encoder", c.encoder.network, kNetworks);
+  f.added("encoder_multiplier", c.encoder.multiplier);
+  f.added("encoder_frozen", c.encoder.frozen);
 };
 
 void check(const CaptioningConfig& c) {
@@ -33,12 +38,24 @@ void check(const CaptioningConfig& c) {
 }  // namespace
 
 CaptioningConfig captioning_config(const Recipe& recipe, std::int64_t vocabulary) {
+  return captioning_config(recipe, vocabulary, open_image_network(recipe));
+}
+
+CaptioningConfig captioning_config(const Recipe& recipe, std::int64_t vocabulary,
+                                   const std::optional<interop::ImageNetwork>& network) {
   const Recipe::Model& m = recipe.model;
   CaptioningConfig out;
-  out.encoder = {recipe.data.caption_image_size, m.stride, m.layers, m.annotation_width};
+  models::ImageEncoderConfig& e = out.encoder;
+  e.image_size = recipe.data.caption_image_size, e.stride = m.stride;
+  e.layers = m.layers, e.width = m.annotation_width;
+  if (network) {
+    e.network = network->network, e.multiplier = network->multiplier, e.frozen = m.freeze_encoder;
+    // A stride that the network has not gets no width, and check says which there are.
+    e.width = models::width_of(e.network, e.stride, e.multiplier);
+  }
   models::CaptionerConfig& c = out.captioner;
   c.vocabulary = vocabulary, c.max_length = recipe.data.max_tokens;
-  c.annotation_width = m.annotation_width, c.embedding_width = m.embedding_width;
+  c.annotation_width = e.width, c.embedding_width = m.embedding_width;
   c.hidden = m.hidden, c.attention_width = m.attention_width, c.dropout = m.dropout;
   c.attention = m.look;
   c.doubly_stochastic = recipe.train.doubly_stochastic;

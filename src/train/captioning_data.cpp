@@ -61,7 +61,7 @@ at::Tensor square_image(const data::Image& image, std::int64_t size) {
 
 SquareImages::SquareImages(data::CaptionSet& set, std::int64_t size,
                            std::vector<std::string>& notes)
-    : size_(size) {
+    : size_(size), count_(static_cast<std::int64_t>(set.images.size())) {
   const std::size_t n = set.images.size();
   if (static_cast<std::int64_t>(n) > kMostBytes / (size * size * 3)) {
     for (const data::CaptionedImage& image : set.images) read_.push_back(image.read);
@@ -95,7 +95,11 @@ SquareImages::SquareImages(data::CaptionSet& set, std::int64_t size,
   if (!problems.empty()) notes.push_back(note_of(problems, n));
   if (n > 0 && pixels.empty())
     fail_input(set.name + ": no image could be read: " + problems.front());
-  if (n > 0) pixels_ = at::stack(pixels);
+  count_ = static_cast<std::int64_t>(pixels.size());
+  if (n == 0) return;
+  pixels_ = at::stack(pixels);
+  pixels_sha256_ =
+      attend::sha256({static_cast<const char*>(pixels_.const_data_ptr()), pixels_.nbytes()});
 }
 
 at::Tensor SquareImages::batch(const std::vector<std::int64_t>& places) const {
@@ -110,15 +114,27 @@ at::Tensor SquareImages::batch(const std::vector<std::int64_t>& places) const {
 
 std::pair<std::int64_t, std::int64_t> SquareImages::size_of(std::int64_t place) const {
   const auto at = static_cast<std::size_t>(place);
-  if (pixels_.defined()) return sizes_[at];
+  if (!sizes_.empty()) return sizes_[at];
   const data::Image image = read_[at]();
   return {image.width, image.height};
 }
 
-std::string SquareImages::sha256() const {
-  if (!pixels_.defined()) return "";
-  return attend::sha256({static_cast<const char*>(pixels_.const_data_ptr()), pixels_.nbytes()});
+std::string SquareImages::sha256() const { return pixels_sha256_; }
+
+std::string SquareImages::sha256_of_all() const {
+  if (!pixels_sha256_.empty()) return pixels_sha256_;
+  constexpr std::int64_t kRows = 64;
+  std::string sums;
+  for (std::int64_t begin = 0; begin < count_; begin += kRows) {
+    std::vector<std::int64_t> places;
+    for (std::int64_t i = begin; i < std::min(count_, begin + kRows); ++i) places.push_back(i);
+    const at::Tensor some = batch(places);
+    sums += attend::sha256({static_cast<const char*>(some.const_data_ptr()), some.nbytes()});
+  }
+  return attend::sha256(sums);
 }
+
+void SquareImages::let_pixels_go() { pixels_.reset(); }
 
 std::vector<CaptionRow> encode_captions(const data::CaptionSet& set, const data::TextCodec& codec,
                                         std::int64_t limit, std::int64_t& cut) {

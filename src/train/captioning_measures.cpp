@@ -7,6 +7,7 @@
 
 #include "attend/base/error.h"
 #include "attend/train/caption_metrics.h"
+#include "train/annotations.h"
 #include "train/captioning.h"
 
 namespace attend::train {
@@ -79,7 +80,7 @@ double map_spread(const std::vector<std::vector<double>>& maps) {
   return std::max(0.0, entropy_bits(mean) - within);
 }
 
-std::vector<decode::Hypothesis> search(const CaptionModel& model, const SquareImages& images,
+std::vector<decode::Hypothesis> search(const CaptionModel& model, const AnnotatedImages& images,
                                        std::int64_t count, const Recipe::Decode& how) {
   const at::NoGradGuard off;
   const std::int64_t most = std::max<std::int64_t>(1, kCaptionRows / how.beams);
@@ -87,7 +88,7 @@ std::vector<decode::Hypothesis> search(const CaptionModel& model, const SquareIm
   for (std::int64_t begin = 0; begin < count; begin += most) {
     std::vector<std::int64_t> places(static_cast<std::size_t>(std::min(most, count - begin)));
     std::iota(places.begin(), places.end(), begin);
-    models::CaptionerSteps steps(model.captioner, model.encoder.annotate(images.batch(places)));
+    models::CaptionerSteps steps(model.captioner, images.batch(places));
     decode::SearchOptions options;
     options.forbidden = {models::kPadding, models::kUnknown, models::kBegin};
     options.min_length = 1;  // no image is described by silence
@@ -103,8 +104,9 @@ std::vector<decode::Hypothesis> search(const CaptionModel& model, const SquareIm
   return out;
 }
 
-Metrics read_metrics(CaptionModel& model, const data::CaptionSet& set, const SquareImages& images,
-                     const std::vector<CaptionRow>& rows, const data::TextCodec& codec) {
+Metrics read_metrics(CaptionModel& model, const data::CaptionSet& set,
+                     const AnnotatedImages& images, const std::vector<CaptionRow>& rows,
+                     const data::TextCodec& codec) {
   const at::NoGradGuard off;
   const std::int64_t side = model.encoder.config().side();
   double nats = 0;
@@ -114,8 +116,8 @@ Metrics read_metrics(CaptionModel& model, const data::CaptionSet& set, const Squ
     std::vector<std::int64_t> places, of;
     for (std::size_t i = begin; i < std::min(rows.size(), begin + kReadRows); ++i)
       places.push_back(static_cast<std::int64_t>(i)), of.push_back(rows[i].image);
-    const models::CaptionReading read = model.captioner.read(
-        model.encoder.annotate(images.batch(of)), caption_tokens(rows, places));
+    const models::CaptionReading read =
+        model.captioner.read(images.batch(of), caption_tokens(rows, places));
     nats -= read.log_probabilities.sum(at::kDouble).item<double>();
     const at::Tensor maps = read.maps.to(at::kDouble).contiguous();
     for (std::size_t b = 0; b < places.size(); ++b) {

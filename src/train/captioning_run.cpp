@@ -8,6 +8,7 @@
 #include "attend/base/error.h"
 #include "attend/base/file.h"
 #include "attend/nn/init.h"
+#include "train/annotations.h"
 #include "train/captioning.h"
 #include "train/chosen_part.h"
 #include "train/run_files.h"
@@ -70,9 +71,10 @@ std::vector<WrittenCaption> caption(const CaptioningRun& run,
   for (const data::Image& image : images)
     set.images.push_back({"", [&image] { return image; }, {}});
   std::vector<std::string> notes;
-  const SquareImages squares(set, run.config.encoder.image_size, notes);
+  const AnnotatedImages annotated(run.model->encoder,
+                                  SquareImages(set, run.config.encoder.image_size, notes));
   const std::vector<decode::Hypothesis> found =
-      search(*run.model, squares, static_cast<std::int64_t>(images.size()), how);
+      search(*run.model, annotated, static_cast<std::int64_t>(images.size()), how);
   const at::NoGradGuard off;
   std::vector<WrittenCaption> out;
   for (std::size_t i = 0; i < found.size(); ++i) {
@@ -81,8 +83,7 @@ std::vector<WrittenCaption> caption(const CaptioningRun& run,
     one.score = found[i].score;
     one.tokens = run.codec.words(found[i].tokens);
     one.side = run.config.encoder.side();
-    add_reading(run, run.model->encoder.annotate(squares.batch({static_cast<std::int64_t>(i)})),
-                found[i], one);
+    add_reading(run, annotated.batch({static_cast<std::int64_t>(i)}), found[i], one);
     out.push_back(std::move(one));
   }
   return out;
@@ -105,7 +106,9 @@ CaptioningEvaluation evaluate(const CaptioningRun& run, const std::string& data,
   CaptioningEvaluation out{run.path, part.data, part.split, 0, {}, {}};
   if (const std::string bad = data::describe_bad_lines(part.set); !bad.empty())
     out.notes.push_back(bad);
-  const SquareImages images(part.set, run.config.encoder.image_size, out.notes);
+  AnnotatedImages images(run.model->encoder,
+                         SquareImages(part.set, run.config.encoder.image_size, out.notes));
+  images.keep(out.notes);
   std::int64_t cut = 0;
   const std::vector<CaptionRow> rows =
       encode_captions(part.set, run.codec, run.config.captioner.max_length, cut);

@@ -6,6 +6,7 @@
 #include "attend/data/catalogue.h"
 #include "attend/interop/bert.h"
 #include "data/catalogue_name.h"
+#include "train/captioning.h"
 
 namespace attend::train {
 namespace {
@@ -21,7 +22,26 @@ std::string folder_of(const std::string& name) {
   return *folder;
 }
 
+/// "imagenet-cnn:mobilenet" → its file.
+std::string network_file(const std::string& name) {
+  const data::CatalogueName asked = data::take_apart(name);
+  if (asked.set == nullptr || asked.set->task != "image-encoder")
+    fail_input("model.encoder.pretrained = \"" + name +
+               "\": no such folder or file, and no network that `attend data list` shows");
+  const std::string part = asked.parts.size() == 1 ? asked.parts.front() : "";
+  if (part != "mobilenet" && part != "squeezenet") data::fail_variant(*asked.set, name);
+  const auto folder = data::find_folder(*asked.set);
+  if (!folder) data::fail_not_here(*asked.set, name);
+  return *folder + "/" + asked.set->files[part == "mobilenet" ? 0 : 1].name;
+}
+
 }  // namespace
+
+std::optional<interop::ImageNetwork> open_image_network(const Recipe& recipe) {
+  const std::string& name = recipe.model.image_encoder;
+  if (name.empty()) return std::nullopt;
+  return interop::read_image_network(std::filesystem::exists(name) ? name : network_file(name));
+}
 
 Pretrained open_pretrained(const Recipe& recipe) {
   const std::string folder = folder_of(recipe.model.pretrained);

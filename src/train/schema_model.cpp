@@ -73,9 +73,18 @@ void add_captioning_model(std::vector<SchemaEntry>& s) {
                      "soft: the mean under the map; hard: one place, sampled in training; uniform: "
                      "every place the same, to see what looking is worth"));
   s.push_back(whole("model.annotation_width", FIELD(model.annotation_width), 1, 65536,
-                    "width of an annotation, D, and channels of the encoder's last convolutions"));
+                    "width of an annotation, D, and channels of the encoder's last convolutions; a "
+                    "pretrained encoder has its own"));
   s.push_back(whole("model.stride", FIELD(model.stride), 2, 32,
-                    "side of a place of the encoder's map in pixels: 2, 4, 8, 16 or 32"));
+                    "side of a place of the encoder's map in pixels: 2, 4, 8, 16 or 32; of a "
+                    "pretrained MobileNet 8, 16 or 32, of SqueezeNet 8 or 16"));
+  s.push_back(text("model.encoder.pretrained", FIELD(model.image_encoder),
+                   "folder of an encoder that attend import made, a file that it reads, or "
+                   "imagenet-cnn:mobilenet, imagenet-cnn:squeezenet; \"\": a small one, trained "
+                   "along, of model.layers convolutions"));
+  s.push_back(flag("model.encoder.frozen", FIELD(model.freeze_encoder),
+                   "leave a pretrained encoder as it is and keep its annotations on disk; false "
+                   "trains it too"));
   only_for(s, first, kCaption);
 }
 

@@ -49,8 +49,10 @@ void Trainer::restore(const Checkpoint& checkpoint) {
     fail_usage(folder_.file("recipe.toml") +
                " has changed since the training began; undo the change or begin a new run");
   if (checkpoint.fingerprint != task_->fingerprint())
-    fail_usage(recipe_.data.name +
-               " has changed since the training began; restore it or begin a new run");
+    fail_usage(
+        recipe_.data.name +
+        ", or a pretrained model that the recipe names, has changed since the training began; "
+        "restore it or begin a new run");
   copy_into(parameters_, checkpoint.tensors, "param.", what);
   copy_into(optimizer_->state(), checkpoint.tensors, "optim.", what);
   optimizer_->set_steps(checkpoint.state.step);

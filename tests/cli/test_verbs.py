@@ -24,8 +24,8 @@ def test_every_verb_has_json_and_help(attend):
     assert done.out.count("\n") == 1
     found = {verb["name"].removeprefix("attend "): verb for verb in verbs(done.json)}
     assert {"recipes", "data list", "data info", "data get", "data make", "summary", "train", "launch", "sweep", "eval", "predict",
-            "explain", "doctor"} <= set(found)
-    assert not {"export", "import", "serve", "bench"} & set(found)      # later parts: absent, not stubs
+            "explain", "import", "doctor"} <= set(found)
+    assert not {"export", "serve", "bench"} & set(found)      # later parts: absent, not stubs
     for name, verb in found.items():
         assert any(o["names"] == "--json" for o in verb["options"]), name
         assert verb["help"] and verb["synopsis"].startswith("attend " + name)
@@ -56,6 +56,7 @@ def test_json_of_looking_verbs(attend):
     assert doctor["kernels"]["target"] in doctor["kernels"]["available"]
     assert doctor["recipes"]["count"] == len(recipes)
     assert os.path.exists(doctor["libtorch"]["library"])
+    assert doctor["hdf5"] == os.path.exists(os.path.join(os.path.dirname(PROGRAM), "attend-hdf5"))
     for shell in ("bash", "zsh", "fish"):
         assert one_document(attend("completion", shell, "--json"))["script"]
     assert one_document(attend("man", "--json"))["page"].startswith(".TH ATTEND 1")

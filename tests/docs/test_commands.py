@@ -17,7 +17,7 @@ import pytest
 SOURCE = pathlib.Path(os.environ["ATTEND_SOURCE"])
 PROGRAM = pathlib.Path(os.environ["ATTEND_PROGRAM"])
 DOCUMENTS = [SOURCE / "README.md", *sorted((SOURCE / "docs").rglob("*.md"))]
-REAL_SETS = {"coco-mini", "fashion-mnist", "hutto-reviews", "minilm", "mnist", "multi30k", "sst", "tinyshakespeare", "uci-sentiment", "war-and-peace"}
+REAL_SETS = {"coco-mini", "fashion-mnist", "hutto-reviews", "imagenet-cnn", "minilm", "mnist", "multi30k", "sst", "tinyshakespeare", "uci-sentiment", "war-and-peace"}
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.M | re.S)
 
 
@@ -55,7 +55,8 @@ def environment():
 
 def needs_missing_data(command, env):
     """The name of a real data set that the command asks for and this machine doesn't have."""
-    for name in re.findall(r"--data ([\w-]+)", command) + re.findall(r"\bminilm\b", command):   # minilm: an encoder, named by its recipe
+    encoders = re.findall(r"\b(?:minilm|imagenet-cnn)\b", re.sub(r"\bcaptioning/(coco-mini|flickr8k)\b", "imagenet-cnn", command))
+    for name in re.findall(r"--data ([\w-]+)", command) + encoders:   # encoders are named by recipes
         if name in REAL_SETS:
             info = subprocess.run([PROGRAM, "data", "info", name, "--json"], env=env, capture_output=True, text=True)
             if '"present":true' not in info.stdout.replace(" ", ""):

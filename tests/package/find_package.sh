@@ -9,6 +9,9 @@ cmake -S "$source/tests/package/consumer" -B "$work/build" -G Ninja -DCMAKE_PREF
 cmake --build "$work/build"
 env -i "$work/build/consumer"
 env -i "$work/prefix/bin/attend" recipes | grep -q guide/sentiment-lstm-attention
+if [ -x "$build/bin/attend-hdf5" ]; then   # built where libhdf5 is, installed out of PATH
+  env -i "$work/prefix/bin/attend" import "$source/tests/golden/mobilenet.h5" --out "$work/network" >/dev/null
+fi
 flags=$(PKG_CONFIG_PATH=$(dirname "$(find "$work/prefix" -name attend.pc)") pkg-config --define-variable=prefix="$work/prefix" \
   --cflags --libs attend)
 # shellcheck disable=SC2086  # a list of flags

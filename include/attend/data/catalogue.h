@@ -22,7 +22,7 @@ struct CatalogueSet {
   std::string name;   // "uci-sentiment"
   std::string title;  // one line
   std::string task;   // "classification", "translation", "language", "captioning", "generation"; or
-                      // "encoder": a pretrained model instead of data
+                      // "encoder", "image-encoder": a pretrained model instead of data
   std::string licence;
   std::string citation;
   std::string source;                 // where `get` takes it from, or "generated"

@@ -127,6 +127,8 @@ struct Recipe {
         models::CaptionAttention::kSoft;  // key model.attention.kind of a captioner
     std::int64_t annotation_width = 64;
     std::int64_t stride = 4;
+    std::string image_encoder;   // key model.encoder.pretrained
+    bool freeze_encoder = true;  // key model.encoder.frozen
     models::LanguageArchitecture language =
         models::LanguageArchitecture::kLstm;  // key model.architecture of a language model
     bool share_embedding = false;             // key model.share_embeddings of a language model
