@@ -1,6 +1,5 @@
 #pragma once
 #include <attend/models/image_encoder.h>
-#include <attend/nn/parameters.h>
 
 #include <string>
 
