@@ -1,5 +1,8 @@
 // What a decoding step does besides its products, beside float64 loops: norms, attention of single queries over a tape and over a
 // source, log-softmax, the best of a row. Every SIMD target, odd sizes, guard bands, threads, NaN.
+// Faults planted and seen to fail here, one at a time: softmax without its maximum; keys of another source; the places of another
+// row; weights summed over the heads; hidden places seen; the variance as a difference of squares; of equals the later; a NaN in the
+// tail not told; values of the first head for all.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,5 +1,9 @@
 // Products with prepared weights beside float64 loops of the formula, in float and in int8: every SIMD target, with vpdpbusd and without,
 // heights and widths around the tile, guard bands, threads, NaN.
+// Faults planted and seen to fail here, one at a time: `adds` ignored; relu before the bias; the 128 of the inputs not taken off
+// again; the scale of a tile's first row for all; tiles packed over each other, in float and in int8; steps of 128 instead of 127;
+// NaN not told; rows behind the last written; the last inputs left out where 4 does not divide them; weights without their sign where
+// vpdpbusd is not used; the last panel of a thread left out.
 #include <gtest/gtest.h>
 
 #include <algorithm>
