@@ -41,14 +41,14 @@ class Bahdanau final : public TranslatorBase {
   Decoding begin(const at::Tensor& source, const at::Tensor& source_lengths) override {
     const Encoded enc = encode(source, source_lengths, Pass{});
     Decoding d;
-    d.memory = {enc.memory.key, enc.memory.value, enc.memory.lengths, enc.last};
+    d.memory = carried(enc.memory, {enc.last});
     d.rows = {enc.start.unsqueeze(1)};  // [B,1,H]
     return d;
   }
 
   DecodingStep step(Decoding& d, const at::Tensor& tokens) override {
     const at::Tensor token = embed_target(tokens, Pass{});  // [B,K,E]
-    const nn::AlignmentModel::Memory memory{d.memory[0], d.memory[1], d.memory[2]};
+    const nn::AlignmentModel::Memory memory = memory_in(d.memory, 4);
     const at::Tensor before = d.rows[0];
     const Look seen = look_at(memory, d.memory[3], before, {d.position++, 0, true}, {});
     const at::Tensor gates =

@@ -36,7 +36,7 @@ class Luong final : public TranslatorBase {
   Decoding begin(const at::Tensor& source, const at::Tensor& source_lengths) override {
     const Encoded enc = encode(source, source_lengths, Pass{});
     Decoding d;
-    d.memory = {enc.memory.key, enc.memory.value, enc.memory.lengths};
+    d.memory = carried(enc.memory, {});
     for (std::size_t i = 0; i < decoder_.size(); ++i)
       d.rows.push_back(enc.hidden[i].unsqueeze(1)),
           d.rows.push_back(enc.cell[i].unsqueeze(1));          // [B,1,H]
@@ -45,7 +45,7 @@ class Luong final : public TranslatorBase {
   }
 
   DecodingStep step(Decoding& d, const at::Tensor& tokens) override {
-    const nn::AlignmentModel::Memory memory{d.memory[0], d.memory[1], d.memory[2]};
+    const nn::AlignmentModel::Memory memory = memory_in(d.memory, 3);
     const Maps maps = decoder_maps();
     at::Tensor gates = token_gates(embed_target(tokens, Pass{}));  // [B,K,4H]
     if (feeds()) gates = gates + maps.fed(d.rows.back());

@@ -190,6 +190,22 @@ Look TranslatorBase::look(const nn::AlignmentModel& attention,
   return likeliest(weights, memory.value);
 }
 
+std::vector<at::Tensor> TranslatorBase::carried(const nn::AlignmentModel::Memory& memory,
+                                                std::vector<at::Tensor> own) {
+  own.insert(own.begin(), {memory.key, memory.value, memory.lengths});
+  if (memory.prepared.defined()) own.push_back(memory.prepared);
+  return own;
+}
+
+nn::AlignmentModel::Memory TranslatorBase::memory_in(const std::vector<at::Tensor>& carried,
+                                                     std::size_t prepared) {
+  return {carried[0],
+          carried[1],
+          carried[2],
+          carried.size() > prepared ? carried[prepared] : at::Tensor(),
+          {}};
+}
+
 void TranslatorBase::make_attentional(std::int64_t hidden) {
   combine_ = add("attentional.weight", matrix(hidden, 2 * hidden));
 }

@@ -55,6 +55,13 @@ class TranslatorBase : public Translator {
   Look look(const nn::AlignmentModel& attention, const nn::AlignmentModel::Memory& memory,
             const at::Tensor& query, const Place& place, const Sampling& sampling) const;
 
+  /// What a decoding carries of its sources: key, value and lengths, the model's own, and what is prepared of the key if anything.
+  static std::vector<at::Tensor> carried(const nn::AlignmentModel::Memory& memory,
+                                         std::vector<at::Tensor> own);
+  /// The memory again; `prepared` is where that would be.
+  static nn::AlignmentModel::Memory memory_in(const std::vector<at::Tensor>& carried,
+                                              std::size_t prepared);
+
   void make_attentional(std::int64_t hidden);
   /// h̃ = tanh(W [context; state]) (Luong et al. 2015, eq. 5), W from make_attentional(): `combine` is combination(), made once
   /// for all steps.

@@ -36,12 +36,6 @@ at::Tensor step_packed(const at::Tensor& factor) {
   return packed;
 }
 
-at::Tensor step_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& packed) {
-  const at::Tensor c = pooled_empty({a.size(0), b.size(1)}, a.options());
-  product_into(c, a, b, {.packed = packed});
-  return c;
-}
-
 at::Tensor step_rows(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}).contiguous(); }
 
 void refuse_second_derivative() {
@@ -63,7 +57,7 @@ struct StepLinearWeight : torch::autograd::Function<StepLinearWeight> {
                gradients = std::exchange(tape.gradients, {});
     if (inputs.empty()) return variable_list(2);
     const at::Tensor x = at::cat(inputs), g = at::cat(gradients);
-    return {step_product(g.t(), x, {}), at::Tensor()};
+    return {product(g.t(), x), at::Tensor()};
   }
 
   struct Holder : torch::CustomClassHolder {
@@ -83,7 +77,7 @@ struct StepLinearCall : torch::autograd::Function<StepLinearCall> {
         c10::IValue::make_capsule(c10::make_intrusive<StepLinearWeight::Holder>(tape));
     auto sizes = x.sizes().vec();
     sizes.back() = weight.size(0);
-    return step_product(rows, weight.t(), tape->forward).view(sizes);
+    return product(rows, weight.t(), {.packed = tape->forward}).view(sizes);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     refuse_second_derivative();
@@ -96,7 +90,8 @@ struct StepLinearCall : torch::autograd::Function<StepLinearCall> {
     at::Tensor dx;
     if (ctx->needs_input_grad(0)) {
       if (!tape.back.defined()) tape.back = step_packed(tape.weight);
-      dx = step_product(g, tape.weight, tape.back).view(ctx->saved_data["sizes"].toIntVector());
+      dx = product(g, tape.weight, {.packed = tape.back})
+               .view(ctx->saved_data["sizes"].toIntVector());
     }
     return {dx, at::zeros({}, g.options()), at::Tensor()};
   }

@@ -11,6 +11,7 @@
 #include "ops/additive.h"
 #include "ops/arena.h"
 #include "ops/attention_check.h"
+#include "ops/kernel_visibility.h"
 #include "ops/recompose.h"
 
 namespace attend {
@@ -46,18 +47,11 @@ const char* additive_why_composed(const at::Tensor& query, const at::Tensor& key
   return why_not_fused({&query, &key, &value, &score_weight, &bias});
 }
 
-kernels::RowStrides additive_strides(const at::Tensor& t) { return {t.stride(0), 0, t.stride(1)}; }
-
-/// Strides of a tensor broadcast to the scores' [B,Lq,Lk].
-kernels::ScoreStrides additive_score_strides(const at::Tensor& t, at::IntArrayRef scores) {
-  const at::Tensor wide = t.expand(scores);
-  return {wide.stride(0), 0, wide.stride(1), wide.stride(2)};
-}
-
 /// The kernel's arguments from checked tensors; keeps what had to be copied or made alive.
 template <class T>
 struct AdditiveArguments {
-  at::Tensor query, key, value, score_weight, prepared, query_lengths, key_lengths;
+  at::Tensor query, key, value, score_weight, prepared;
+  KernelVisibility visibility;
   kernels::AdditiveForward<T> p;
 
   AdditiveArguments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -68,28 +62,19 @@ struct AdditiveArguments {
         value(with_unit_last_stride(v)),
         score_weight(w.contiguous()),
         prepared(exponentials ? *exponentials : additive_prepare_cpu(key)),
-        query_lengths(contiguous_or_undefined(o.query_lengths)),
-        key_lengths(contiguous_or_undefined(o.key_lengths)) {
+        visibility(o, {q.size(0), q.size(1), k.size(1)}) {
     p.batch = q.size(0), p.queries = q.size(1), p.keys = k.size(1), p.width = q.size(2),
     p.value_width = v.size(2);
     p.query = query.const_data_ptr<T>(), p.key = key.const_data_ptr<T>(),
     p.value = value.const_data_ptr<T>();
-    p.query_strides = additive_strides(query), p.key_strides = additive_strides(key);
-    p.value_strides = additive_strides(value);
+    p.query_strides = row_strides(query), p.key_strides = row_strides(key);
+    p.value_strides = row_strides(value);
     p.score_weight = score_weight.const_data_ptr<T>(), p.prepared = prepared.const_data_ptr<T>();
     p.scale = static_cast<T>(o.scale.value_or(1.0)), p.dropout = o.dropout, p.seed = o.seed;
     const std::int64_t scores[] = {p.batch, p.queries, p.keys};
-    kernels::Visibility& see = p.visible;
-    see.query_lengths =
-        query_lengths.defined() ? query_lengths.const_data_ptr<std::int64_t>() : nullptr;
-    see.key_lengths = key_lengths.defined() ? key_lengths.const_data_ptr<std::int64_t>() : nullptr;
-    see.causal = o.causal, see.align_last = o.alignment == Alignment::kLast;
-    see.window_left = o.window_left, see.window_right = o.window_right;
-    if (o.mask.defined())
-      see.mask = o.mask.const_data_ptr<bool>(),
-      see.mask_strides = additive_score_strides(o.mask, scores);
+    p.visible = visibility.facts;
     if (o.bias.defined())
-      p.bias = o.bias.const_data_ptr<T>(), p.bias_strides = additive_score_strides(o.bias, scores);
+      p.bias = o.bias.const_data_ptr<T>(), p.bias_strides = score_strides(o.bias, scores);
   }
 };
 
@@ -188,7 +173,7 @@ at::Tensor additive_prepare_cpu(const at::Tensor& key) {
     p.batch = key.size(0), p.keys = key.size(1), p.width = key.size(2);
     const std::int64_t padded = kernels::additive_padded<T>(p.width);
     prepared = pooled_like(key, {p.batch, p.keys, padded});
-    p.key = rows.const_data_ptr<T>(), p.key_strides = additive_strides(rows);
+    p.key = rows.const_data_ptr<T>(), p.key_strides = row_strides(rows);
     p.prepared = prepared.template mutable_data_ptr<T>();
     kernels::additive_prepare(p);
   });
@@ -257,7 +242,7 @@ AdditiveGradients additive_backward_cpu(const OptionalTensor& grad_output,
         kept.defined() ? const_cast<T*>(kept.template const_data_ptr<T>()) : nullptr;  // only read
     if (g_output.defined())
       p.grad_output = g_output.template const_data_ptr<T>(),
-      p.grad_output_strides = additive_strides(g_output);
+      p.grad_output_strides = row_strides(g_output);
     p.grad_weights = g_weights.defined() ? g_weights.template const_data_ptr<T>() : nullptr;
     p.grad_query = d_query.template mutable_data_ptr<T>(),
     p.grad_key = d_key.template mutable_data_ptr<T>();

@@ -98,6 +98,10 @@ at::Tensor pooled_empty(at::IntArrayRef sizes, const at::TensorOptions& options)
       block.memory, sizes, [block](void*) { arena().give(block); }, options);
 }
 
+at::Tensor pooled_bytes_for(std::int64_t bytes) {
+  return pooled_empty({(bytes + 3) / 4}, at::TensorOptions(at::kFloat));
+}
+
 std::int64_t pooled_bytes() { return arena().held(); }
 
 }  // namespace attend

@@ -10,6 +10,9 @@ namespace attend {
 /// a fresh 4 KB page costs about 2 µs, so 10 MB of new memory in a step cost as much as the step itself.
 at::Tensor pooled_empty(at::IntArrayRef sizes, const at::TensorOptions& options);
 
+/// The same for at least so many bytes of no type, at a 64-byte boundary.
+at::Tensor pooled_bytes_for(std::int64_t bytes);
+
 /// Bytes the pool holds for reuse; at most kArenaLimit. For tests.
 std::int64_t pooled_bytes();
 inline constexpr std::int64_t kArenaLimit = 256 << 20;

@@ -37,10 +37,6 @@ AttentionResult registered_result(AttentionResult result) {
   return result;
 }
 
-torch::autograd::variable_list tensors_of(const AttentionOptions& o) {
-  return {o.mask, o.bias, o.query_lengths, o.key_lengths};
-}
-
 void save_options(torch::autograd::AutogradContext* ctx, const AttentionOptions& o) {
   auto& d = ctx->saved_data;
   d["causal"] = o.causal, d["align_last"] = o.alignment == Alignment::kLast;
@@ -48,6 +44,13 @@ void save_options(torch::autograd::AutogradContext* ctx, const AttentionOptions&
   d["scale"] = o.scale ? c10::IValue(*o.scale) : c10::IValue();
   d["dropout"] = o.dropout, d["seed"] = static_cast<std::int64_t>(o.seed),
   d["need_weights"] = o.need_weights;
+}
+
+void save_with_options(torch::autograd::AutogradContext* ctx,
+                       torch::autograd::variable_list tensors, const AttentionOptions& o) {
+  tensors.insert(tensors.end(), {o.mask, o.bias, o.query_lengths, o.key_lengths});
+  ctx->save_for_backward(std::move(tensors));
+  save_options(ctx, o);
 }
 
 AttentionOptions load_options(torch::autograd::AutogradContext* ctx,

@@ -60,11 +60,13 @@ AttentionResult attention_result(AttentionResult result, const AttentionOptions&
 /// The other way: weights that are undefined become an empty tensor like the output.
 AttentionResult registered_result(AttentionResult result);
 
-/// The four tensors of the options in the order of the schema, to be saved for backward behind the op's own; and the rest.
-torch::autograd::variable_list tensors_of(const AttentionOptions& o);
+/// Saves what of the options is no tensor.
 void save_options(torch::autograd::AutogradContext* ctx, const AttentionOptions& o);
+/// Saves an op's own tensors for backward, behind them the four of the options in the order of the schema, and the rest.
+void save_with_options(torch::autograd::AutogradContext* ctx,
+                       torch::autograd::variable_list tensors, const AttentionOptions& o);
 
-/// What save_options and tensors_of saved; `first` is where the four tensors start in `saved`.
+/// The options that were saved; `first` is where the four tensors start in `saved`.
 AttentionOptions load_options(torch::autograd::AutogradContext* ctx,
                               const torch::autograd::variable_list& saved, std::size_t first);
 

@@ -14,6 +14,7 @@
 #include "ops/attention_arguments.h"
 #include "ops/attention_check.h"
 #include "ops/dispatch.h"
+#include "ops/kernel_visibility.h"
 
 // The kernel is that of local attention: one query and a run of keys, whose scores go through a hook. One head at a time, so that
 // what backward keeps is one head's.
@@ -70,8 +71,7 @@ class CustomHeads {
       : query_(with_unit_last_stride(q)),
         key_(with_unit_last_stride(k)),
         value_(with_unit_last_stride(v)),
-        query_lengths_(contiguous_or_undefined(o.query_lengths)),
-        key_lengths_(contiguous_or_undefined(o.key_lengths)),
+        visibility_(o, {q.size(0), q.size(1), q.size(2), k.size(2)}),
         loops_(loops),
         spans_(static_cast<std::size_t>(q.size(2))) {
     p_.batch = 1, p_.queries = q.size(2), p_.keys = k.size(2), p_.width = q.size(3),
@@ -79,12 +79,6 @@ class CustomHeads {
     p_.query_row = query_.stride(2), p_.key_row = key_.stride(2), p_.value_row = value_.stride(2);
     p_.window = std::max<std::int64_t>(1, p_.keys),
     p_.scale = static_cast<T>(o.scale.value_or(1.0));
-    see_.query_lengths =
-        query_lengths_.defined() ? query_lengths_.const_data_ptr<std::int64_t>() : nullptr;
-    see_.key_lengths =
-        key_lengths_.defined() ? key_lengths_.const_data_ptr<std::int64_t>() : nullptr;
-    see_.causal = o.causal, see_.align_last = o.alignment == Alignment::kLast;
-    see_.window_left = o.window_left, see_.window_right = o.window_right;
   }
 
   /// f(arguments, b, h, row): row counts heads; arguments live until f returns.
@@ -92,7 +86,8 @@ class CustomHeads {
   void each(F f) {
     for (std::int64_t b = 0; b < query_.size(0); ++b) {
       for (std::int64_t i = 0; i < p_.queries; ++i) {
-        const kernels::KeyRange r = kernels::visible_keys(see_, b, i, p_.queries, p_.keys);
+        const kernels::KeyRange r =
+            kernels::visible_keys(visibility_.facts, b, i, p_.queries, p_.keys);
         spans_[static_cast<std::size_t>(i)] = {r.begin, r.end - r.begin};
       }
       for (std::int64_t h = 0; h < query_.size(1); ++h) {
@@ -108,10 +103,10 @@ class CustomHeads {
   const kernels::LocalForward<T>& any() const { return p_; }
 
  private:
-  at::Tensor query_, key_, value_, query_lengths_, key_lengths_;
+  at::Tensor query_, key_, value_;
+  KernelVisibility visibility_;
   const ScoreLoops& loops_;
   std::vector<kernels::KeySpan> spans_;
-  kernels::Visibility see_;
   kernels::LocalForward<T> p_;
 };
 
@@ -188,11 +183,7 @@ struct CustomScoreFunction : torch::autograd::Function<CustomScoreFunction> {
                                const AttentionOptions& o) {
     const at::AutoDispatchBelowADInplaceOrView below;
     ctx->set_materialize_grads(false);
-    variable_list saved{query, key, value};
-    const variable_list options = tensors_of(o);
-    saved.insert(saved.end(), options.begin(), options.end());
-    ctx->save_for_backward(saved);
-    save_options(ctx, o);
+    save_with_options(ctx, {query, key, value}, o);
     ctx->saved_data["loops"] = c10::IValue::make_capsule(c10::make_intrusive<ScoreCapsule>(loops));
     const auto [output, weights] = run_custom_forward(query, key, value, loops, o);
     return {output, weights};

@@ -9,19 +9,13 @@
 namespace attend {
 namespace {
 
-at::Tensor dropout_factors_cpu(const at::Tensor& like, double probability, std::int64_t seed) {
+/// On every device: drawn on the CPU, of `like` only sizes and options are read.
+at::Tensor drawn_dropout_factors(const at::Tensor& like, double probability, std::int64_t seed) {
   at::Tensor factors = at::empty(like.sizes(), at::TensorOptions(at::kDouble));
   kernels::AttentionDropout(static_cast<std::uint64_t>(seed), probability)
       .fill(factors.mutable_data_ptr<double>(), like.size(0) * like.size(1), like.size(2),
             like.size(3));
   return factors.to(like.options());
-}
-
-at::Tensor dropout_factors_elsewhere(const at::Tensor& like, double probability,
-                                     std::int64_t seed) {
-  return dropout_factors_cpu(at::empty(like.sizes(), at::TensorOptions(at::kDouble)), probability,
-                             seed)
-      .to(like.options());
 }
 
 at::Tensor dropout_factors_meta(const at::Tensor& like, double, std::int64_t) {
@@ -31,7 +25,7 @@ at::Tensor dropout_factors_meta(const at::Tensor& like, double, std::int64_t) {
 }  // namespace
 
 at::Tensor compose::dropout_factors(const AttentionOptions& o, const at::Tensor& weights) {
-  static const auto op = dispatched<decltype(dropout_factors_cpu)>("attend::dropout_factors");
+  static const auto op = dispatched<decltype(drawn_dropout_factors)>("attend::dropout_factors");
   return op.call(weights.detach(), o.dropout, static_cast<std::int64_t>(o.seed));
 }
 
@@ -39,10 +33,8 @@ TORCH_LIBRARY_FRAGMENT(attend, m) {
   m.def("dropout_factors(Tensor like, float probability, int seed) -> Tensor");
 }
 
-TORCH_LIBRARY_IMPL(attend, CPU, m) { m.impl("dropout_factors", &dropout_factors_cpu); }
-
 TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) {
-  m.impl("dropout_factors", &dropout_factors_elsewhere);
+  m.impl("dropout_factors", &drawn_dropout_factors);
 }
 
 TORCH_LIBRARY_IMPL(attend, Meta, m) { m.impl("dropout_factors", &dropout_factors_meta); }

@@ -37,8 +37,8 @@ constexpr const char* kHard = "attend::hard";
 constexpr std::uint32_t kGumbelDomain =
     0x67756d62;  // keeps these counters apart from other uses of a seed
 
-/// −log(−log u) for every element, a pure function of seed and index.
-at::Tensor gumbel_cpu(const at::Tensor& like, std::int64_t seed) {
+/// −log(−log u) for every element, a pure function of seed and index; on every device drawn on the CPU.
+at::Tensor drawn_gumbel(const at::Tensor& like, std::int64_t seed) {
   at::Tensor noise = at::empty(like.sizes(), at::TensorOptions(at::kDouble));
   const auto key = static_cast<std::uint64_t>(seed);
   double* out = noise.mutable_data_ptr<double>();
@@ -52,11 +52,6 @@ at::Tensor gumbel_cpu(const at::Tensor& like, std::int64_t seed) {
     out[i] = -std::log(-std::log(u));
   }
   return noise.to(like.options());
-}
-
-at::Tensor gumbel_elsewhere(const at::Tensor& like, std::int64_t seed) {
-  return gumbel_cpu(at::empty(like.sizes(), at::TensorOptions(at::kDouble)), seed)
-      .to(like.options());
 }
 
 at::Tensor gumbel_meta(const at::Tensor& like, std::int64_t) {
@@ -132,7 +127,7 @@ HardTensors hard_composed(const at::Tensor& scores, const at::Tensor& value,
             at::zeros({batch, queries}, none), at::zeros({batch, queries}, none),
             at::zeros(scores.sizes(), none)};
   const HardScores s(scores, o);
-  static const auto noise = dispatched<decltype(gumbel_cpu)>("attend::gumbel");
+  static const auto noise = dispatched<decltype(drawn_gumbel)>("attend::gumbel");
   const at::Tensor noisy =
       s.scores + noise.call(s.scores.detach(), static_cast<std::int64_t>(o.seed));
   const at::Tensor choice = noisy.detach().argmax(-1, /*keepdim=*/true);  // [B,Lq,1]
@@ -204,9 +199,7 @@ TORCH_LIBRARY_FRAGMENT(attend, m) {
       "weights)");
 }
 
-TORCH_LIBRARY_IMPL(attend, CPU, m) { m.impl("gumbel", &gumbel_cpu); }
-
-TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) { m.impl("gumbel", &gumbel_elsewhere); }
+TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) { m.impl("gumbel", &drawn_gumbel); }
 
 TORCH_LIBRARY_IMPL(attend, Meta, m) { m.impl("gumbel", &gumbel_meta); }
 

@@ -12,7 +12,6 @@
 #include <string_view>
 
 #include "attend/base/error.h"
-#include "ops/arena.h"
 #include "ops/bfloat16.h"
 #include "ops/dispatch.h"
 #include "ops/product.h"
@@ -90,12 +89,8 @@ const char* why_linear_composed(const at::Tensor& input, const at::Tensor& weigh
 at::Tensor linear_product(const at::Tensor& left, const at::Tensor& right,
                           const at::Tensor& bias = {},
                           kernels::GemmFinish finish = kernels::GemmFinish::kNone) {
-  const at::Tensor a = linear_packable(left), b = linear_packable(right),
-                   addend = contiguous_or_undefined(bias);
-  const at::Tensor c =
-      pooled_empty(a.size(0) * b.size(1), a.options()).view({a.size(0), b.size(1)});
-  product_into(c, a, b, {.bias = addend, .finish = finish});
-  return c;
+  return product(linear_packable(left), linear_packable(right),
+                 {.bias = contiguous_or_undefined(bias), .finish = finish});
 }
 
 at::Tensor linear_composed(const at::Tensor& input, const at::Tensor& weight,

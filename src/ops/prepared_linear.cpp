@@ -7,7 +7,6 @@
 #include "attend/base/error.h"
 #include "ops/arena.h"
 #include "ops/dispatch.h"
-#include "ops/prepared.h"
 #include "ops/shape_check.h"
 
 namespace attend {
@@ -24,10 +23,6 @@ void check_prepared_rows(const char* name, const at::Tensor& t, std::int64_t wid
 }
 
 }  // namespace
-
-at::Tensor pooled_bytes_for(std::int64_t bytes) {
-  return pooled_empty({(bytes + 3) / 4}, at::TensorOptions(at::kFloat));
-}
 
 PreparedLinear::PreparedLinear(const at::Tensor& weight, const at::Tensor& bias,
                                Precision precision) {

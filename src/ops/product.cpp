@@ -34,6 +34,12 @@ void product_into(const at::Tensor& c, const at::Tensor& a, const at::Tensor& b,
   });
 }
 
+at::Tensor product(const at::Tensor& a, const at::Tensor& b, const ProductOptions& options) {
+  const at::Tensor c = pooled_empty({a.size(0), b.size(1)}, a.options());
+  product_into(c, a, b, options);
+  return c;
+}
+
 void pack_factor(const at::Tensor& b, const at::Tensor& packed) {
   with_scalar_type(b, [&](auto zero) {
     using T = decltype(zero);

@@ -16,6 +16,9 @@ struct ProductOptions {
 void product_into(const at::Tensor& c, const at::Tensor& a, const at::Tensor& b,
                   const ProductOptions& options = {});
 
+/// The same into memory of the pool.
+at::Tensor product(const at::Tensor& a, const at::Tensor& b, const ProductOptions& options = {});
+
 /// b in the kernel's own layout, for many products with it: packed_factor_size(b) elements from packed's first on.
 void pack_factor(const at::Tensor& b, const at::Tensor& packed);
 std::int64_t packed_factor_size(const at::Tensor& b);

@@ -13,6 +13,7 @@
 #include "ops/attention_arguments.h"
 #include "ops/attention_check.h"
 #include "ops/dispatch.h"
+#include "ops/kernel_visibility.h"
 #include "ops/recompose.h"
 #include "ops/sdpa.h"
 
@@ -87,16 +88,6 @@ const char* why_sdpa_composed(const at::Tensor& query, const at::Tensor& key,
 /// Stands for a result that was not asked for.
 at::Tensor sdpa_none(const at::Tensor& t) { return at::empty({0}, t.options()); }
 
-kernels::RowStrides row_strides(const at::Tensor& t) {
-  return {t.stride(0), t.stride(1), t.stride(2)};
-}
-
-/// Strides of a tensor broadcast to the scores' [B,H,Lq,Lk].
-kernels::ScoreStrides score_strides(const at::Tensor& t, at::IntArrayRef scores) {
-  const at::Tensor wide = t.expand(scores);
-  return {wide.stride(0), wide.stride(1), wide.stride(2), wide.stride(3)};
-}
-
 /// Calls f(I{}) with what the kernel's arrays hold.
 template <class F>
 void with_sdpa_type(const at::Tensor& like, F&& f) {
@@ -119,7 +110,8 @@ I* write(const at::Tensor& t) {
 template <class I>
 struct SdpaArguments {
   using T = kernels::Accumulator<I>;
-  at::Tensor query, key, value, query_lengths, key_lengths;
+  at::Tensor query, key, value;
+  KernelVisibility visibility;
   kernels::SdpaForward<I> p;
 
   SdpaArguments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -127,8 +119,7 @@ struct SdpaArguments {
       : query(with_unit_last_stride(q)),
         key(with_unit_last_stride(k)),
         value(with_unit_last_stride(v)),
-        query_lengths(contiguous_or_undefined(o.query_lengths)),
-        key_lengths(contiguous_or_undefined(o.key_lengths)) {
+        visibility(o, {q.size(0), q.size(1), q.size(2), k.size(2)}) {
     p.batch = q.size(0), p.heads = q.size(1), p.key_heads = k.size(1);
     p.queries = q.size(2), p.keys = k.size(2), p.width = q.size(3), p.value_width = v.size(3);
     p.query = read<I>(query), p.key = read<I>(key), p.value = read<I>(value);
@@ -136,14 +127,7 @@ struct SdpaArguments {
     p.value_strides = row_strides(value);
     p.scale = static_cast<T>(scale_of(q, o)), p.dropout = o.dropout, p.seed = o.seed;
     const std::int64_t scores[] = {p.batch, p.heads, p.queries, p.keys};
-    kernels::Visibility& see = p.visible;
-    see.query_lengths =
-        query_lengths.defined() ? query_lengths.const_data_ptr<std::int64_t>() : nullptr;
-    see.key_lengths = key_lengths.defined() ? key_lengths.const_data_ptr<std::int64_t>() : nullptr;
-    see.causal = o.causal, see.align_last = o.alignment == Alignment::kLast;
-    see.window_left = o.window_left, see.window_right = o.window_right;
-    if (o.mask.defined())
-      see.mask = o.mask.const_data_ptr<bool>(), see.mask_strides = score_strides(o.mask, scores);
+    p.visible = visibility.facts;
     if (o.bias.defined()) p.bias = read<I>(o.bias), p.bias_strides = score_strides(o.bias, scores);
   }
 };
@@ -343,11 +327,7 @@ struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
     const auto [output, weights, largest, inverse] =
         op.call(query, key, value, ATTEND_ATTENTION_FROM(o));
     ctx->set_materialize_grads(false);
-    variable_list saved{query, key, value, output, largest, inverse};
-    const variable_list options = tensors_of(o);
-    saved.insert(saved.end(), options.begin(), options.end());
-    ctx->save_for_backward(saved);
-    save_options(ctx, o);
+    save_with_options(ctx, {query, key, value, output, largest, inverse}, o);
     return {output, weights};
   }
 

@@ -13,6 +13,7 @@
 #include "ops/attention_arguments.h"
 #include "ops/attention_check.h"
 #include "ops/dispatch.h"
+#include "ops/kernel_visibility.h"
 #include "ops/recompose.h"
 
 namespace attend {
@@ -46,14 +47,11 @@ const char* sparsemax_why_composed(ATTEND_SPARSEMAX_TENSORS, const AttentionOpti
   return why_not_fused({&query, &key, &value});
 }
 
-kernels::RowStrides sparsemax_strides(const at::Tensor& t) {
-  return {t.stride(0), t.stride(1), t.stride(2)};
-}
-
 /// The kernel's arguments from checked tensors; keeps what had to be copied.
 template <class T>
 struct SparsemaxArguments {
-  at::Tensor query, key, value, query_lengths, key_lengths;
+  at::Tensor query, key, value;
+  KernelVisibility visibility;
   kernels::SparsemaxForward<T> p;
 
   SparsemaxArguments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -61,27 +59,16 @@ struct SparsemaxArguments {
       : query(with_unit_last_stride(q)),
         key(with_unit_last_stride(k)),
         value(with_unit_last_stride(v)),
-        query_lengths(contiguous_or_undefined(o.query_lengths)),
-        key_lengths(contiguous_or_undefined(o.key_lengths)) {
+        visibility(o, {q.size(0), q.size(1), q.size(2), k.size(2)}) {
     p.batch = q.size(0), p.heads = q.size(1), p.key_heads = k.size(1);
     p.queries = q.size(2), p.keys = k.size(2), p.width = q.size(3), p.value_width = v.size(3);
     p.query = query.const_data_ptr<T>(), p.key = key.const_data_ptr<T>();
     p.value = value.const_data_ptr<T>();
-    p.query_strides = sparsemax_strides(query), p.key_strides = sparsemax_strides(key);
-    p.value_strides = sparsemax_strides(value);
+    p.query_strides = row_strides(query), p.key_strides = row_strides(key);
+    p.value_strides = row_strides(value);
     const double width = static_cast<double>(std::max<std::int64_t>(1, p.width));
     p.scale = static_cast<T>(o.scale.value_or(1 / std::sqrt(width)));
-    kernels::Visibility& see = p.visible;
-    const auto lengths = [](const at::Tensor& t) {
-      return t.defined() ? t.const_data_ptr<std::int64_t>() : nullptr;
-    };
-    see.query_lengths = lengths(query_lengths), see.key_lengths = lengths(key_lengths);
-    see.causal = o.causal, see.align_last = o.alignment == Alignment::kLast;
-    see.window_left = o.window_left, see.window_right = o.window_right;
-    if (!o.mask.defined()) return;
-    const at::Tensor wide = o.mask.expand({p.batch, p.heads, p.queries, p.keys});
-    see.mask = o.mask.const_data_ptr<bool>();
-    see.mask_strides = {wide.stride(0), wide.stride(1), wide.stride(2), wide.stride(3)};
+    p.visible = visibility.facts;
   }
 };
 
@@ -175,11 +162,7 @@ struct SparsemaxFunction : torch::autograd::Function<SparsemaxFunction> {
                                const AttentionOptions& o) {
     const at::AutoDispatchBelowADInplaceOrView below;
     ctx->set_materialize_grads(false);
-    variable_list saved{query, key, value};
-    const variable_list options = tensors_of(o);
-    saved.insert(saved.end(), options.begin(), options.end());
-    ctx->save_for_backward(saved);
-    save_options(ctx, o);
+    save_with_options(ctx, {query, key, value}, o);
     static const auto op = dispatched<decltype(sparsemax_cpu)>(kSparsemax);
     const auto [output, weights] = op.call(query, key, value, ATTEND_ATTENTION_FROM(o));
     return o.need_weights ? variable_list{output, weights} : variable_list{output};

@@ -10,7 +10,6 @@
 #include "attend/kernels/decoding.h"
 #include "ops/arena.h"
 #include "ops/dispatch.h"
-#include "ops/prepared.h"
 #include "ops/shape_check.h"
 
 namespace attend {

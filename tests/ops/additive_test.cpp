@@ -16,9 +16,9 @@
 #include "attend/ops/dispatch.h"
 #include "ops/attention_equations.h"
 #include "support/compare.h"
+#include "support/everywhere.h"
 #include "support/gradcheck.h"
 #include "support/targets.h"
-#include "support/threads.h"
 
 namespace attend {
 namespace {
@@ -215,19 +215,9 @@ TEST(Additive, EveryTargetAndThreadCountAgrees) {
     const Inputs in = inputs_of(c, dtype);
     const auto truth = everything(in, false, at::kDouble),
                composed = everything(in, false, at::kFloat);
-    test::for_each_target([&] {
-      const auto ours = everything(in, true, dtype);
-      EXPECT_EQ(last_dispatch().op, std::string("attend::additive_backward"));
-      for (std::size_t i = 0; i < ours.size(); ++i)
-        EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
-    });
-    const auto once = everything(in, true, dtype);
-    for (const int threads : {1, 2, 3}) {
-      const test::WithThreads with(threads);
-      const auto again = everything(in, true, dtype);
-      for (std::size_t i = 0; i < once.size(); ++i)
-        EXPECT_TRUE(same_bits(once[i], again[i])) << threads << " threads, " << i;
-    }
+    test::expect_agreement_everywhere(
+        [&] { return everything(in, true, dtype); }, composed, truth,
+        [] { EXPECT_EQ(last_dispatch().op, std::string("attend::additive_backward")); });
   }
 }
 

@@ -19,9 +19,8 @@
 #include "attend/ops/dispatch.h"
 #include "ops/compose/masked_softmax.h"
 #include "support/compare.h"
+#include "support/everywhere.h"
 #include "support/gradcheck.h"
-#include "support/targets.h"
-#include "support/threads.h"
 
 namespace attend {
 namespace {
@@ -200,18 +199,8 @@ TEST(CustomScore, EveryTargetAndThreadCountAgrees) {
   const Inputs in = inputs_of({"all", 2, 2, 1, 70, 70, 19, 7, true, true}, at::kFloat);
   const auto truth = everything(&composed, in, at::kDouble),
              theirs = everything(&composed, in, at::kFloat);
-  test::for_each_target([&] {
-    const auto mine = everything(&ours, in, at::kFloat);
-    for (std::size_t i = 0; i < mine.size(); ++i)
-      EXPECT_TRUE(test::as_good_as(mine[i], theirs[i], truth[i])) << i;
-  });
-  const auto once = everything(&ours, in, at::kFloat);
-  for (const int threads : {1, 2, 3}) {
-    const test::WithThreads with(threads);
-    const auto again = everything(&ours, in, at::kFloat);
-    for (std::size_t i = 0; i < once.size(); ++i)
-      EXPECT_TRUE(same_bits(once[i], again[i])) << threads << " threads, " << i;
-  }
+  test::expect_agreement_everywhere([&] { return everything(&ours, in, at::kFloat); }, theirs,
+                                    truth);
 }
 
 TEST(CustomScore, WhatNobodySeesIsNeverTouched) {

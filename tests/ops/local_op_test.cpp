@@ -12,9 +12,8 @@
 #include "attend/ops/local.h"
 #include "ops/attention_equations.h"
 #include "support/compare.h"
+#include "support/everywhere.h"
 #include "support/gradcheck.h"
-#include "support/targets.h"
-#include "support/threads.h"
 
 namespace attend {
 namespace {
@@ -254,18 +253,8 @@ TEST(Local, EveryTargetAndThreadCountAgrees) {
       const Inputs in = inputs_of(c, dtype);
       const auto truth = everything(&compose::local, in, at::kDouble),
                  composed = everything(&compose::local, in, at::kFloat);
-      test::for_each_target([&] {
-        const auto ours = everything(&local, in, dtype);
-        for (std::size_t i = 0; i < ours.size(); ++i)
-          EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
-      });
-      const auto once = everything(&local, in, dtype);
-      for (const int threads : {1, 2, 3}) {
-        const test::WithThreads with(threads);
-        const auto again = everything(&local, in, dtype);
-        for (std::size_t i = 0; i < once.size(); ++i)
-          EXPECT_TRUE(same_bits(once[i], again[i])) << threads << " threads, " << i;
-      }
+      test::expect_agreement_everywhere([&] { return everything(&local, in, dtype); }, composed,
+                                        truth);
     }
 }
 

@@ -19,9 +19,8 @@
 #include "attend/ops/sparsemax.h"
 #include "ops/attention_equations.h"
 #include "support/compare.h"
+#include "support/everywhere.h"
 #include "support/gradcheck.h"
-#include "support/targets.h"
-#include "support/threads.h"
 
 namespace attend {
 namespace {
@@ -246,18 +245,8 @@ TEST(Sparsemax, EveryTargetAndThreadCountAgrees) {
     const Inputs in = inputs_of(c, dtype);
     const auto truth = everything(&compose::sparsemax, in, at::kDouble),
                composed = everything(&compose::sparsemax, in, at::kFloat);
-    test::for_each_target([&] {
-      const auto ours = everything(&sparsemax, in, dtype);
-      for (std::size_t i = 0; i < ours.size(); ++i)
-        EXPECT_TRUE(test::as_good_as(ours[i], composed[i], truth[i])) << i;
-    });
-    const auto once = everything(&sparsemax, in, dtype);
-    for (const int threads : {1, 2, 3}) {
-      const test::WithThreads with(threads);
-      const auto again = everything(&sparsemax, in, dtype);
-      for (std::size_t i = 0; i < once.size(); ++i)
-        EXPECT_TRUE(same_bits(once[i], again[i])) << threads << " threads, " << i;
-    }
+    test::expect_agreement_everywhere([&] { return everything(&sparsemax, in, dtype); }, composed,
+                                      truth);
   }
 }
 

@@ -125,4 +125,26 @@ inline Recipe text_recipe(const Folder& folder) {
   return r;
 }
 
+/// A step of two rows that are the same is that of one of them, unless each draws dropout masks of its own. one(recipe, out) trains
+/// on a pair, two(recipe, out) in two parts on that pair twice.
+template <class One, class Two>
+void expect_masks_of_their_own(const Folder& folder, Recipe r, const One& one, const Two& two) {
+  r.data.validation = r.data.test = 0;
+  r.train.epochs = 1;
+  r.optim.kind = OptimizerKind::kSgd;
+  for (const double rate : {0.0, 0.5}) {
+    r.model.dropout = rate;
+    const std::string pair = "a b c\tA B C\n", name = std::to_string(rate);
+    r.data.name = folder.write("one.tsv", pair);
+    const Trained alone = one(r, folder / ("one-" + name));
+    r.data.name = folder.write("two.tsv", pair + pair);
+    const double apart = distance(two(r, folder / ("two-" + name)).weights, alone.weights);
+    if (rate == 0) {
+      EXPECT_LT(apart, 2e-6);
+    } else {
+      EXPECT_GT(apart, 1e-5);
+    }
+  }
+}
+
 }  // namespace attend::train

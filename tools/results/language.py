@@ -11,7 +11,6 @@ does, so that nobody could repeat it; the time is written beside it. Recipes are
 part is read once for each row of the table.
 """
 
-import argparse
 import concurrent.futures
 import json
 import pathlib
@@ -21,34 +20,16 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import language_tables
 import render
-from program import Program
+from program import Program, parser_of
 
 SYSTEMS = ["lstm", "lstmn", "transformer"]
 EPOCHS = {"tinyshakespeare": 5, "war-and-peace": 1}
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    root = render.ROOT
-    parser.add_argument("--program", default=str(root / "build/release/bin/attend"))
-    parser.add_argument(
-        "--out", default=str(root / "build/results/language"), help="folder of the runs"
-    )
-    parser.add_argument(
-        "--json", default=str(root / "tools/results/language.json"), help="what is measured"
-    )
-    parser.add_argument("--document", default=str(root / "docs/language.md"))
-    parser.add_argument("--seeds", type=int, default=1, help="seeds, from 1 (1)")
-    parser.add_argument("--threads", type=int, default=1, help="of each training (1)")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (1)")
-    parser.add_argument(
-        "--keep", action="store_true", help="take finished runs from --out, go on with others"
-    )
+    parser = parser_of("language", __doc__, jobs=1)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="which (all)")
     parser.add_argument("--data", nargs="+", choices=EPOCHS, default=list(EPOCHS), help="which (all)")
-    parser.add_argument("--render", action="store_true", help="only render the document")
     return parser.parse_args()
 
 

@@ -1,10 +1,13 @@
 """The program, as the scripts that measure call it."""
 
+import argparse
 import json
 import pathlib
 import shutil
 import subprocess
 import sys
+
+import render
 
 
 class Program:
@@ -28,3 +31,27 @@ class Program:
             return json.loads(self("train", "--resume", str(out)))
         shutil.rmtree(out, ignore_errors=True)  # stopped before its first checkpoint
         return json.loads(self("train", *words, "--out", str(out), "--threads", str(self.threads)))
+
+
+def parser_of(name, description, jobs):
+    """The options that a script NAME of docs/NAME.md has in any case; `jobs` is how many trainings run at a time."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    root = render.ROOT
+    parser.add_argument("--program", default=str(root / "build/release/bin/attend"))
+    parser.add_argument(
+        "--out", default=str(root / f"build/results/{name}"), help="folder of the runs"
+    )
+    parser.add_argument(
+        "--json", default=str(root / f"tools/results/{name}.json"), help="what is measured"
+    )
+    parser.add_argument("--document", default=str(root / f"docs/{name}.md"))
+    parser.add_argument("--seeds", type=int, default=1, help="seeds, from 1 (1)")
+    parser.add_argument("--threads", type=int, default=1, help="of each training (1)")
+    parser.add_argument("--jobs", type=int, default=jobs, help=f"trainings at a time ({jobs})")
+    parser.add_argument(
+        "--keep", action="store_true", help="take finished runs from --out, go on with others"
+    )
+    parser.add_argument("--render", action="store_true", help="only render the document")
+    return parser

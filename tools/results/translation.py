@@ -9,7 +9,6 @@ One training a system and seed on Multi30k, English to German. Recipes were chos
 part; the test part (2016, Flickr) is translated once for each row of the table.
 """
 
-import argparse
 import concurrent.futures
 import json
 import pathlib
@@ -19,7 +18,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import render
 import translation_tables
-from program import Program
+from program import Program, parser_of
 
 DATA = "multi30k"
 SCORE, SPAN = "model.attention.score", "model.attention.span"
@@ -38,28 +37,10 @@ SYSTEMS = {
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    root = render.ROOT
-    parser.add_argument("--program", default=str(root / "build/release/bin/attend"))
-    parser.add_argument(
-        "--out", default=str(root / "build/results/translation"), help="folder of the runs"
-    )
-    parser.add_argument(
-        "--json", default=str(root / "tools/results/translation.json"), help="what is measured"
-    )
-    parser.add_argument("--document", default=str(root / "docs/translation.md"))
-    parser.add_argument("--seeds", type=int, default=1, help="seeds, from 1 (1)")
-    parser.add_argument("--threads", type=int, default=1, help="of each training (1)")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (2)")
-    parser.add_argument(
-        "--keep", action="store_true", help="take finished runs from --out, go on with others"
-    )
+    parser = parser_of("translation", __doc__, jobs=2)
     parser.add_argument(
         "--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="which (all)"
     )
-    parser.add_argument("--render", action="store_true", help="only render the document")
     return parser.parse_args()
 
 

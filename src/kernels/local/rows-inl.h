@@ -27,7 +27,7 @@ T additive_score(const T* HWY_RESTRICT q, const T* HWY_RESTRICT k, const T* HWY_
                  std::int64_t width) {
   const hn::ScalableTag<T> d;
   auto sum = hn::Zero(d);
-  over_time<T>(width, [&](std::int64_t a, std::size_t n) HWY_ATTR {
+  over_vectors<T>(width, [&](std::int64_t a, std::size_t n) HWY_ATTR {
     sum = hn::MulAdd(load_n(d, v + a, n),
                      tanh(d, hn::Add(load_n(d, q + a, n), load_n(d, k + a, n))), sum);
   });
@@ -40,7 +40,7 @@ void add_additive_slope(const T* HWY_RESTRICT q, const T* HWY_RESTRICT k, const 
                         T ds, std::int64_t width, T* HWY_RESTRICT out, T* HWY_RESTRICT sum_v) {
   const hn::ScalableTag<T> d;
   const auto slope = hn::Set(d, ds);
-  over_time<T>(width, [&](std::int64_t a, std::size_t n) HWY_ATTR {
+  over_vectors<T>(width, [&](std::int64_t a, std::size_t n) HWY_ATTR {
     const auto t = tanh(d, hn::Add(load_n(d, q + a, n), load_n(d, k + a, n)));
     const auto through = hn::Mul(load_n(d, v + a, n), hn::NegMulAdd(t, t, hn::Set(d, 1)));
     store_n(hn::MulAdd(slope, through, load_n(d, out + a, n)), d, out + a, n);
@@ -76,7 +76,7 @@ void local_softmax(T* s, std::int64_t length, T scale) {
           factor = hn::Set(d, std::abs(scale));
   const V sign = hn::Set(d, scale < 0 ? T(-1) : T(1));
   V top = lowest, sums = hn::Zero(d);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     const V x = hn::Mul(load_n(d, s + t, n), sign);
     store_n(x, d, s + t, n);
     top = hn::Max(top, hn::IfThenElse(hn::FirstN(d, n), x, lowest));
@@ -84,7 +84,7 @@ void local_softmax(T* s, std::int64_t length, T scale) {
   // A hook may hide every key by −∞: then all weights are 0.
   V largest = hn::MaxOfLanes(d, top);
   largest = hn::IfThenElse(hn::Eq(largest, lowest), hn::Zero(d), largest);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     const V e = hn::IfThenElseZero(hn::FirstN(d, n),
                                    exp(d, hn::Mul(factor, hn::Sub(load_n(d, s + t, n), largest))));
     store_n(e, d, s + t, n);
@@ -92,8 +92,9 @@ void local_softmax(T* s, std::int64_t length, T scale) {
   });
   V total = hn::SumOfLanes(d, sums);
   total = hn::IfThenElse(hn::Eq(total, hn::Zero(d)), hn::Set(d, 1), total);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n)
-                           HWY_ATTR { store_n(hn::Div(load_n(d, s + t, n), total), d, s + t, n); });
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+    store_n(hn::Div(load_n(d, s + t, n), total), d, s + t, n);
+  });
 }
 
 /// The softmax over the window of query i; and the slopes of the hook, unless null.
@@ -118,7 +119,7 @@ template <class T>
 void local_gaussian(const LocalForward<T>& p, T centre, KeySpan w, T* HWY_RESTRICT g) {
   const hn::ScalableTag<T> d;
   const auto factor = hn::Set(d, -p.sharpness);
-  over_time<T>(w.count, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(w.count, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     const auto apart = distances(d, w.begin + t, centre);
     store_n(exp(d, hn::Mul(hn::Mul(apart, apart), factor)), d, g + t, n);
   });
@@ -127,7 +128,7 @@ void local_gaussian(const LocalForward<T>& p, T centre, KeySpan w, T* HWY_RESTRI
 template <class T>
 void multiply_into(T* HWY_RESTRICT to, const T* HWY_RESTRICT by, std::int64_t length) {
   const hn::ScalableTag<T> d;
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     store_n(hn::Mul(load_n(d, to + t, n), load_n(d, by + t, n)), d, to + t, n);
   });
 }
@@ -149,7 +150,7 @@ void local_forward_query(const LocalForward<T>& p, std::int64_t b, std::int64_t 
   if (p.sharpness > 0) {
     const hn::ScalableTag<T> d;
     const auto factor = hn::Set(d, -p.sharpness);
-    over_time<T>(w.count, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+    over_vectors<T>(w.count, [&](std::int64_t t, std::size_t n) HWY_ATTR {
       const auto apart = distances(d, w.begin + t, centre);
       store_n(hn::Mul(load_n(d, s + t, n), exp(d, hn::Mul(hn::Mul(apart, apart), factor))), d,
               s + t, n);
@@ -169,7 +170,7 @@ T local_score_gradient(const T* HWY_RESTRICT a, const T* HWY_RESTRICT g, std::in
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   V sum = hn::Zero(d), moment = hn::Zero(d);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     V through = load_n(d, ds + t, n);
     if (g) through = hn::Mul(through, load_n(d, g + t, n));
     store_n(through, d, ds + t, n);
@@ -178,7 +179,7 @@ T local_score_gradient(const T* HWY_RESTRICT a, const T* HWY_RESTRICT g, std::in
     moment = hn::MulAdd(share, distances(d, begin + t, centre), moment);
   });
   const V mean = hn::SumOfLanes(d, sum), factor = hn::Set(d, scale);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     const V slope = hn::Mul(load_n(d, a + t, n), hn::Sub(load_n(d, ds + t, n), mean));
     store_n(hn::Mul(slope, factor), d, ds + t, n);
   });
@@ -240,7 +241,7 @@ template <int R, class T>
 HWY_INLINE void add_rows(const T* const (&rows)[kLocalTogether], const T (&weights)[kLocalTogether],
                          std::int64_t width, T* HWY_RESTRICT to) {
   const hn::ScalableTag<T> d;
-  over_time<T>(width, [&](std::int64_t c, std::size_t n) HWY_ATTR {
+  over_vectors<T>(width, [&](std::int64_t c, std::size_t n) HWY_ATTR {
     auto sum = load_n(d, to + c, n);
     for (int r = 0; r < R; ++r)
       sum = hn::MulAdd(hn::Set(d, weights[r]), load_n(d, rows[r] + c, n), sum);

@@ -26,7 +26,7 @@ void scores_to_weights(T* a, const T* HWY_RESTRICT bias, std::int64_t length, T*
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   V sums = hn::Zero(d);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     V s = load_n(d, a + t, n);
     if (bias) s = hn::Add(s, load_n(d, bias + t, n));
     s = tanh(d, s);
@@ -36,7 +36,7 @@ void scores_to_weights(T* a, const T* HWY_RESTRICT bias, std::int64_t length, T*
     sums = hn::Add(sums, e);
   });
   const V total = hn::SumOfLanes(d, sums);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     store_n(hn::Div(load_n(d, weights + t, n), total), d, weights + t, n);
   });
 }
@@ -81,7 +81,7 @@ void weights_to_score_gradient(const T* HWY_RESTRICT alpha, const T* HWY_RESTRIC
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   V sums = hn::Zero(d);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     V v = load_n(d, p + t, n);
     if (grad_weights) {
       v = hn::Add(v, load_n(d, grad_weights + t, n));
@@ -90,7 +90,7 @@ void weights_to_score_gradient(const T* HWY_RESTRICT alpha, const T* HWY_RESTRIC
     sums = hn::MulAdd(load_n(d, alpha + t, n), v, sums);
   });
   const V mean = hn::SumOfLanes(d, sums);
-  over_time<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
+  over_vectors<T>(length, [&](std::int64_t t, std::size_t n) HWY_ATTR {
     const V score = load_n(d, s + t, n);
     const V slope = hn::NegMulAdd(score, score, hn::Set(d, 1));
     const V ds = hn::Mul(load_n(d, alpha + t, n), hn::Sub(load_n(d, p + t, n), mean));

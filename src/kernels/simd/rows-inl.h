@@ -70,12 +70,23 @@ void all_dots(const T* x, std::int64_t stride, const T* w, const T* g, std::int6
     dots<1, G>(x + t * stride, stride, w, g, channels, out_w + t, G ? out_g + t : nullptr);
 }
 
-/// f(t, n): a vector step at t over n = lanes elements, or fewer at the end.
+/// f(i, n) for every vector of [0, length): n = lanes elements at i, or fewer at the end.
 template <class T, class F>
-HWY_INLINE void over_time(std::int64_t length, F f) {
+HWY_INLINE void over_vectors(std::int64_t length, F f) {
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
   for (std::int64_t t = 0; t < length; t += lanes)
     f(t, static_cast<std::size_t>(length - t < lanes ? length - t : lanes));
+}
+
+/// to += factor · from
+template <class T>
+HWY_INLINE void add_scaled(T factor, const T* HWY_RESTRICT from, std::int64_t length,
+                           T* HWY_RESTRICT to) {
+  const hn::ScalableTag<T> d;
+  const auto f = hn::Set(d, factor);
+  over_vectors<T>(length, [&](std::int64_t i, std::size_t n) HWY_ATTR {
+    store_n(hn::MulAdd(f, load_n(d, from + i, n), load_n(d, to + i, n)), d, to + i, n);
+  });
 }
 
 /// N vectors of channels; with Tail the last one has n lanes only.

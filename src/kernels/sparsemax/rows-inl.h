@@ -58,7 +58,7 @@ SparsemaxAbove<T> sparsemax_above(const T* HWY_RESTRICT s, std::int64_t n, T lea
   const hn::ScalableTag<T> d;
   auto sum = hn::Zero(d), number = hn::Zero(d);
   const auto limit = hn::Set(d, least), one = hn::Set(d, T(1));
-  over_time<T>(n, [&](std::int64_t t, std::size_t lanes) HWY_ATTR {
+  over_vectors<T>(n, [&](std::int64_t t, std::size_t lanes) HWY_ATTR {
     const auto x = load_n(d, s + t, lanes);
     const auto above = hn::And(hn::Gt(x, limit), hn::FirstN(d, lanes));
     sum = hn::Add(sum, hn::IfThenElseZero(above, x));
@@ -73,7 +73,7 @@ T sparsemax_from_largest(T* HWY_RESTRICT s, std::int64_t n) {
   const hn::ScalableTag<T> d;
   const auto lowest = hn::Set(d, -std::numeric_limits<T>::infinity());
   auto top = lowest, nan = hn::Zero(d);
-  over_time<T>(n, [&](std::int64_t t, std::size_t lanes) HWY_ATTR {
+  over_vectors<T>(n, [&](std::int64_t t, std::size_t lanes) HWY_ATTR {
     const auto x = load_n(d, s + t, lanes);
     nan = hn::Add(nan, hn::IfThenElseZero(hn::IsNaN(x), x));
     top = hn::Max(top, hn::IfThenElse(hn::FirstN(d, lanes), x, lowest));
@@ -81,7 +81,7 @@ T sparsemax_from_largest(T* HWY_RESTRICT s, std::int64_t n) {
   const T poison = hn::GetLane(hn::SumOfLanes(d, nan));
   if (poison != poison) return poison;
   const auto largest = hn::MaxOfLanes(d, top);
-  over_time<T>(n, [&](std::int64_t t, std::size_t lanes) HWY_ATTR {
+  over_vectors<T>(n, [&](std::int64_t t, std::size_t lanes) HWY_ATTR {
     store_n(hn::Sub(load_n(d, s + t, lanes), largest), d, s + t, lanes);
   });
   return hn::GetLane(largest);
@@ -118,22 +118,11 @@ bool sparsemax_weights(const SparsemaxForward<T>& p, const SparsemaxRow<T>& r, T
   }
   const hn::ScalableTag<T> d;
   const auto from = hn::Set(d, threshold);
-  over_time<T>(r.count, [&](std::int64_t t, std::size_t lanes) HWY_ATTR {
+  over_vectors<T>(r.count, [&](std::int64_t t, std::size_t lanes) HWY_ATTR {
     const auto x = load_n(d, s + t, lanes);
     store_n(hn::IfThenElseZero(hn::Gt(x, from), hn::Sub(x, from)), d, s + t, lanes);
   });
   return true;
-}
-
-/// to += weight · from
-template <class T>
-HWY_INLINE void sparsemax_add(T weight, const T* HWY_RESTRICT from, std::int64_t width,
-                              T* HWY_RESTRICT to) {
-  const hn::ScalableTag<T> d;
-  const auto w = hn::Set(d, weight);
-  over_time<T>(width, [&](std::int64_t c, std::size_t n) HWY_ATTR {
-    store_n(hn::MulAdd(w, load_n(d, from + c, n), load_n(d, to + c, n)), d, to + c, n);
-  });
 }
 
 template <class T>
@@ -144,7 +133,7 @@ void sparsemax_forward_row(const SparsemaxForward<T>& p, const SparsemaxRow<T>& 
   if (weights) std::fill_n(weights, p.keys, T(0));
   if (!sparsemax_weights(p, r, s)) return;
   for (std::int64_t t = 0; t < r.count; ++t)
-    if (s[t] != 0) sparsemax_add(s[t], r.value + t * p.value_strides.row, p.value_width, output);
+    if (s[t] != 0) add_scaled(s[t], r.value + t * p.value_strides.row, p.value_width, output);
   if (weights) std::copy_n(s, r.count, weights + r.begin);
 }
 
@@ -171,10 +160,9 @@ void sparsemax_backward_row(const SparsemaxBackward<T>& q, const SparsemaxRow<T>
   for (std::int64_t t = 0; t < r.count; ++t) {
     if (s[t] == 0) continue;
     const T slope = p.scale * (ds[t] - sum / number);
-    sparsemax_add(slope, r.key + t * p.key_strides.row, p.width, grad_query);
-    sparsemax_add(slope, r.query, p.width, grad_key + t * p.width);
-    if (grad_output)
-      sparsemax_add(s[t], grad_output, p.value_width, grad_value + t * p.value_width);
+    add_scaled(slope, r.key + t * p.key_strides.row, p.width, grad_query);
+    add_scaled(slope, r.query, p.width, grad_key + t * p.width);
+    if (grad_output) add_scaled(s[t], grad_output, p.value_width, grad_value + t * p.value_width);
   }
 }
 

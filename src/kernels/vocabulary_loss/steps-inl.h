@@ -8,6 +8,7 @@
 
 #include <limits>
 
+#include "kernels/simd/rows-inl.h"
 #include "kernels/vocabulary_loss/plan.h"
 #include "kernels/vocabulary_loss/tile-inl.h"
 
@@ -17,13 +18,6 @@ namespace {
 
 template <class T>
 constexpr T kLog2e = T(1.4426950408889634074);
-
-/// f(c, n) for every vector of [0, size): n lanes at c.
-template <class T, class F>
-HWY_INLINE void over(std::int64_t size, F f) {
-  for (std::int64_t c = 0; c < size; c += kLanes<T>)
-    f(c, static_cast<std::size_t>(std::min(kLanes<T>, size - c)));
-}
 
 /// Rows [first, first + kRowGroup) as register tiles read them: [tile][c][row], zeros where there is no row.
 template <class T>
@@ -133,7 +127,7 @@ void sum_rows_and_words(const VocabularyBlock<T>& block) {
   const Tag<T> d;
   const VocabularyPlan& plan = block.plan;
   if (!plan.gradients || block.p.label_smoothing == 0) return;
-  over<T>(plan.channels, [&](std::int64_t c, std::size_t n) HWY_ATTR {
+  over_vectors<T>(plan.channels, [&](std::int64_t c, std::size_t n) HWY_ATTR {
     auto sum = hn::Zero(d);
     if (block.is_first()) {
       for (std::int64_t s = 0; s < plan.slices; ++s)
@@ -159,7 +153,7 @@ HWY_INLINE void merge_input_gradient(const VocabularyBlock<T>& block, std::int64
   const T* label_word = block.p.weight + block.p.target[row] * block.p.weight_stride;
   const auto label = hn::Set(d, g * block.label_weight()),
              smooth = hn::Set(d, g * block.word_weight());
-  over<T>(plan.channels, [&](std::int64_t c, std::size_t n) HWY_ATTR {
+  over_vectors<T>(plan.channels, [&](std::int64_t c, std::size_t n) HWY_ATTR {
     auto sum = hn::Zero(d);
     for (std::int64_t s = 0; s < plan.slices; ++s)
       sum = hn::MulAdd(hn::Set(d, block.factors(s)[r]),
@@ -211,16 +205,6 @@ void merge_rows(const VocabularyBlock<T>& block, std::int64_t group) {
   }
   if (block.p.grad_input)
     for (std::int64_t r = first; r < end; ++r) merge_input_gradient(block, r);
-}
-
-/// out[0 … C) += factor · x
-template <class T>
-HWY_INLINE void add_scaled(T factor, const T* x, std::int64_t channels, T* out) {
-  const Tag<T> d;
-  over<T>(channels, [&](std::int64_t c, std::size_t n) HWY_ATTR {
-    store_n(hn::MulAdd(hn::Set(d, factor), load_n(d, x + c, n), load_n(d, out + c, n)), d, out + c,
-            n);
-  });
 }
 
 template <class T>
@@ -279,7 +263,7 @@ void slice_bias_gradient(const VocabularyBlock<T>& block, std::int64_t slice) {
     for (std::int64_t r = 0; r < block.rows; ++r) smooth += block.gradient(r) * block.word_weight();
   for (std::int64_t j = 0; j < words; ++j) {
     auto sum = hn::Zero(d);
-    over<T>(block.rows, [&](std::int64_t r, std::size_t n) HWY_ATTR {
+    over_vectors<T>(block.rows, [&](std::int64_t r, std::size_t n) HWY_ATTR {
       sum = hn::MulAdd(load_n(d, e + j * plan.pitch + r, n), load_n(d, factors + r, n), sum);
     });
     out[j] = (block.is_first() ? T(0) : out[j]) + hn::GetLane(hn::SumOfLanes(d, sum)) - smooth;
