@@ -38,10 +38,11 @@ models::CaptionerConfig captioner_config(const CaptionerCase& c) {
 }
 
 struct CaptionStep {
-  explicit CaptionStep(const CaptionerCase& c) : model(captioner_config(c), 1) {
+  explicit CaptionStep(const CaptionerCase& c)
+      : model(models::make_captioner(captioner_config(c), 1)) {
     annotations = at::randn({c.batch, c.places, c.width});
     tokens = at::randint(models::kEnd + 1, c.words, {c.batch, c.length + 1}, at::kLong);
-    for (const auto& [name, x] : model.parameters()) leaves.push_back(p[name] = x);
+    for (const auto& [name, x] : model->parameters()) leaves.push_back(p[name] = x);
     input_weight = at::cat({p.at("lstm.weight_ih"), p.at("lstm.weight_ch")}, 1)
                        .detach()
                        .set_requires_grad(true);
@@ -53,14 +54,14 @@ struct CaptionStep {
 
   /// What is timed must be one and the same.
   void check() {
-    const models::CaptionLoss loss = model.loss(annotations, tokens, models::Pass{});
+    const models::CaptionLoss loss = model->loss(annotations, tokens, models::Pass{});
     const double a = (loss.words + loss.penalty).item<double>(), b = theirs_loss().item<double>();
     if (!(std::abs(a - b) <= 1e-4 * std::abs(b)))
       throw Error(ErrorKind::kFailure, "captioner: the two losses differ");
   }
 
   void ours() {
-    const models::CaptionLoss loss = model.loss(annotations, tokens, models::Pass{});
+    const models::CaptionLoss loss = model->loss(annotations, tokens, models::Pass{});
     torch::autograd::grad({loss.words + loss.penalty}, leaves);
   }
 
@@ -98,7 +99,7 @@ struct CaptionStep {
   }
   void theirs() const { torch::autograd::grad({theirs_loss()}, their_leaves); }
 
-  models::Captioner model;
+  std::unique_ptr<models::Captioner> model;
   std::map<std::string, at::Tensor> p;
   std::vector<at::Tensor> leaves, their_leaves;
   at::Tensor annotations, tokens, input_weight, no_bias;

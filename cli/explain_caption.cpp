@@ -115,8 +115,10 @@ std::vector<std::string> frames_of(const data::Image& image, const viz::CaptionP
   return out;
 }
 
-std::string model_name(models::CaptionAttention attention) {
-  switch (attention) {
+std::string model_name(const models::CaptionerConfig& c) {
+  if (c.architecture == models::CaptionArchitecture::kTransformer)
+    return "Transformer decoder over an image";
+  switch (c.attention) {
     case models::CaptionAttention::kSoft:
       return "Show, Attend and Tell, soft attention";
     case models::CaptionAttention::kHard:
@@ -141,8 +143,12 @@ viz::CaptionReport report_of(const train::CaptioningRun& run, const Scenes& s,
   const std::string side = std::to_string(run.config.encoder.side());
   viz::CaptionReport r;
   r.run = run.recipe.name;
-  r.model = model_name(c.attention);
-  r.model_detail = "maps of " + side + " × " + side + " places, LSTM " + std::to_string(c.hidden);
+  r.model = model_name(c);
+  r.model_detail = "maps of " + side + " × " + side + " places, " +
+                   (c.architecture == models::CaptionArchitecture::kTransformer
+                        ? "width " + std::to_string(c.embedding_width) + ", " +
+                              std::to_string(c.layers) + " layers, mean over the heads of one"
+                        : "LSTM " + std::to_string(c.hidden));
   r.data = s.data.empty() ? "images of the command line" : s.data;
   r.data_detail = grouped(static_cast<long long>(captions.size())) + " images" +
                   (s.split.empty() ? "" : ", " + s.split + ", taken evenly");

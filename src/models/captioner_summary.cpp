@@ -20,7 +20,8 @@ std::int64_t values_of(const NamedTensors& all, const std::string& layer) {
 
 std::vector<LayerSummary> summarize(const ImageEncoderConfig& e, const CaptionerConfig& c) {
   check_config(e);
-  const NamedTensors decoder = Captioner(c, 0).parameters();
+  const std::unique_ptr<Captioner> model = make_captioner(c, 0);
+  const NamedTensors& decoder = model->parameters();
   std::vector<LayerSummary> rows;
   const auto [before, after] = encoder_margin(e);
   std::int64_t side = e.image_size + before + after;
@@ -35,10 +36,18 @@ std::vector<LayerSummary> summarize(const ImageEncoderConfig& e, const Captioner
                       part.outputs * (part.inputs / part.groups * part.kernel * part.kernel + 1),
                       !e.frozen});
   }
-  const auto add = [&](const char* name, const char* type, std::vector<std::int64_t> shape) {
+  const auto add = [&](const char* name, const std::string& type, std::vector<std::int64_t> shape) {
     rows.push_back({name, type, std::move(shape), values_of(decoder, name), true});
   };
   const std::int64_t steps = c.max_length + 1;
+  if (c.architecture == CaptionArchitecture::kTransformer) {
+    add("embedding", "Embedding", {-1, steps, c.embedding_width});
+    add("memory", "Dense", {-1, e.side() * e.side(), c.embedding_width});
+    const std::string times = c.layers == 1 ? "" : " × " + std::to_string(c.layers);
+    add("transformer", "TransformerDecoderLayer" + times, {-1, steps, c.embedding_width});
+    add("output", "Dense", {-1, steps, c.vocabulary});
+    return rows;
+  }
   add("initial", "Dense(tanh) × 2", {-1, c.hidden});
   add("embedding", "Embedding", {-1, steps, c.embedding_width});
   if (c.attention != CaptionAttention::kUniform)

@@ -1,12 +1,7 @@
 // Decoder-only Transformer: a stack of self-attention in which no token sees a later one.
-#include <ATen/TensorOperators.h>
-
-#include <cmath>
-
-#include "attend/nn/embedding.h"
-#include "attend/nn/position.h"
 #include "attend/nn/transformer.h"
 #include "models/language_base.h"
+#include "models/transformer_decoding.h"
 
 namespace attend::models {
 namespace {
@@ -52,10 +47,8 @@ class TransformerLanguage final : public LanguageBase {
   }
 
  private:
-  /// √C · table[id] + position (Vaswani et al. 2017, §3.4, §3.5); `first` is the position of the first token.
   at::Tensor embed(const at::Tensor& tokens, std::int64_t first) {
-    const double scale = std::sqrt(static_cast<double>(config_.embedding_width));
-    return positions_->forward(std::get<0>(nn::embed(table_, tokens)) * scale, first);
+    return embed_at(table_, tokens, first, positions_);
   }
 
   static nn::EncoderPass causal(const Pass& pass) {

@@ -1,17 +1,14 @@
 // Encoder–decoder of self-attention (Vaswani et al. 2017).
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 
-#include <algorithm>
 #include <cmath>
 #include <optional>
 
-#include "attend/nn/embedding.h"
 #include "attend/nn/init.h"
-#include "attend/nn/position.h"
 #include "attend/nn/transformer.h"
 #include "models/prepared_transformer.h"
+#include "models/transformer_decoding.h"
 #include "models/translator_base.h"
 
 namespace attend::models {
@@ -23,7 +20,7 @@ class TransformerTranslator final : public TranslatorBase {
       : TranslatorBase(config, seed, dtype),
         encoder_(stack(1)),
         decoder_(stack(2)),
-        aligned_layer_(std::max<std::int64_t>(config.layers - 2, 0)) {
+        aligned_layer_(aligned_layer(config.layers)) {
     make_tables();
     encoder_->to(dtype), decoder_->to(dtype);
     for (const auto& item : encoder_->named_parameters())
@@ -39,8 +36,7 @@ class TransformerTranslator final : public TranslatorBase {
                       precision);
   }
 
-  /// Unless prepared, memory: lengths, then the source's keys and values [B,H,S,D] for each decoder layer. rows: of each layer the rooms of the
-  /// hypotheses' own keys and values [B,K,H,capacity,D], of which the first `position` are filled.
+  /// Unless prepared, memory: lengths, then what begin_rooms says.
   Decoding begin(const at::Tensor& source, const at::Tensor& source_lengths) override {
     const at::NoGradGuard off;
     if (prepared_) {
@@ -48,41 +44,19 @@ class TransformerTranslator final : public TranslatorBase {
       return prepared_->begin(source, source_lengths);
     }
     Decoding d;
-    const at::Tensor states = encode(source, source_lengths, Pass{});
     d.memory = {source_lengths};
-    const std::int64_t heads = config_.heads, width = config_.embedding_width / heads;
-    for (nn::TransformerDecoderLayer& layer : decoder_->layers()) {
-      const nn::KVCache seen = layer->multihead_attn->remember(states);
-      d.memory.push_back(seen.key_room()), d.memory.push_back(seen.value_room());
-      for (int part = 0; part < 2; ++part)
-        d.rows.push_back(at::empty({source.size(0), 1, heads, 0, width}, states.options()));
-    }
+    begin_rooms(decoder_, encode(source, source_lengths, Pass{}), d);
     return d;
   }
 
   DecodingStep step(Decoding& d, const at::Tensor& tokens) override {
     const at::NoGradGuard off;
     if (prepared_) return prepared_->step(d, tokens, aligned_layer_);
-    const std::int64_t batch = tokens.size(0), hypotheses = tokens.size(1);
-    nn::DecoderCache cache;
-    for (std::size_t k = 0; k < d.rows.size(); k += 2) {
-      nn::DecoderLayerCache& layer = cache.layers.emplace_back();
-      layer.self = nn::KVCache(nn::KVCache::Kind::kGrowing, d.rows[k].flatten(0, 1),
-                               d.rows[k + 1].flatten(0, 1), d.position);
-      layer.cross = nn::KVCache(nn::KVCache::Kind::kStatic, d.memory[k + 1], d.memory[k + 2],
-                                d.memory[k + 1].size(2));
-    }
     nn::AttentionCapture seen;
-    const at::Tensor x =
-        embed(target_table_, tokens.reshape({-1, 1}), d.position++, Pass{}, kTargetDropout);
-    const at::Tensor readout = decoder_->forward(  // [B·K,1,C]
-        x, {}, decoder_pass(d.memory[0], Pass{}, &seen), &cache);
-    for (std::size_t k = 0; k < d.rows.size(); k += 2) {
-      const nn::KVCache& self = cache.layers[k / 2].self;
-      d.rows[k] = self.key_room().unflatten(0, {batch, hypotheses});
-      d.rows[k + 1] = self.value_room().unflatten(0, {batch, hypotheses});
-    }
-    return {log_probabilities(readout.view({batch, hypotheses, -1})), aligned(seen)};
+    const at::Tensor x = embed_at(target_table_, tokens.reshape({-1, 1}), d.position, positions_),
+                     out =
+                         step_in_rooms(decoder_, x, decoder_pass(d.memory[0], Pass{}, &seen), 1, d);
+    return {log_probabilities(out.view({tokens.size(0), tokens.size(1), -1})), aligned(seen)};
   }
 
  protected:
@@ -91,7 +65,7 @@ class TransformerTranslator final : public TranslatorBase {
     const at::Tensor tokens = batch.target.narrow(1, 0, batch.target.size(1) - 1);  // [B,T]
     nn::AttentionCapture seen;
     const at::Tensor readout =
-        decoder_->forward(embed(target_table_, tokens, 0, pass, kTargetDropout), memory,
+        decoder_->forward(embed(target_table_, tokens, pass, kTargetDropout), memory,
                           decoder_pass(batch.source_lengths, pass, need_weights ? &seen : nullptr));
     return {readout, need_weights ? aligned(seen) : at::Tensor(), {}};
   }
@@ -127,12 +101,10 @@ class TransformerTranslator final : public TranslatorBase {
     output_bias_ = add("output.bias", zeros(config_.target_vocabulary));
   }
 
-  /// √C · table[id] + position, dropped out by element: ids [B,L] → [B,L,C] (§3.4, §3.5, §5.4).
-  at::Tensor embed(const at::Tensor& table, const at::Tensor& ids, std::int64_t first,
-                   const Pass& pass, std::int64_t site) {
-    const double scale = std::sqrt(static_cast<double>(config_.embedding_width));
-    const at::Tensor x = positions_->forward(std::get<0>(nn::embed(table, ids)) * scale, first);
-    return nn::dropout(x, config_.dropout, pass, {site, false, nn::DropoutSite::kOutput});
+  at::Tensor embed(const at::Tensor& table, const at::Tensor& ids, const Pass& pass,
+                   std::int64_t site) {
+    return nn::dropout(embed_at(table, ids, 0, positions_), config_.dropout, pass,
+                       {site, false, nn::DropoutSite::kOutput});  // (§5.4)
   }
 
   at::Tensor encode(const at::Tensor& ids, const at::Tensor& lengths, const Pass& pass) {
@@ -140,7 +112,7 @@ class TransformerTranslator final : public TranslatorBase {
     nn::EncoderPass how;
     how.self.query_lengths = how.self.key_lengths = lengths;
     how.dropout = pass;
-    return encoder_->forward(embed(source_table_, ids, 0, pass, kSourceDropout), how);
+    return encoder_->forward(embed(source_table_, ids, pass, kSourceDropout), how);
   }
 
   nn::DecoderPass decoder_pass(const at::Tensor& source_lengths, const Pass& pass,
@@ -151,11 +123,6 @@ class TransformerTranslator final : public TranslatorBase {
     how.capture = seen;
     if (seen) seen->only_layer = aligned_layer_;
     return how;
-  }
-
-  /// Mean over the heads: [B,H,T,S] → [B,T,S].
-  static at::Tensor aligned(const nn::AttentionCapture& seen) {
-    return seen.entries.back().weights.mean(1);  // self, then cross
   }
 
   nn::TransformerEncoder encoder_;

@@ -63,8 +63,8 @@ class CaptioningTask final : public Task {
       images.push_back(all[static_cast<std::size_t>(p)].image);
       tokens += static_cast<std::int64_t>(all[static_cast<std::size_t>(p)].ids.size()) + 1;
     }
-    const models::CaptionLoss loss = model_->captioner.loss(images_[at(Part::kTrain)].batch(images),
-                                                            caption_tokens(all, places), pass);
+    const models::CaptionLoss loss = model_->captioner->loss(
+        images_[at(Part::kTrain)].batch(images), caption_tokens(all, places), pass);
     tally.loss += loss.words.item<double>();
     tally.rows += tokens;
     return (loss.words + loss.penalty) / static_cast<double>(tokens);

@@ -82,7 +82,7 @@ class AnnotatedImages;
 /// The encoder and the decoder as one.
 struct CaptionModel {
   models::ImageEncoder encoder;
-  models::Captioner captioner;
+  std::unique_ptr<models::Captioner> captioner;
   CaptionModel(const CaptioningConfig& config, std::uint64_t seed);
   models::NamedTensors parameters() const;
 };

@@ -25,6 +25,11 @@ constexpr auto kCaptionerFields = [](auto& f, auto& c) {
   f("reward_weight", c.captioner.reward_weight);
   f("entropy_weight", c.captioner.entropy_weight);
   f("expected_share", c.captioner.expected_share);
+  f.added("architecture", c.captioner.architecture,
+          choices_of(TaskKind::kCaptioning, "model.architecture"));
+  f.added("decoder_layers", c.captioner.layers);
+  f.added("heads", c.captioner.heads);
+  f.added("feed_forward", c.captioner.feed_forward);
   f.added("encoder", c.encoder.network, kNetworks);
   f.added("encoder_multiplier", c.encoder.multiplier);
   f.added("encoder_frozen", c.encoder.frozen);
@@ -57,7 +62,8 @@ CaptioningConfig captioning_config(const Recipe& recipe, std::int64_t vocabulary
   c.vocabulary = vocabulary, c.max_length = recipe.data.max_tokens;
   c.annotation_width = e.width, c.embedding_width = m.embedding_width;
   c.hidden = m.hidden, c.attention_width = m.attention_width, c.dropout = m.dropout;
-  c.attention = m.look;
+  c.architecture = m.caption_architecture, c.attention = m.look;
+  c.layers = m.decoder_layers, c.heads = m.heads, c.feed_forward = m.feed_forward;
   c.doubly_stochastic = recipe.train.doubly_stochastic;
   c.reward_weight = recipe.train.reward_weight, c.entropy_weight = recipe.train.entropy_weight;
   c.expected_share = recipe.train.expected_share;

@@ -88,11 +88,11 @@ std::vector<decode::Hypothesis> search(const CaptionModel& model, const Annotate
   for (std::int64_t begin = 0; begin < count; begin += most) {
     std::vector<std::int64_t> places(static_cast<std::size_t>(std::min(most, count - begin)));
     std::iota(places.begin(), places.end(), begin);
-    models::CaptionerSteps steps(model.captioner, images.batch(places));
+    models::CaptionerSteps steps(*model.captioner, images.batch(places));
     decode::SearchOptions options;
     options.forbidden = {models::kPadding, models::kUnknown, models::kBegin};
     options.min_length = 1;  // no image is described by silence
-    options.max_length = how.max_length > 0 ? how.max_length : model.captioner.config().max_length;
+    options.max_length = how.max_length > 0 ? how.max_length : model.captioner->config().max_length;
     decode::BeamOptions beam;
     beam.beam = how.beams, beam.length_alpha = how.length_penalty,
     beam.coverage_beta = how.coverage_penalty;
@@ -117,7 +117,7 @@ Metrics read_metrics(CaptionModel& model, const data::CaptionSet& set,
     for (std::size_t i = begin; i < std::min(rows.size(), begin + kReadRows); ++i)
       places.push_back(static_cast<std::int64_t>(i)), of.push_back(rows[i].image);
     const models::CaptionReading read =
-        model.captioner.read(images.batch(of), caption_tokens(rows, places));
+        model.captioner->read(images.batch(of), caption_tokens(rows, places));
     nats -= read.log_probabilities.sum(at::kDouble).item<double>();
     const at::Tensor maps = read.maps.to(at::kDouble).contiguous();
     for (std::size_t b = 0; b < places.size(); ++b) {

@@ -23,7 +23,7 @@ void add_reading(const CaptioningRun& run, const at::Tensor& annotations,
   ids.insert(ids.end(), h.tokens.begin(), h.tokens.end());
   ids.push_back(models::kEnd);
   const models::CaptionReading read =
-      run.model->captioner.read(annotations, at::tensor(ids, at::kLong).unsqueeze(0));
+      run.model->captioner->read(annotations, at::tensor(ids, at::kLong).unsqueeze(0));
   const at::Tensor maps = read.maps[0].to(at::kDouble).contiguous();
   const std::int64_t places = maps.size(1);
   for (std::size_t t = 0; t < h.tokens.size(); ++t) {
@@ -38,12 +38,13 @@ void add_reading(const CaptioningRun& run, const at::Tensor& annotations,
 }  // namespace
 
 CaptionModel::CaptionModel(const CaptioningConfig& config, std::uint64_t seed)
-    : encoder(config.encoder, seed), captioner(config.captioner, nn::seed_of_part(seed, 1)) {}
+    : encoder(config.encoder, seed),
+      captioner(models::make_captioner(config.captioner, nn::seed_of_part(seed, 1))) {}
 
 models::NamedTensors CaptionModel::parameters() const {
   models::NamedTensors out;
   nn::append(out, "encoder.", encoder.parameters());
-  nn::append(out, "decoder.", captioner.parameters());
+  nn::append(out, "decoder.", captioner->parameters());
   return out;
 }
 

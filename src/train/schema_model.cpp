@@ -17,9 +17,11 @@ void add_attention_sizes(std::vector<SchemaEntry>& s) {
                     "transformer: attention heads, H, a divisor of model.embedding_width"));
   s.push_back(whole("model.feed_forward", FIELD(model.feed_forward), 1, 1 << 20,
                     "transformer: inner width of the feed-forward layers, F"));
+  only_for(s, first, kWrite);
+  const std::size_t normed = s.size();
   s.push_back(choice("model.norm", FIELD(model.norm), {"first", "last"},
                      "transformer: layer norm before each sublayer, or after its sum (the paper)"));
-  only_for(s, first, kTokens);
+  only_for(s, normed, kTokens);
 }
 
 void add_translation_model(std::vector<SchemaEntry>& s) {
@@ -69,6 +71,12 @@ void add_language_model(std::vector<SchemaEntry>& s) {
 
 void add_captioning_model(std::vector<SchemaEntry>& s) {
   const std::size_t first = s.size();
+  s.push_back(choice("model.architecture", FIELD(model.caption_architecture),
+                     {"lstm", "transformer"},
+                     "lstm: Show, Attend and Tell; transformer: a Transformer's decoder over the "
+                     "annotations, norms first"));
+  s.push_back(whole("model.decoder_layers", FIELD(model.decoder_layers), 1, 64,
+                    "transformer: layers of the decoder"));
   s.push_back(choice("model.attention.kind", FIELD(model.look), {"soft", "hard", "uniform"},
                      "soft: the mean under the map; hard: one place, sampled in training; uniform: "
                      "every place the same, to see what looking is worth"));

@@ -27,7 +27,7 @@ def png(width, height, rgb=(200, 30, 30)):
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    """A folder with 40 images of shapes in shapes/ and small runs `soft`, `hard` and `uniform`."""
+    """A folder with 40 images of shapes in shapes/ and small runs `soft`, `hard`, `uniform` and `transformer`."""
     folder = tmp_path_factory.mktemp("captions")
     call = Attend(folder)
     done = call("data", "make", "shapes", "--rows", "40", "--size", "24", "--out", ".")
@@ -36,6 +36,10 @@ def shapes(tmp_path_factory):
         done = call("train", f"captioning/{recipe}", "--data", "./shapes", *SMALL, "--set", f"model.attention.kind={kind}",
                     "--set", "train.epochs=25", "--out", name)
         assert done.status == 0, done.err
+    done = call("train", "captioning/transformer", "--data", "./shapes", *SMALL[:10], "--set", "model.embedding_width=16", "--set", "model.heads=2",
+                "--set", "model.feed_forward=32", "--set", "model.decoder_layers=2", "--set", "train.batch=16", "--set", "train.decode_rows=4",
+                "--set", "optim.lr=5e-3", "--set", "train.epochs=25", "--out", "transformer")
+    assert done.status == 0, done.err
     return call
 
 
@@ -82,11 +86,15 @@ def test_summary_counts_what_was_trained(shapes):
     assert d["layers"][1]["shape"] == [-1, 6, 6, 16]
     baseline = 20 + 2   # one number for each count of words to come, which is kept but not trained
     assert sum(layer["parameters"] for layer in d["layers"]) == d["parameters"] == trained["parameters"] - baseline
+    d = one_document(shapes("summary", "transformer", "--json"))
+    assert [layer["name"] for layer in d["layers"]] == ["encoder.layer0", "encoder.layer1", "embedding", "memory", "transformer", "output"]
+    trained = json.loads((shapes.folder / "transformer" / "results.json").read_text())
+    assert sum(layer["parameters"] for layer in d["layers"]) == d["parameters"] == trained["parameters"]
     assert one_document(shapes("summary", "captioning/soft", "--json"))["parameters"] > 1e5
     shapes.fails(2, "summary", "captioning/soft", "--classes", "3", names="--classes")
 
 
-@pytest.mark.parametrize("kind", ["soft", "hard", "uniform"])
+@pytest.mark.parametrize("kind", ["soft", "hard", "uniform", "transformer"])
 def test_explain_shows_a_map_for_each_word(shapes, kind):
     d = one_document(shapes("explain", kind, image(shapes), "--json"))
     (attention,) = d["attention"]
@@ -94,7 +102,7 @@ def test_explain_shows_a_map_for_each_word(shapes, kind):
     assert attention["side"] == 6 and len(attention["weights"]) == len(words) == len(d["gate"]) == len(d["probability"])
     for row in attention["weights"]:
         assert len(row) == 36 and sum(row) == pytest.approx(1, abs=1e-5)
-    assert all(0 < g < 1 for g in d["gate"]) and all(0 < p <= 1 for p in d["probability"])
+    assert all(g == 1 if kind == "transformer" else 0 < g < 1 for g in d["gate"]) and all(0 < p <= 1 for p in d["probability"])
     end = d["output"]["score"] - sum(math.log(p) for p in d["probability"])   # what is left is log p of the end
     assert end <= 1e-5
     mean = [sum(column) / len(words) for column in zip(*attention["weights"])]

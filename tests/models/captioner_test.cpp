@@ -1,4 +1,4 @@
-// "Show, Attend and Tell": the paper's equations in loops of double, gradients of the whole model, REINFORCE against
+// Captioners: the equations of "Show, Attend and Tell" in loops of double, gradients of the whole model, REINFORCE against
 // enumeration, a caption alone and in a batch, decoding against teacher forcing, maps of a beam.
 //
 // Planted and seen to fail here: context without its gate; padding counted in the doubly stochastic penalty; the reward of a choice
@@ -46,6 +46,13 @@ CaptionerConfig config_of(CaptionAttention attention) {
   return c;
 }
 
+CaptionerConfig transformer_config() {
+  CaptionerConfig c = config_of(CaptionAttention::kSoft);
+  c.architecture = CaptionArchitecture::kTransformer;
+  c.embedding_width = 4, c.heads = 2, c.layers = 3, c.feed_forward = 6;
+  return c;
+}
+
 /// Initial biases are zero and weights small: makes all of it count.
 void stir(const nn::NamedTensors& parameters) {
   for (const auto& [name, x] : parameters)
@@ -55,7 +62,7 @@ void stir(const nn::NamedTensors& parameters) {
 }
 
 std::unique_ptr<Captioner> model_of(const CaptionerConfig& config) {
-  auto model = std::make_unique<Captioner>(config, 3, at::kDouble);
+  std::unique_ptr<Captioner> model = make_captioner(config, 3, at::kDouble);
   stir(model->parameters());
   return model;
 }
@@ -80,27 +87,35 @@ Pass training(std::int64_t step = 0) {
 
 at::Tensor total(const CaptionLoss& loss) { return loss.words + loss.penalty; }
 
-class EveryCaptioner : public ::testing::TestWithParam<CaptionAttention> {
+class EveryCaptioner : public ::testing::TestWithParam<CaptionerConfig> {
  protected:
   void SetUp() override { use_threads(1); }
 };
+std::string name_of(const ::testing::TestParamInfo<CaptionerConfig>& info) {
+  if (info.param.architecture == CaptionArchitecture::kTransformer) return "transformer";
+  const char* const names[] = {"soft", "hard", "uniform"};
+  return names[static_cast<int>(info.param.attention)];
+}
 INSTANTIATE_TEST_SUITE_P(Captioner, EveryCaptioner,
+                         ::testing::Values(config_of(CaptionAttention::kSoft),
+                                           config_of(CaptionAttention::kHard),
+                                           config_of(CaptionAttention::kUniform),
+                                           transformer_config()),
+                         name_of);
+
+class ShowAttendTell : public ::testing::TestWithParam<CaptionAttention> {};
+INSTANTIATE_TEST_SUITE_P(Captioner, ShowAttendTell,
                          ::testing::Values(CaptionAttention::kSoft, CaptionAttention::kHard,
-                                           CaptionAttention::kUniform),
-                         [](const auto& kind) {
-                           return std::string(kind.param == CaptionAttention::kSoft   ? "soft"
-                                              : kind.param == CaptionAttention::kHard ? "hard"
-                                                                                      : "uniform");
-                         });
+                                           CaptionAttention::kUniform));
 
 TEST_P(EveryCaptioner, GradientsOfTheWholeModel) {
   const bool chooses =
-      GetParam() == CaptionAttention::kHard;  // samples have no slope: see Reinforce
+      GetParam().attention == CaptionAttention::kHard;  // samples have no slope: see Reinforce
   ImageEncoderConfig e;
   e.image_size = 8, e.stride = 4, e.layers = 3, e.width = kWidth;
   const ImageEncoder encoder(e, 1, at::kDouble);
   stir(encoder.parameters());
-  const auto model = model_of(config_of(GetParam()));
+  const auto model = model_of(GetParam());
   const at::Tensor images =
       (test::random_tensor({2, 8, 8, 3}, 4) * 60 + 128).clamp(0, 255).to(at::kByte);
   nn::NamedTensors all = encoder.parameters();
@@ -114,7 +129,7 @@ TEST_P(EveryCaptioner, GradientsOfTheWholeModel) {
 }
 
 TEST_P(EveryCaptioner, ACaptionAloneCostsWhatItCostsInABatch) {
-  const auto model = model_of(config_of(GetParam()));
+  const auto model = model_of(GetParam());
   const at::Tensor a = annotations(), all = captions();
   const CaptionLoss both = model->loss(a, all, Pass{});
   const CaptionLoss first = model->loss(a.narrow(0, 0, 1), all.narrow(0, 0, 1), Pass{}),
@@ -131,7 +146,7 @@ TEST_P(EveryCaptioner, ACaptionAloneCostsWhatItCostsInABatch) {
 }
 
 TEST_P(EveryCaptioner, DecodesWhatItWasTaught) {
-  const auto model = model_of(config_of(GetParam()));
+  const auto model = model_of(GetParam());
   const at::Tensor a = annotations(), tokens = captions();
   const at::NoGradGuard off;
   const at::Tensor maps = model->read(a, tokens).maps;
@@ -150,7 +165,7 @@ TEST_P(EveryCaptioner, DecodesWhatItWasTaught) {
 }
 
 TEST_P(EveryCaptioner, HypothesesOfABeamKeepTheirMaps) {
-  const auto model = model_of(config_of(GetParam()));
+  const auto model = model_of(GetParam());
   const at::Tensor a = annotations();
   CaptionerSteps steps(*model, a);
   decode::SearchOptions options;
@@ -180,7 +195,7 @@ TEST_P(EveryCaptioner, HypothesesOfABeamKeepTheirMaps) {
 
 TEST_P(EveryCaptioner, DropoutAndSamplesOnlyWhileTraining) {
   const auto with = [&](bool is_training, std::int64_t step) {
-    const auto model = model_of(config_of(GetParam()));
+    const auto model = model_of(GetParam());
     Pass pass = training(step);
     pass.training = is_training;
     return total(model->loss(annotations(), captions(), pass)).item<double>();
@@ -294,7 +309,7 @@ std::vector<double> mean_under(const std::vector<double>& map, const at::Tensor&
   return out;
 }
 
-TEST_P(EveryCaptioner, IsThePapers) {
+TEST_P(ShowAttendTell, IsThePapers) {
   const auto model = model_of(config_of(GetParam()));
   const Weights p = weights_of(*model);
   const at::NoGradGuard off;
@@ -486,7 +501,7 @@ TEST(Captioner, RefusesWhatMakesNoSense) {
   const auto refusal = [](const std::function<void(CaptionerConfig&)>& change) {
     CaptionerConfig c = config_of(CaptionAttention::kSoft);
     change(c);
-    return test::message_of([&] { Captioner(c, 1); });
+    return test::message_of([&] { make_captioner(c, 1); });
   };
   EXPECT_THAT(refusal([](auto& c) { c.hidden = 0; }), ::testing::HasSubstr("model.hidden is 0"));
   EXPECT_THAT(refusal([](auto& c) { c.vocabulary = 3; }),
@@ -496,6 +511,12 @@ TEST(Captioner, RefusesWhatMakesNoSense) {
               ::testing::HasSubstr("train.doubly_stochastic"));
   EXPECT_THAT(refusal([](auto& c) { c.expected_share = 1; }),
               ::testing::HasSubstr("train.expected_share"));
+  const auto of_transformer = [](auto& c) { c.architecture = CaptionArchitecture::kTransformer; };
+  EXPECT_THAT(refusal([&](auto& c) { of_transformer(c), c.heads = 2; }),
+              ::testing::HasSubstr("model.heads is 2: it must divide model.embedding_width = 3"));
+  EXPECT_THAT(
+      refusal([&](auto& c) { of_transformer(c), c.attention = CaptionAttention::kUniform; }),
+      ::testing::HasSubstr("model.attention.kind: a transformer attends softly"));
   const auto model = model_of(config_of(CaptionAttention::kSoft));
   const auto given = [&](const at::Tensor& a, const at::Tensor& tokens) {
     return test::message_of([&] { model->loss(a, tokens, Pass{}); });

@@ -6,14 +6,12 @@
 #include <attend/nn/parameters.h>
 
 #include <cstdint>
+#include <memory>
 
 namespace attend::models {
 
 using nn::NamedTensors;
 using nn::Pass;  // how a forward pass is run: training, seed, step
-
-struct Look;
-struct Sampling;
 
 /// How a caption's word looks at the image.
 enum class CaptionAttention {
@@ -22,16 +20,27 @@ enum class CaptionAttention {
   kUniform,  // every place the same: no look at all, to see what looking is worth
 };
 
-/// "Show, Attend and Tell" (Xu et al. 2015) behind the encoder.
+/// What writes the words.
+enum class CaptionArchitecture {
+  kLstm,         // "Show, Attend and Tell" (Xu et al. 2015)
+  kTransformer,  // the decoder of Vaswani et al. 2017 over the annotations
+};
+
+/// The decoder behind the encoder.
 struct CaptionerConfig {
+  CaptionArchitecture architecture = CaptionArchitecture::kLstm;
   std::int64_t vocabulary = 0;         // V, ids, the four special ones included
   std::int64_t max_length = 32;        // most tokens of a caption, without begin and end
   std::int64_t annotation_width = 64;  // D
-  std::int64_t embedding_width = 64;   // E
-  std::int64_t hidden = 128;           // H
-  std::int64_t attention_width = 64;   // A
-  double dropout = 0;                  // of embeddings and readout, every element by itself
-  CaptionAttention attention = CaptionAttention::kSoft;
+  std::int64_t embedding_width = 64;   // E; Transformer: C, the width of its layers too
+  std::int64_t hidden = 128;           // LSTM: H
+  std::int64_t attention_width = 64;   // LSTM: A
+  std::int64_t layers = 2;             // Transformer
+  std::int64_t heads = 4;              // Transformer: a divisor of embedding_width
+  std::int64_t feed_forward = 256;     // Transformer: F, inner width of the feed-forward layers
+  double dropout = 0;  // every element by itself: of embeddings and readout; Transformer: where the
+                       // paper has it
+  CaptionAttention attention = CaptionAttention::kSoft;  // a Transformer has no other
   double doubly_stochastic = 1;  // λ of Σ_i (1 − Σ_t α_ti)² (eq. 14), soft
   double reward_weight = 1;      // λ_r (eq. 12), hard
   double entropy_weight = 0.01;  // λ_e (eq. 12), hard
@@ -50,11 +59,14 @@ struct CaptionLoss {
 /// What happens while given captions are read: place t of each tensor belongs to token t + 1. 0 for padding.
 struct CaptionReading {
   at::Tensor maps;               // [B,T,L], α
-  at::Tensor gates;              // [B,T], β
+  at::Tensor gates;              // [B,T], β; 1 where the decoder has no gate
   at::Tensor log_probabilities;  // [B,T], log p(token | image, tokens before)
 };
 
-/// A caption, word by word, from annotations a [L,D] of an image:
+/// Writes captions, word by word, from annotations a [L,D] of an image. Where annotations come from is the caller's affair:
+/// ImageEncoder, or features of another network read from disk.
+///
+/// kLstm, "Show, Attend and Tell":
 ///   h_0 = tanh(W_h ā + b_h),  c_0 = tanh(W_c ā + b_c),  ā the mean annotation                       (§3.1.2)
 ///   e_i = v·tanh(W h_{t−1} + U a_i + b),  α = softmax(e),  z = β Σ_i α_i a_i,  β = σ(f·h_{t−1} + b_f)    (eq. 4–6, §4.2.1)
 ///   h_t, c_t = LSTM([E y_{t−1}; z], h_{t−1}, c_{t−1})                                           (eq. 1–3)
@@ -66,54 +78,37 @@ struct CaptionReading {
 /// are still to come: the paper takes the whole caption's log p and one average, which has the same mean, because words before a
 /// choice do not depend on it, and more variance. In a caption that takes the mean (expected_share) gradients go through the mean.
 ///
-/// Where annotations come from is the caller's affair: ImageEncoder, or features of another network read from disk.
+/// kTransformer: the decoder of Vaswani et al. 2017, norms first, over m_i = M a_i + b_m:
+///   x_t = √C E y_{t−1} + position t;  in each layer: self-attention over x_1 … x_t, attention over m, feed-forward
+///   p(y_t) = softmax(O norm(x_t) + b_o)
+/// The map of a word is the mean over the heads of the last layer but one (of the only one), as for translation (Translator).
 class Captioner {
  public:
-  /// A pure function of config and seed. Throws kUsage on a config that makes no sense.
-  Captioner(const CaptionerConfig& config, std::uint64_t seed, at::ScalarType dtype = at::kFloat);
+  virtual ~Captioner() = default;
 
   /// annotations [B,L,D], one image for each caption; tokens [B,T+1] int64: kBegin, the caption, kEnd, kPadding up to the longest.
   /// With pass.training hard attention samples, and moves its baseline. Throws kUsage for other shapes and for captions over
   /// max_length.
-  CaptionLoss loss(const at::Tensor& annotations, const at::Tensor& tokens, const Pass& pass);
+  virtual CaptionLoss loss(const at::Tensor& annotations, const at::Tensor& tokens,
+                           const Pass& pass) = 0;
 
   /// Reads given captions, without dropout and without gradients.
-  CaptionReading read(const at::Tensor& annotations, const at::Tensor& tokens);
+  virtual CaptionReading read(const at::Tensor& annotations, const at::Tensor& tokens) = 0;
 
   /// Looks at images for decoding, annotations [B,L,D]; K = 1.
-  Decoding begin(const at::Tensor& annotations) const;
+  virtual Decoding begin(const at::Tensor& annotations) = 0;
   /// Puts tokens [B,K] int64 (at first kBegin) behind the hypotheses and predicts what follows.
-  DecodingStep step(Decoding& decoding, const at::Tensor& tokens) const;
+  virtual DecodingStep step(Decoding& decoding, const at::Tensor& tokens) = 0;
 
   /// Fixed order; leaf tensors that may be written in place (under no_grad). Hard attention's baseline is one of them, without
   /// gradient, so that a training that goes on later goes on with it.
-  const NamedTensors& parameters() const { return named_; }
-  const CaptionerConfig& config() const { return config_; }
-
- private:
-  struct Memory;
-  struct Forced;
-  at::Tensor add(const std::string& name, const at::Tensor& x);
-  Memory remember(const at::Tensor& annotations) const;
-  Look look(const Memory& memory, const at::Tensor& state, const Sampling& sampling,
-            std::int64_t word) const;
-  at::Tensor readout(const at::Tensor& state, const at::Tensor& token,
-                     const at::Tensor& context) const;
-  Forced forced(const at::Tensor& annotations, const at::Tensor& tokens, const Pass& pass,
-                bool need_maps) const;
-  void check_captions(const at::Tensor& annotations, const at::Tensor& tokens) const;
-
-  CaptionerConfig config_;
-  NamedTensors named_;
-  at::Tensor table_;                                                      // [V,E]
-  at::Tensor hidden_weight_, hidden_bias_, memory_weight_, memory_bias_;  // of h_0 and c_0
-  at::Tensor query_, key_, key_bias_, score_;                             // [A,H], [A,D], [A], [A]
-  at::Tensor gate_, gate_bias_;                                           // f, b_f
-  at::Tensor from_token_, from_context_, recurrent_, cell_bias_;  // [4H,E], [4H,D], [4H,H], [4H]
-  at::Tensor readout_state_, readout_context_;                    // L_h [E,H], L_z [E,D]
-  at::Tensor output_weight_, output_bias_;                        // L_o [V,E], [V]
-  at::Tensor baseline_;  // [max_length + 2] by tokens still to come; 0 = none seen yet. Hard only
+  virtual const NamedTensors& parameters() const = 0;
+  virtual const CaptionerConfig& config() const = 0;
 };
+
+/// Builds the model, a pure function of config and seed. Throws kUsage on a config that makes no sense.
+std::unique_ptr<Captioner> make_captioner(const CaptionerConfig& config, std::uint64_t seed,
+                                          at::ScalarType dtype = at::kFloat);
 
 /// Throws kUsage naming the first field that is out of its range, and the range.
 void check_config(const CaptionerConfig& config);
@@ -122,7 +117,7 @@ void check_config(const CaptionerConfig& config);
 /// maps. Holds a reference to the captioner.
 class CaptionerSteps final : public GridSteps {
  public:
-  CaptionerSteps(const Captioner& captioner, at::Tensor annotations);  // [B,L,D]
+  CaptionerSteps(Captioner& captioner, at::Tensor annotations);  // [B,L,D]
 
   std::int64_t sources() const override { return annotations_.size(0); }
   std::int64_t vocabulary() const override { return captioner_.config().vocabulary; }
@@ -134,7 +129,7 @@ class CaptionerSteps final : public GridSteps {
   }
 
  private:
-  const Captioner& captioner_;
+  Captioner& captioner_;
   const at::Tensor annotations_;
 };
 

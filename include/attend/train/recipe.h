@@ -125,6 +125,9 @@ struct Recipe {
     models::PixelOutput output = models::PixelOutput::kBernoulli;
     models::CaptionAttention look =
         models::CaptionAttention::kSoft;  // key model.attention.kind of a captioner
+    models::CaptionArchitecture caption_architecture =
+        models::CaptionArchitecture::kLstm;  // key model.architecture of a captioner
+    std::int64_t decoder_layers = 2;
     std::int64_t annotation_width = 64;
     std::int64_t stride = 4;
     std::string image_encoder;   // key model.encoder.pretrained
