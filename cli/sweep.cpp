@@ -109,7 +109,7 @@ void print(Output& out, const train::SweepResult& result, const std::string& met
   out.line("ranked by " + metric + " on validation; runs in " + result.out);
 }
 
-int nested(Output& out, train::NestedOptions options) {
+int nested(Output& out, const train::NestedOptions& options) {
   const train::NestedResult result = train::nested_cross_validation(options);
   if (out.json()) {
     auto folds = json::array();

@@ -27,8 +27,10 @@ target_include_directories(attend_flags INTERFACE "${PROJECT_SOURCE_DIR}/src")  
 if(ATTEND_MOLD)
   target_link_options(attend_flags INTERFACE -fuse-ld=mold)
 endif()
-if(ATTEND_SANITIZE)
-  target_compile_options(attend_flags INTERFACE -fsanitize=${ATTEND_SANITIZE} -fno-omit-frame-pointer -g1
-    -fno-sanitize-recover=all)
-  target_link_options(attend_flags INTERFACE -fsanitize=${ATTEND_SANITIZE})
+if(ATTEND_SANITIZE)   # all targets but those that set ATTEND_UNSANITIZED
+  string(REPLACE "," "$<COMMA>" sanitizers "${ATTEND_SANITIZE}")
+  set(sanitized "$<NOT:$<BOOL:$<TARGET_PROPERTY:ATTEND_UNSANITIZED>>>")
+  target_compile_options(attend_flags INTERFACE "$<${sanitized}:-fsanitize=${sanitizers}>" -fno-omit-frame-pointer -g1
+    "$<${sanitized}:-fno-sanitize-recover=all>")
+  target_link_options(attend_flags INTERFACE "$<${sanitized}:-fsanitize=${sanitizers}>")
 endif()

@@ -50,6 +50,7 @@ std::uint64_t bytes_needed(const TensorEntry& e, Dtype dtype, const std::string&
 void check_cover(const std::vector<TensorEntry>& entries, std::uint64_t data,
                  const std::string& where) {
   std::vector<const TensorEntry*> order;
+  order.reserve(entries.size());
   for (const TensorEntry& e : entries) order.push_back(&e);
   std::stable_sort(order.begin(), order.end(), [](const TensorEntry* a, const TensorEntry* b) {
     return a->offsets < b->offsets;

@@ -38,7 +38,7 @@ WordVectors read_word_vectors(const std::string& path, const std::vector<std::st
   return result;
 }
 
-Coverage fill_table(at::Tensor table, const std::vector<std::string>& vocabulary,
+Coverage fill_table(const at::Tensor& table, const std::vector<std::string>& vocabulary,
                     const WordVectors& vectors) {
   if (table.dim() != 2 || table.size(1) != vectors.width)
     fail_usage("the word vectors are " + std::to_string(vectors.width) +

@@ -49,6 +49,7 @@ std::vector<LanguageSteps::Group> LanguageSteps::begin(const at::Tensor& tokens,
     group.places.push_back(r), group.read.push_back(std::move(row));
   }
   std::vector<Group> out;
+  out.reserve(of_length.size());
   for (auto& [length, group] : of_length) out.push_back(std::move(group));
   return out;
 }

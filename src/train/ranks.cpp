@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -103,6 +102,7 @@ void wait_for_all(c10d::Store& store, const RankVariables& v, milliseconds patie
   const auto name = [](int rank) { return "here/" + std::to_string(rank); };
   store.set(name(v.rank), std::vector<std::uint8_t>{1});
   std::vector<std::string> names;
+  names.reserve(static_cast<std::size_t>(v.size));
   for (int r = 0; r < v.size; ++r) names.push_back(name(r));
   try {
     store.wait(names, patience);
@@ -211,7 +211,7 @@ std::string Ranks::text_of_first(const std::string& text) {
   at::Tensor bytes = at::empty({size.item<std::int64_t>()}, at::kByte);
   if (bytes.numel() == 0) return "";
   auto* data = bytes.mutable_data_ptr<std::uint8_t>();
-  if (first()) std::memcpy(data, text.data(), text.size());
+  if (first()) std::copy(text.begin(), text.end(), data);
   group_->send_from_first(bytes);
   return {reinterpret_cast<const char*>(data), static_cast<std::size_t>(bytes.numel())};
 }

@@ -74,9 +74,10 @@ inline void only_for(std::vector<SchemaEntry>& s, std::size_t first,
   for (std::size_t i = first; i < s.size(); ++i) s[i].spec.tasks = tasks;
 }
 
-// A member's path can't stand in parentheses.  NOLINTNEXTLINE(bugprone-macro-parentheses)
+// A member's path can't stand in parentheses.  NOLINTBEGIN(bugprone-macro-parentheses)
 #define FIELD(path) \
   [](auto& r) -> auto& { return r.path; }
+// NOLINTEND(bugprone-macro-parentheses)
 
 void add_data_keys(std::vector<SchemaEntry>& s);
 void add_model_keys(std::vector<SchemaEntry>& s);

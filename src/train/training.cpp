@@ -1,5 +1,6 @@
 #include "train/training.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>

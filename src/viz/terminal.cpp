@@ -88,6 +88,7 @@ std::string looked_back_rows(const Sentence& s, const TerminalOptions& o) {
   std::string out = "\n" + styled("what it looked back on at each word", "2", o.colour) + "\n";
   for (std::size_t t = 0; t < places.size(); ++t) {
     std::vector<double> weights;
+    weights.reserve(places.size());
     for (const std::size_t i : places) weights.push_back(s.looked_back[places[t]][i]);
     out += shaded_row({tokens, &weights, t}, o.width, o) + "\n";
   }

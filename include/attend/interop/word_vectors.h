@@ -33,7 +33,7 @@ WordVectors read_word_vectors(const std::string& path, const std::vector<std::st
 /// Copies vectors into the embedding table [V+1,E] in place: vocabulary[i] has row i + 1. A word
 /// that has no vector keeps its row; a word that is not found as written is tried in lower case.
 /// Throws kUsage when the widths differ.
-Coverage fill_table(at::Tensor table, const std::vector<std::string>& vocabulary,
+Coverage fill_table(const at::Tensor& table, const std::vector<std::string>& vocabulary,
                     const WordVectors& vectors);
 
 }  // namespace attend::interop

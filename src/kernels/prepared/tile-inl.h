@@ -91,6 +91,7 @@ HWY_INLINE void prepared_sums(D d, const PreparedFactors& f, std::int64_t steps,
   const float *HWY_RESTRICT w = f.w, *HWY_RESTRICT x = f.x;
   const char* ahead = f.ahead;
   std::int64_t since = 0;
+  // Alike for R = 1 alone.  NOLINTNEXTLINE(bugprone-branch-clone)
   const std::int64_t x_row = V == 2 ? 1 : f.x_row, x_step = V == 2 ? R : 1;
   for (std::int64_t k = 0; k < steps; ++k, w += kPreparedPanel, x += x_step) {
     if constexpr (V == kPreparedVectors) {
