@@ -133,9 +133,13 @@ int explain_rows(Output& out, const ExplainOptions& o, const std::vector<std::st
   const std::size_t count = from_data ? wanted_sentences(o) : rows.examples.size();
   thin(out, rows, count);
   const train::Run& run = systems.back().first();
-  const Explanations explanations = explain::explain_sentences(
-      systems.back().classifiers(), inputs_of(run, rows.examples), options_of(run));
+  const std::vector<explain::Input> inputs = inputs_of(run, rows.examples);
+  explain::Options how = options_of(run);
+  how.self_attention = false;  // of the chosen alone
+  Explanations explanations = explain::explain_sentences(systems.back().classifiers(), inputs, how);
   const auto chosen = choose(explanations, count);
+  for (const std::size_t place : chosen)
+    explain::add_self_attention(explanations[place], *run.classifier, inputs[place], how);
   write_files(o, systems, rows, explanations, chosen);
   if (out.json()) {
     print_document(out, run, explanations, chosen, from_data || rows.examples.size() > 1);

@@ -51,7 +51,7 @@ viz::Reading drawn(const train::LanguageRun& run, const ReadText& text, std::siz
   out.characters = run.codec.unit() == data::TextUnit::kCharacter;
   out.log_probabilities = e.log_probabilities;
   out.guess_log_probabilities = e.guess_log_probabilities;
-  for (const explain::LookedBack& map : e.maps)
+  for (const explain::SelfAttention& map : e.maps)
     out.maps.push_back({map.layer, map.head, map.weights});
   out.weights = e.weights, out.effects = e.effects, out.leave_one_out = e.leave_one_out;
   out.attention_leave_one_out = {a.tau, a.chance, a.band_low, a.band_high};

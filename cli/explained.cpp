@@ -226,7 +226,8 @@ viz::Sentence sentence_of(const explain::SentenceExplanation& e, std::int64_t id
   s.attention_low = e.attention_low;
   s.attention_high = e.attention_high;
   s.attention_on_padding = e.attention_on_padding;
-  s.looked_back = explain::mean_of(e.looked_back);
+  for (const explain::SelfAttention& map : e.self_attention)
+    s.maps.push_back({map.layer, map.head, map.weights});
   s.padding = e.padding;
   s.seed_agreement = e.seed_agreement;
   s.leave_one_out = e.leave_one_out;

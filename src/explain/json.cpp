@@ -21,9 +21,9 @@ Json matrix(const std::vector<std::vector<double>>& rows) {
   return a;
 }
 
-Json looked_back_json(const std::vector<LookedBack>& maps, const Json& tokens) {
+Json self_attention_json(const std::vector<SelfAttention>& maps, const Json& tokens) {
   Json out = Json::array();
-  for (const LookedBack& map : maps)
+  for (const SelfAttention& map : maps)
     out.push_back({{"name", "self"},
                    {"layer", map.layer},
                    {"head", map.head},
@@ -64,7 +64,7 @@ Json label(const std::vector<std::string>& names, std::int64_t i) {
 }
 
 Json attention(const SentenceExplanation& e, const Json& words) {
-  Json maps = looked_back_json(e.looked_back, words);
+  Json maps = self_attention_json(e.self_attention, words);
   if (e.attention.empty() || !e.pools) return maps;
   Json a = {{"name", "pool"}, {"layer", 0}, {"head", 0}};
   a["query"] = Json::array({"sentence"});

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "attend/explain/agreement.h"
-#include "attend/explain/looked_back.h"
+#include "attend/explain/self_attention.h"
 
 /// What the documents of this room are made of; null for what was not measured.
 namespace attend::explain {
@@ -17,6 +17,6 @@ Json agreement_json(const Agreement& a);
 Json comparison_json(const RowComparison& c);
 
 /// One {"name": "self", "layer", "head", "query", "key", "weights"} a map.
-Json looked_back_json(const std::vector<LookedBack>& maps, const Json& tokens);
+Json self_attention_json(const std::vector<SelfAttention>& maps, const Json& tokens);
 
 }  // namespace attend::explain

@@ -69,7 +69,7 @@ Matrix rows_of(const at::Tensor& weights, bool sees_itself) {
 
 }  // namespace
 
-std::vector<std::vector<double>> mean_of(const std::vector<LookedBack>& maps) {
+std::vector<std::vector<double>> mean_of(const std::vector<SelfAttention>& maps) {
   if (maps.empty()) return {};
   Matrix out = maps.front().weights;
   for (std::size_t m = 1; m < maps.size(); ++m)
@@ -128,7 +128,7 @@ std::string to_json(const LanguageExplanation& e, const LanguageText& text,
   out["output"] = {{"log_probability", numbers(e.log_probabilities)},
                    {"guess", text.guesses},
                    {"guess_log_probability", numbers(e.guess_log_probabilities)}};
-  out["attention"] = looked_back_json(e.maps, text.tokens);
+  out["attention"] = self_attention_json(e.maps, text.tokens);
   out["attribution"] = {{"leave_one_out", numbers(e.leave_one_out)},
                         {"leave_one_out_by_token", matrix(e.effects)},
                         {"gradient_x_input", nullptr},

@@ -59,13 +59,14 @@ double total_of(const std::vector<double>& values) {
   return sum;
 }
 
-// The part of a square of weights that belongs to a row's ids, NaN where a step may not look.
-std::vector<std::vector<double>> before_each(const std::vector<std::vector<double>>& all,
-                                             std::size_t begin, std::size_t n) {
+// The part of a square of weights that belongs to a row's ids; where a step sees only those before it, the others are NaN.
+std::vector<std::vector<double>> part_of(const std::vector<std::vector<double>>& all,
+                                         std::size_t begin, std::size_t n, bool looks_back) {
   std::vector<std::vector<double>> out;
   for (std::size_t t = 0; t < n; ++t) {
     out.push_back(of_ids(all[begin + t], begin, n));
-    std::fill(out.back().begin() + static_cast<std::ptrdiff_t>(t), out.back().end(), kNone);
+    if (looks_back)
+      std::fill(out.back().begin() + static_cast<std::ptrdiff_t>(t), out.back().end(), kNone);
   }
   return out;
 }
@@ -154,22 +155,26 @@ std::vector<RowOutput> forward_rows(models::Classifier& model, const std::vector
   return outputs;
 }
 
-void add_looked_back(std::vector<RowOutput>& outputs, models::Classifier& model,
-                     const std::vector<Row>& rows, const Options& options) {
-  if (model.config().cell != models::Cell::kLstmn ||
-      model.config().architecture != models::ClassifierArchitecture::kRecurrent)
-    return;
+void add_row_self_attention(std::vector<RowOutput>& outputs, models::Classifier& model,
+                            const std::vector<Row>& rows, const Options& options) {
+  const bool looks_back =
+      model.config().architecture == models::ClassifierArchitecture::kRecurrent &&
+      model.config().cell == models::Cell::kLstmn;
   in_batches(rows.size(), options.batch, [&](std::size_t first, std::size_t n) {
     const Laid laid = lay_out(model, rows, first, n, options);
-    const std::vector<at::Tensor> layers = model.looked_back(laid.batch);
+    const std::vector<models::SelfAttention> maps = model.self_attention(laid.batch);
+    if (maps.empty()) return;
     for (std::size_t i = 0; i < n; ++i) {
       RowOutput& out = outputs[first + i];
       const std::size_t ids = rows[first + i].ids.size(), begin = laid.begin[i];
-      for (const at::Tensor& layer : layers)
-        out.looked_back.push_back(
-            before_each(rows_of(layer[static_cast<std::int64_t>(i)]), begin, ids));
-      if (out.attends || ids == 0) continue;
-      const auto top = rows_of(layers.back()[static_cast<std::int64_t>(i)]);
+      const auto square = [&](const models::SelfAttention& map) {
+        return rows_of(map.weights[static_cast<std::int64_t>(i)]);
+      };
+      for (const models::SelfAttention& map : maps)
+        out.self_attention.push_back(
+            {map.layer, map.head, part_of(square(map), begin, ids, looks_back)});
+      if (!looks_back || out.attends || ids == 0) continue;
+      const auto top = square(maps.back());
       const std::size_t last = model.config().mask_padding ? ids - 1 : top.size() - 1;
       out.weights = of_ids(top[last], begin, ids);
       if (last < begin + ids) out.weights[last - begin] = kNone;

@@ -18,22 +18,21 @@ Row encode(const std::vector<Word>& words, std::size_t skip, const models::Class
            Truncate truncate);
 
 struct RowOutput {
-  std::vector<double> probabilities;  // one a class
-  std::vector<double> weights;        // one an id
-  double on_padding = 0;              // the weight of all padded positions
-  bool attends = false;               // the model has attention
-  std::vector<std::vector<std::vector<double>>>
-      looked_back;  // of each layer of an LSTMN, [id read][id]; NaN where it may not look
+  std::vector<double> probabilities;          // one a class
+  std::vector<double> weights;                // one an id
+  double on_padding = 0;                      // the weight of all padded positions
+  bool attends = false;                       // the model has attention
+  std::vector<SelfAttention> self_attention;  // over ids
 };
 
 /// Forward passes of options.batch rows without gradients or dropout.
 std::vector<RowOutput> forward_rows(models::Classifier& model, const std::vector<Row>& rows,
                                     const Options& options, bool uniform_attention = false);
 
-/// Adds what an LSTMN looked back on; where it does not pool, its last step's in the last layer are the weights. Nothing of other
-/// models.
-void add_looked_back(std::vector<RowOutput>& outputs, models::Classifier& model,
-                     const std::vector<Row>& rows, const Options& options);
+/// Adds the model's self-attention, if it has any. Of an LSTMN that does not pool, its last step's in the last layer are the
+/// weights.
+void add_row_self_attention(std::vector<RowOutput>& outputs, models::Classifier& model,
+                            const std::vector<Row>& rows, const Options& options);
 
 /// gradient × input of each id of each row, on the logit of class predicted[row] against the rest.
 std::vector<std::vector<double>> gradient_rows(models::Classifier& model,

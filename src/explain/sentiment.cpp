@@ -77,11 +77,11 @@ void add_attention(SentenceExplanation& e, const Row& row, const RowOutput& out)
 
 void add_looks(SentenceExplanation& e, const Row& row, const RowOutput& out) {
   const std::vector<double> nothing(e.words.size(), kNone);
-  for (std::size_t k = 0; k < out.looked_back.size(); ++k) {
-    LookedBack map{static_cast<std::int64_t>(k), 0, {e.words.size(), nothing}};
+  for (const SelfAttention& seen : out.self_attention) {
+    SelfAttention map{seen.layer, seen.head, {e.words.size(), nothing}};
     for (std::size_t t = 0; t < row.places.size(); ++t)
-      map.weights[row.places[t]] = spread(out.looked_back[k][t], row, e.words.size());
-    e.looked_back.push_back(std::move(map));
+      map.weights[row.places[t]] = spread(seen.weights[t], row, e.words.size());
+    e.self_attention.push_back(std::move(map));
   }
 }
 
@@ -152,7 +152,7 @@ void add_seeds(std::vector<SentenceExplanation>& all,
     check_words(*models[m], inputs);
     const auto rows = whole_rows(*models[m], inputs, options);
     auto outputs = forward_rows(*models[m], rows, options);
-    add_looked_back(outputs, *models[m], rows, options);
+    add_row_self_attention(outputs, *models[m], rows, options);
     for (std::size_t n = 0; n < all.size(); ++n)
       if (outputs[n].attends)
         lists[n].push_back(spread(outputs[n].weights, rows[n], all[n].words.size()));
@@ -208,13 +208,14 @@ std::vector<SentenceExplanation> explain_sentences(const std::vector<models::Cla
   check_words(model, inputs);
   const auto whole = whole_rows(model, inputs, options);
   auto outputs = forward_rows(model, whole, options);
-  add_looked_back(outputs, model, whole, options);
+  if (options.self_attention || models::attends(model.config()))
+    add_row_self_attention(outputs, model, whole, options);
   std::vector<SentenceExplanation> all;
   for (std::size_t n = 0; n < inputs.size(); ++n) {
     all.push_back(begun(inputs[n], whole[n], outputs[n], model.config()));
     all[n].pools = model.config().attention != models::Attention::kNone;
     add_attention(all[n], whole[n], outputs[n]);
-    add_looks(all[n], whole[n], outputs[n]);
+    if (options.self_attention) add_looks(all[n], whole[n], outputs[n]);
   }
   add_leave_one_out(all, model, inputs, whole, options);
   if (options.gradients) add_gradients(all, model, whole, options);
@@ -226,6 +227,15 @@ std::vector<SentenceExplanation> explain_sentences(const std::vector<models::Cla
 SentenceExplanation explain_sentence(models::Classifier& model, const Input& input,
                                      const Options& options) {
   return explain_sentences({&model}, {input}, options).front();
+}
+
+void add_self_attention(SentenceExplanation& explanation, models::Classifier& model,
+                        const Input& input, const Options& options) {
+  check_words(model, {input});
+  const auto row = whole_rows(model, {input}, options);
+  std::vector<RowOutput> output(1);
+  add_row_self_attention(output, model, row, options);
+  add_looks(explanation, row.front(), output.front());
 }
 
 std::vector<Answer> answers(models::Classifier& model, const std::vector<Input>& inputs,

@@ -1,5 +1,8 @@
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/linear.h>
@@ -36,12 +39,26 @@ class BertClassifier final : public Classifier {
   }
 
   ClassifierOutput forward(const ClassifierBatch& batch, const Pass& pass) override {
-    if (!batch.ids.defined() || batch.ids.dim() != 2)
-      fail_usage("classifier: ids must be [B,T] int64");
-    check_lengths(batch.ids, batch.lengths);
-    const at::Tensor ids = nn::pack(batch.ids.unsqueeze(2), batch.lengths).squeeze(1);
-    const at::Tensor all = enclosed(special_ids(), ids, batch.lengths);  // [N]
-    return classify(encoder_.words(all.unsqueeze(0)).squeeze(0), batch.lengths, pass);
+    return classify(words_of(batch), batch.lengths, pass);
+  }
+
+  std::vector<SelfAttention> self_attention(const ClassifierBatch& batch) override {
+    const at::NoGradGuard off;
+    nn::AttentionCapture seen;
+    encoder_.encode(words_of(batch), batch.lengths + 2, {}, Pass{}, &seen);
+    const std::int64_t most = batch.ids.size(1), longest = batch.lengths.max().item<std::int64_t>();
+    const at::Tensor is_word = at::arange(most) < batch.lengths.unsqueeze(1);  // [B,T]
+    const at::Tensor both = is_word.unsqueeze(2) & is_word.unsqueeze(1);       // [B,T,T]
+    std::vector<SelfAttention> out;
+    for (const nn::AttentionCapture::Entry& entry : seen.entries)
+      for (std::int64_t head = 0; head < entry.weights.size(1); ++head) {
+        const at::Tensor own =
+            entry.weights.select(1, head).narrow(1, 1, longest).narrow(2, 1, longest);
+        const at::Tensor padded =
+            at::constant_pad_nd(own, {0, most - longest, 0, most - longest}) * both;
+        out.push_back({entry.layer, head, padded});
+      }
+    return out;
   }
 
   ClassifierOutput forward_embedded(const at::Tensor& embedded, const at::Tensor& lengths,
@@ -64,6 +81,16 @@ class BertClassifier final : public Classifier {
   const ClassifierConfig& config() const override { return config_; }
 
  private:
+  /// Vectors of all words with [CLS] and [SEP], packed: [Σ (lengths + 2),C].
+  at::Tensor words_of(const ClassifierBatch& batch) {
+    if (!batch.ids.defined() || batch.ids.dim() != 2)
+      fail_usage("classifier: ids must be [B,T] int64");
+    check_lengths(batch.ids, batch.lengths);
+    const at::Tensor ids = nn::pack(batch.ids.unsqueeze(2), batch.lengths).squeeze(1);
+    const at::Tensor all = enclosed(special_ids(), ids, batch.lengths);  // [N]
+    return encoder_.words(all.unsqueeze(0)).squeeze(0);
+  }
+
   void check_lengths(const at::Tensor& x, const at::Tensor& lengths) const {
     if (x.size(1) > config_.max_length)
       fail_usage("classifier: " + std::to_string(x.size(1)) +

@@ -37,7 +37,7 @@ class RecurrentClassifier : public Classifier {
   ClassifierOutput forward_embedded(const at::Tensor& embedded, const at::Tensor& lengths,
                                     const Pass& pass) override;
   at::Tensor embed(const at::Tensor& ids) override;
-  std::vector<at::Tensor> looked_back(const ClassifierBatch& batch) override;
+  std::vector<SelfAttention> self_attention(const ClassifierBatch& batch) override;
   at::Tensor loss(const ClassifierOutput& output, const at::Tensor& labels) override;
   NamedTensors parameters() override { return named_; }
   const ClassifierConfig& config() const override { return config_; }
@@ -217,14 +217,17 @@ RecurrentClassifier::States RecurrentClassifier::look_back(const at::Tensor& emb
   return {x, x.gather(1, last.expand({-1, 1, x.size(2)})).squeeze(1)};
 }
 
-std::vector<at::Tensor> RecurrentClassifier::looked_back(const ClassifierBatch& batch) {
+std::vector<SelfAttention> RecurrentClassifier::self_attention(const ClassifierBatch& batch) {
+  if (config_.cell != Cell::kLstmn) return {};
   std::vector<at::Tensor> seen;
-  if (config_.cell != Cell::kLstmn) return seen;
   const at::NoGradGuard off;
   const at::Tensor embedded = embed(batch.ids);
   check_input(embedded, batch.lengths);
   look_back(embedded, config_.mask_padding ? batch.lengths : at::Tensor(), Pass{}, &seen);
-  return seen;
+  std::vector<SelfAttention> out;
+  for (at::Tensor& weights : seen)
+    out.push_back({static_cast<std::int64_t>(out.size()), 0, std::move(weights)});
+  return out;
 }
 
 at::Tensor RecurrentClassifier::embed(const at::Tensor& ids) {

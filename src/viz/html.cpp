@@ -5,6 +5,7 @@
 #include "viz/assets.h"
 #include "viz/json.h"
 #include "viz/page.h"
+#include "viz/reading_parts.h"
 
 namespace attend::viz {
 namespace {
@@ -33,6 +34,7 @@ void check(const SentimentReport& r) {
     check_length(s, s.what_if.size(), "what_if");
     check_length(s, s.what_if_label.size(), "what_if_label", s.what_if.empty());
     check_length(s, s.gradient_x_input.size(), "gradient_x_input");
+    check_maps(s);
     check_label(r, s, s.predicted, 0);
     check_label(r, s, s.label, -1);
     for (const auto& o : s.others) check_label(r, s, o.predicted, 0);
@@ -40,6 +42,22 @@ void check(const SentimentReport& r) {
       if (!std::isnan(s.what_if[i])) check_label(r, s, s.what_if_label[i], 0);
   }
 }
+
+}  // namespace
+
+void check_maps(const Sentence& s) {
+  const std::size_t n = s.words.size();
+  for (const AttentionMap& map : s.maps) {
+    bool is_square = map.weights.size() == n;
+    for (const auto& row : map.weights) is_square = is_square && row.size() == n;
+    if (!is_square)
+      fail_usage("attend::viz: sentence " + std::to_string(s.id) +
+                 " has self-attention of another shape than its " + std::to_string(n) +
+                 " words; give a row and a column for each");
+  }
+}
+
+namespace {
 
 constexpr char kBody[] =
     R"(<section id="compare" class="compare" aria-labelledby="h-compare" hidden></section>
@@ -65,7 +83,7 @@ constexpr char kBody[] =
 std::string html(const SentimentReport& report) {
   check(report);
   bool looked = report.sentences.empty();
-  for (const auto& s : report.sentences) looked |= !s.attention.empty();
+  for (const auto& s : report.sentences) looked |= !s.attention.empty() || !s.maps.empty();
   Page page;
   page.run = report.run;
   page.heading = looked ? "Where the model looked, and what changed its answer"

@@ -55,6 +55,36 @@ Json interval(const Interval& i) {
   return {number(i.value), number(i.low), number(i.high)};
 }
 
+constexpr std::size_t kMostWeights = 1'000'000;  // of heads, in a page; six bytes each
+
+/// Head −1: the mean over the heads of a layer.
+std::vector<AttentionMap> means_of_layers(const std::vector<AttentionMap>& maps) {
+  std::vector<AttentionMap> out;
+  std::vector<double> heads;
+  for (const AttentionMap& map : maps) {
+    if (out.empty() || out.back().layer != map.layer) {
+      out.push_back({map.layer, -1, map.weights}), heads.push_back(1);
+      continue;
+    }
+    heads.back() += 1;
+    for (std::size_t t = 0; t < map.weights.size(); ++t)
+      for (std::size_t s = 0; s < map.weights[t].size(); ++s)
+        out.back().weights[t][s] += (map.weights[t][s] - out.back().weights[t][s]) / heads.back();
+  }
+  return out;
+}
+
+Json thousandths(const std::vector<std::vector<double>>& rows) {
+  Json a = Json::array();
+  for (const auto& row : rows) {
+    Json values = Json::array();
+    for (const double x : row)
+      values.push_back(std::isnan(x) ? Json(nullptr) : number(std::round(1000 * x) / 1000));
+    a.push_back(std::move(values));
+  }
+  return a;
+}
+
 class ItemWriter {
  public:
   ItemWriter(const SentimentReport& report, const Sentence& sentence) : r_(report), s_(sentence) {}
@@ -74,6 +104,7 @@ class ItemWriter {
             {"output", {{"label", label(s_.predicted)}, {"probability", number(s_.probability)}}},
             {"truth", s_.label < 0 ? Json(nullptr) : label(s_.label)},
             {"attention", attention(words)},
+            {"maps", maps()},
             {"attribution", attribution()},
             {"what_if", what_if()},
             {"seeds", seeds()},
@@ -98,6 +129,19 @@ class ItemWriter {
                          {"weights", Json::array({numbers(s_.attention)})},
                          {"on_padding", number(s_.attention_on_padding)},
                          {"padding", s_.padding}}});
+  }
+
+  /// Self-attention; of many heads of long sentences the mean of each layer, so that a page stays one that a browser opens.
+  Json maps() const {
+    Json a = Json::array();
+    for (const AttentionMap& map :
+         r_.sentences.size() * s_.maps.size() * s_.words.size() * s_.words.size() <= kMostWeights
+             ? s_.maps
+             : means_of_layers(s_.maps))
+      a.push_back({{"layer", map.layer},
+                   {"head", map.head < 0 ? Json(nullptr) : Json(map.head)},
+                   {"weights", thousandths(map.weights)}});
+    return a;
   }
 
   Json attribution()
@@ -183,15 +227,21 @@ Json warning(const SentimentReport& r) {
 
 // A sentence for each measure that no shown sentence has: what is missing, why, and how to get it.
 Json missing(const SentimentReport& r) {
-  bool attention = false, loo = false, gradient = false, range = false;
+  bool attention = false, maps = false, loo = false, gradient = false, range = false;
   for (const auto& s : r.sentences) {
     attention |= !s.attention.empty();
+    maps |= !s.maps.empty();
     loo |= !s.leave_one_out.empty();
     gradient |= !s.gradient_x_input.empty();
     range |= !s.attention_low.empty();
   }
   Json a = Json::array();
-  if (!attention)
+  if (!attention && maps)
+    a.push_back(
+        "A weight for each word is missing: what its words look at in every layer and head is "
+        "drawn "
+        "below, and none of that is what the answer was made of.");
+  if (!attention && !maps)
     a.push_back(
         "Attention is missing: this model has none. Train a recipe with attention to see where it "
         "looks.");

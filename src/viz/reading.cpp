@@ -47,7 +47,7 @@ VerdictText compared_reading(const Reading& r) {
 void check_reading(const Reading& r) {
   check_square(r, r.weights, "weights");
   check_square(r, r.effects, "effects");
-  for (const ReadingMap& map : r.maps) check_square(r, map.weights, "weights of a map");
+  for (const AttentionMap& map : r.maps) check_square(r, map.weights, "weights of a map");
   check_one_a_token(r, r.log_probabilities.size(), "log_probabilities");
   check_one_a_token(r, r.guesses.size(), "guesses");
   check_one_a_token(r, r.guess_log_probabilities.size(), "guess_log_probabilities");

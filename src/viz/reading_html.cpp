@@ -10,7 +10,7 @@ namespace {
 Json reading_item(const Reading& r) {
   const VerdictText text = verdict_text(r);
   Json attention = Json::array();
-  for (const ReadingMap& map : r.maps)
+  for (const AttentionMap& map : r.maps)
     attention.push_back({{"name", "self"},
                          {"layer", map.layer},
                          {"head", map.head},

@@ -23,4 +23,7 @@ struct ReadSoFar {
 /// fit is left out at its beginning.
 std::string shaded_row(const ReadSoFar& text, int width, const TerminalOptions& options);
 
+/// Throws kUsage where self-attention is not a square over the sentence's words.
+void check_maps(const Sentence& sentence);
+
 }  // namespace attend::viz

@@ -71,25 +71,36 @@ std::vector<std::size_t> strongest(const Sentence& s, int top) {
   return index;
 }
 
-/// A row for each word that was read, over the words before it that were.
-std::string looked_back_rows(const Sentence& s, const TerminalOptions& o) {
-  if (s.looked_back.empty()) return "";
-  const std::size_t n = s.words.size();
-  for (const auto& row : s.looked_back)
-    if (s.looked_back.size() != n || row.size() != n)
-      fail_usage("attend::viz: looked_back must have a row and a column for each of the " +
-                 std::to_string(n) + " words");
+/// The mean of all maps in the row of word t, at these places.
+std::vector<double> mean_row(const std::vector<AttentionMap>& maps, std::size_t t,
+                             const std::vector<std::size_t>& places) {
+  std::vector<double> out(places.size(), 0);
+  for (const AttentionMap& map : maps)
+    for (std::size_t i = 0; i < places.size(); ++i)
+      out[i] += map.weights[t][places[i]] / static_cast<double>(maps.size());
+  return out;
+}
+
+/// Of a model that looks back, a row for each word that was read over the words before it; where words see each other, where to
+/// find their many maps.
+std::string looks(const Sentence& s, const TerminalOptions& o) {
+  if (s.maps.empty()) return "";
+  check_maps(s);
   std::vector<std::string> tokens;
   std::vector<std::size_t> places;
+  bool looks_back = true;
   for (std::size_t i = 0; i < s.words.size(); ++i) {
     if (s.words[i].state == WordState::kDropped || s.words[i].state == WordState::kCut) continue;
     tokens.push_back(s.words[i].text), places.push_back(i);
+    looks_back = looks_back && std::isnan(s.maps.front().weights[i][i]);
   }
+  if (!looks_back)
+    return "\n" + wrapped("Its words look at each other in " + std::to_string(s.maps.size()) +
+                              " maps, one a layer and head: --html draws them, --json lists them.",
+                          o.width);
   std::string out = "\n" + styled("what it looked back on at each word", "2", o.colour) + "\n";
   for (std::size_t t = 0; t < places.size(); ++t) {
-    std::vector<double> weights;
-    weights.reserve(places.size());
-    for (const std::size_t i : places) weights.push_back(s.looked_back[places[t]][i]);
+    const std::vector<double> weights = mean_row(s.maps, places[t], places);
     out += shaded_row({tokens, &weights, t}, o.width, o) + "\n";
   }
   return out;
@@ -185,7 +196,7 @@ std::string terminal(const Sentence& s, const std::vector<std::string>& label_na
   out += "\n" + verdict_lines(verdict_text(s), s.verdict, s.attention_leave_one_out, o);
   if (s.attention_on_padding > 0)
     out += dec(100 * s.attention_on_padding, 0) + " % of the attention fell on padding.\n";
-  return out + "\n" + table(s, answer, o) + looked_back_rows(s, o);
+  return out + "\n" + table(s, answer, o) + looks(s, o);
 }
 
 }  // namespace attend::viz

@@ -78,11 +78,13 @@ VerdictText verdict_text(const Sentence& s) {
   switch (s.verdict) {
     case Verdict::kNoAttention:
       return {"No attention to judge",
-              s.attention.empty()
+              !s.attention.empty() ? "No word that the model read could carry a weight."
+              : s.maps.empty()
                   ? "This model has no attention, so no word carries a weight. Leave-one-out and "
-                    "gradient × input "
-                    "need none: read those."
-                  : "No word that the model read could carry a weight."};
+                    "gradient × input need none: read those."
+                  : "Its words look at each other in every layer and head; none of these maps is "
+                    "its reason, and no word carries one weight. Leave-one-out and gradient × "
+                    "input need none: read those."};
     case Verdict::kOneWord:
       if (s.attention_on_padding > 0)
         return {"One word: nothing to choose from",

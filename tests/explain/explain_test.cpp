@@ -22,6 +22,7 @@
 #include "attend/base/random.h"
 #include "attend/base/threads.h"
 #include "attend/explain/json.h"
+#include "support/compare.h"
 
 namespace attend::explain {
 namespace {
@@ -396,7 +397,7 @@ TEST(ToJson, FollowsTheSchema) {
 }
 
 /// What a step looked back on stands at its word; the last step's in the last layer is the sentence's attention.
-TEST(LookedBack, IsTheModelsAtTheWordsItRead) {
+TEST(SelfAttention, IsTheModelsAtTheWordsItRead) {
   for (const bool mask : {true, false}) {
     const auto model = model_of(looking_back(mask, 2), 3);
     const std::vector<std::int64_t> ids{3, 7, 1, 12, 9};
@@ -404,12 +405,12 @@ TEST(LookedBack, IsTheModelsAtTheWordsItRead) {
     const SentenceExplanation e = explain_sentence(*model, input);
     std::vector<std::int64_t> padded = ids;
     padded.resize(8, 0);
-    const std::vector<at::Tensor> layers = model->looked_back(
+    const std::vector<models::SelfAttention> layers = model->self_attention(
         {at::tensor(padded, at::kLong).unsqueeze(0), at::tensor({5}, at::kLong)});
-    ASSERT_EQ(e.looked_back.size(), 2U);
+    ASSERT_EQ(e.self_attention.size(), 2U);
     const std::size_t places[] = {0, 1, 3, 4, 5};
     for (std::int64_t k = 0; k < 2; ++k) {
-      const LookedBack& map = e.looked_back[static_cast<std::size_t>(k)];
+      const SelfAttention& map = e.self_attention[static_cast<std::size_t>(k)];
       EXPECT_EQ(map.layer, k);
       for (std::int64_t t = 0; t < 5; ++t)
         for (std::int64_t j = 0; j < 5; ++j) {
@@ -417,7 +418,8 @@ TEST(LookedBack, IsTheModelsAtTheWordsItRead) {
           if (j >= t)
             EXPECT_TRUE(std::isnan(shown));
           else
-            EXPECT_NEAR(shown, layers[static_cast<std::size_t>(k)][0][t][j].item<double>(), 1e-15);
+            EXPECT_NEAR(shown, layers[static_cast<std::size_t>(k)].weights[0][t][j].item<double>(),
+                        1e-15);
         }
       for (const double w : map.weights[2]) EXPECT_TRUE(std::isnan(w));
     }
@@ -429,7 +431,7 @@ TEST(LookedBack, IsTheModelsAtTheWordsItRead) {
         EXPECT_TRUE(std::isnan(shown));
         continue;
       }
-      EXPECT_NEAR(shown, layers[1][0][last][j].item<double>(), 1e-15);
+      EXPECT_NEAR(shown, layers[1].weights[0][last][j].item<double>(), 1e-15);
       sum += shown;
     }
     EXPECT_NEAR(sum, 1, 1e-12);
@@ -440,34 +442,73 @@ TEST(LookedBack, IsTheModelsAtTheWordsItRead) {
     ASSERT_EQ(document["attention"].size(), 2U);
     EXPECT_EQ(document["attention"][1]["name"], "self");
     EXPECT_EQ(document["attention"][1]["layer"], 1);
-    EXPECT_EQ(document["attention"][1]["weights"][1][0], e.looked_back[1].weights[1][0]);
+    EXPECT_EQ(document["attention"][1]["weights"][1][0], e.self_attention[1].weights[1][0]);
     EXPECT_TRUE(document["attention"][1]["weights"][0][0].is_null());
   }
 }
 
-TEST(LookedBack, OneWordAndNone) {
+TEST(SelfAttention, OneWordAndNone) {
   const auto model = model_of(looking_back(true), 3);
   const SentenceExplanation one = explain_sentence(*model, input_of({4}));
-  ASSERT_EQ(one.looked_back.size(), 1U);
-  EXPECT_TRUE(std::isnan(one.looked_back[0].weights[0][0]));
+  ASSERT_EQ(one.self_attention.size(), 1U);
+  EXPECT_TRUE(std::isnan(one.self_attention[0].weights[0][0]));
   EXPECT_EQ(one.verdict, Verdict::kNoAttention);
   EXPECT_TRUE(explain_sentence(*model, input_of({0})).attention.empty());
 }
 
-TEST(LookedBack, PoolingStaysTheSentencesAttention) {
+TEST(SelfAttention, PoolingStaysTheSentencesAttention) {
   models::ClassifierConfig config = looking_back(true);
   config.attention = models::Attention::kPool;
   const auto model = model_of(config, 3);
   const SentenceExplanation e = explain_sentence(*model, input_of({3, 7, 1}));
   const std::vector<double> pooled = direct(*model, {3, 7, 1}).second;
   for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(e.attention[i], pooled[i], 1e-15);
-  EXPECT_EQ(e.looked_back.size(), 1U);
+  EXPECT_EQ(e.self_attention.size(), 1U);
   const auto document = nlohmann::json::parse(to_json(e, "run", {"no", "yes"}));
   EXPECT_EQ(document["attention"][0]["name"], "pool");
   EXPECT_EQ(document["attention"][1]["name"], "self");
 }
 
-TEST(LookedBack, RangesOverSeeds) {
+/// BERT's words see each other: every head is shown, and no word carries one weight.
+TEST(SelfAttention, OfBertIsThatOfEveryHead) {
+  models::ClassifierConfig c;
+  c.architecture = models::ClassifierArchitecture::kBert;
+  c.bert.vocabulary = 20, c.bert.width = 8, c.bert.layers = 2, c.bert.heads = 2;
+  c.bert.feed_forward = 12, c.bert.max_positions = 10, c.bert.dropout = 0;
+  c.vocabulary = 19, c.embedding_width = 8, c.max_length = 8, c.dropout = 0;
+  c.begin_id = 2, c.end_id = 3;
+  const auto model = models::make_classifier(c, 5, at::kDouble);
+  for (const auto& [name, x] : model->parameters())  // a new encoder knows nothing
+    at::Tensor(x).data().add_(test::random_tensor(x.sizes(), std::hash<std::string>{}(name) % 99));
+  const Input input = input_of({5, 0, 7, 11});
+  const SentenceExplanation e = explain_sentence(*model, input);
+  EXPECT_TRUE(e.attention.empty());
+  EXPECT_EQ(e.verdict, Verdict::kNoAttention);
+  ASSERT_EQ(e.self_attention.size(), 4U);
+  const std::vector<models::SelfAttention> seen = model->self_attention(
+      {at::tensor({5, 7, 11}, at::kLong).unsqueeze(0), at::tensor({3}, at::kLong)});
+  const std::size_t places[] = {0, 2, 3};
+  for (std::size_t m = 0; m < 4; ++m) {
+    const SelfAttention& map = e.self_attention[m];
+    EXPECT_EQ(map.layer, static_cast<std::int64_t>(m / 2));
+    EXPECT_EQ(map.head, static_cast<std::int64_t>(m % 2));
+    for (const double w : map.weights[1]) EXPECT_TRUE(std::isnan(w)) << "a word that was not read";
+    for (std::int64_t t = 0; t < 3; ++t)
+      for (std::int64_t j = 0; j < 3; ++j)
+        EXPECT_NEAR(map.weights[places[t]][places[j]], seen[m].weights[0][t][j].item<double>(),
+                    1e-12);
+  }
+  Options without;
+  without.self_attention = false;
+  SentenceExplanation later = explain_sentence(*model, input, without);
+  EXPECT_TRUE(later.self_attention.empty());
+  add_self_attention(later, *model, input, without);
+  ASSERT_EQ(later.self_attention.size(), 4U);
+  for (const std::size_t place : places)
+    EXPECT_EQ(later.self_attention[3].weights[2][place], e.self_attention[3].weights[2][place]);
+}
+
+TEST(SelfAttention, RangesOverSeeds) {
   const auto one = model_of(looking_back(true), 3), other = model_of(looking_back(true), 4);
   const auto both = explain_sentences({one.get(), other.get()}, {input_of({3, 7, 1, 12})});
   ASSERT_EQ(both[0].attention_low.size(), 4U);

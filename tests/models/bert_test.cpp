@@ -222,6 +222,38 @@ TEST(BertClassifier, IsTheEncoderPooledAndMapped) {
     }
 }
 
+TEST(BertClassifier, SelfAttentionIsTheEncodersAmongWords) {
+  const auto model = classifier_of(classifier_config());
+  const std::vector<SelfAttention> seen = model->self_attention(sentences());
+  BertEncoder encoder = encoder_of(Activation::kGelu, at::kDouble);
+  const BertConfig& c = encoder.config();
+  ASSERT_EQ(static_cast<std::int64_t>(seen.size()), c.layers * c.heads);
+  const std::vector<std::vector<std::int64_t>> rows{{2, 6, 9, 14, 3}, {2, 3}, {2, 7, 7, 8, 30, 3}};
+  for (std::int64_t b = 0; b < 3; ++b) {
+    const std::vector<std::int64_t>& ids = rows[static_cast<std::size_t>(b)];
+    const auto all = static_cast<std::int64_t>(ids.size()), words = all - 2;
+    nn::AttentionCapture alone;
+    encoder.forward({at::tensor(ids, at::kLong).unsqueeze(0), at::tensor({all}, at::kLong), {}}, {},
+                    &alone);
+    for (std::size_t m = 0; m < seen.size(); ++m) {
+      const auto layer = static_cast<std::int64_t>(m) / c.heads,
+                 head = static_cast<std::int64_t>(m) % c.heads;
+      EXPECT_EQ(seen[m].layer, layer);
+      EXPECT_EQ(seen[m].head, head);
+      at::Tensor shown = seen[m].weights[b].clone();  // [4,4]
+      const at::Tensor expected =
+          alone.head("self", layer, head)[0].narrow(0, 1, words).narrow(1, 1, words);
+      const at::Tensor own = shown.narrow(0, 0, words).narrow(1, 0, words);
+      if (words > 0) {
+        EXPECT_LT((own - expected).abs().max().item<double>(), 1e-13) << b << ", " << m;
+        EXPECT_LT(own.sum(1).max().item<double>(), 1) << "[CLS] and [SEP] have their share";
+      }
+      own.zero_();
+      EXPECT_EQ(shown.abs().max().item<double>(), 0) << "padding";
+    }
+  }
+}
+
 TEST(BertClassifier, FromEmbeddingsIsFromIds) {
   const auto model = classifier_of(classifier_config());
   const ClassifierBatch batch = sentences();

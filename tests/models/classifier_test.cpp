@@ -185,7 +185,7 @@ TEST(Classifier, AnLstmnIsThatOfItsEquations) {
     const std::vector<std::vector<std::int64_t>> rows{{1, 2, 7}, {3, 3, 4, 5}, {6}};
     const ClassifierBatch batch = batch_of(rows, 4);
     const ClassifierOutput out = model->forward(batch, Pass{});
-    const std::vector<at::Tensor> seen = model->looked_back(batch);
+    const std::vector<SelfAttention> seen = model->self_attention(batch);
     ASSERT_EQ(static_cast<std::int64_t>(seen.size()), layers);
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const auto row = static_cast<std::int64_t>(r), n = batch.lengths[row].item<std::int64_t>();
@@ -201,7 +201,7 @@ TEST(Classifier, AnLstmnIsThatOfItsEquations) {
              w[at + "summary_weight"], w[at + "score_weight"]},
             options);
         x = one.hidden;
-        at::Tensor shown = seen[static_cast<std::size_t>(k)][row].clone();
+        at::Tensor shown = seen[static_cast<std::size_t>(k)].weights[row].clone();
         EXPECT_LT(
             (shown.narrow(0, 0, n).narrow(1, 0, n) - one.weights[0]).abs().max().item<double>(),
             1e-13);
@@ -224,8 +224,8 @@ TEST(Classifier, TheSummaryCountsEveryParameter) {
   }
 }
 
-TEST(Classifier, OnlyAnLstmnLooksBack) {
-  EXPECT_TRUE(make_classifier(tiny(), 3)->looked_back(some_batch()).empty());
+TEST(Classifier, OfRecurrentOnesOnlyAnLstmnLooksBack) {
+  EXPECT_TRUE(make_classifier(tiny(), 3)->self_attention(some_batch()).empty());
   EXPECT_FALSE(attends(tiny()));
   EXPECT_TRUE(attends(lstmn()));
 }

@@ -96,7 +96,7 @@ viz::Reading transformer(std::int64_t id) {
   for (std::size_t t = 0; t < n; ++t)
     for (std::size_t s = 0; s <= t; ++s) {
       r.weights[t][s] = 0;
-      for (const viz::ReadingMap& map : r.maps) r.weights[t][s] += map.weights[t][s] / 4;
+      for (const viz::AttentionMap& map : r.maps) r.weights[t][s] += map.weights[t][s] / 4;
     }
   return r;
 }

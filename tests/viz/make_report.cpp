@@ -145,6 +145,42 @@ viz::SentimentReport without_attention() {
   return r;
 }
 
+/// Self-attention of 2 layers of 2 heads over all words that were read; of an LSTMN of 2 layers over those before each.
+void add_maps(viz::Sentence& s, bool looks_back) {
+  const std::size_t n = s.words.size();
+  const auto read = [&](std::size_t i) {
+    return s.words[i].state == viz::WordState::kSeen ||
+           s.words[i].state == viz::WordState::kUnknown;
+  };
+  for (std::int64_t k = 0; k < (looks_back ? 2 : 4); ++k) {
+    Random noise(11, Purpose::kGenerate, static_cast<std::uint64_t>(100 * s.id + k));
+    std::vector<std::vector<double>> weights(n, std::vector<double>(n, viz::kMissing));
+    for (std::size_t t = 0; t < n; ++t) {
+      double sum = .3;  // what falls on no word
+      const auto seen = [&](std::size_t j) { return read(t) && read(j) && (!looks_back || j < t); };
+      for (std::size_t j = 0; j < n; ++j)
+        if (seen(j)) sum += weights[t][j] = std::exp(1.5 * noise.normal());
+      for (std::size_t j = 0; j < n; ++j)
+        if (seen(j)) weights[t][j] /= sum;
+    }
+    s.maps.push_back({looks_back ? k : k / 2, looks_back ? 0 : k % 2, std::move(weights)});
+  }
+}
+
+viz::SentimentReport with_heads() {
+  auto r = without_attention();
+  r.run = "classification/minilm", r.model = "MiniLM";
+  for (auto& s : r.sentences) add_maps(s, false);
+  return r;
+}
+
+viz::SentimentReport looking_back() {
+  auto r = frame(usual());
+  r.run = "classification/lstmn", r.model = "LSTMN";
+  for (auto& s : r.sentences) add_maps(s, true);
+  return r;
+}
+
 viz::SentimentReport one_seed_no_gradient() {
   auto r = frame(usual());
   r.seeds = {1}, r.models.clear(), r.difference = {}, r.median_seed_agreement = viz::kMissing,
@@ -222,6 +258,8 @@ int main(int argc, char** argv) {
   write_file_atomically(folder + "usual.html", viz::html(usual_report));
   write_file_atomically(folder + "no-attention.html", viz::html(without_attention()));
   write_file_atomically(folder + "one-seed.html", viz::html(one_seed_no_gradient()));
+  write_file_atomically(folder + "heads.html", viz::html(with_heads()));
+  write_file_atomically(folder + "looking-back.html", viz::html(looking_back()));
   write_file_atomically(folder + "padding.html", viz::html(padded()));
   write_file_atomically(folder + "flat.html", viz::html(flat()));
   write_file_atomically(folder + "hostile.html", viz::html(hostile()));

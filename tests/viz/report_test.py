@@ -14,7 +14,7 @@ import xml.etree.ElementTree as xml
 import pytest
 from pages import assert_fits, assert_targets, data, saved
 
-PAGES = ["usual", "no-attention", "one-seed", "padding", "flat", "hostile", "huge", "classes", "empty"]
+PAGES = ["usual", "no-attention", "heads", "looking-back", "one-seed", "padding", "flat", "hostile", "huge", "classes", "empty"]
 
 
 def attention(item):

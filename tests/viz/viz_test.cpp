@@ -132,12 +132,22 @@ TEST(Terminal, WhatWasLookedBackOnIsARowForEachWordThatWasRead) {
     v->push_back(.1);
   s.what_if_label.push_back(1);
   const double no = kMissing;
-  s.looked_back = {{no, no, no, no}, {no, no, no, no}, {1, no, no, no}, {.25, no, .75, no}};
+  s.maps = {{0, 0, {{no, no, no, no}, {no, no, no, no}, {1, no, no, no}, {.5, no, .5, no}}},
+            {1, 0, {{no, no, no, no}, {no, no, no, no}, {1, no, no, no}, {0, no, 1, no}}}};
   const std::string out = terminal(s, {"no", "yes"}, {Colour::kNone, true, 80, 8});
   EXPECT_THAT(out, HasSubstr("\nwhat it looked back on at each word\n[not]\nnot█ [plot]\n"
                              "not▂ plot█ [at]\n"));
-  s.looked_back.pop_back();
+  s.maps[1].weights.pop_back();
   EXPECT_THROW(terminal(s, {"no", "yes"}), Error);
+}
+
+TEST(Terminal, WordsThatSeeEachOtherHaveTooManyMapsForALine) {
+  Sentence s = three_words();
+  const std::vector<double> row(3, .3);
+  s.maps = {{0, 0, {row, row, row}}, {0, 1, {row, row, row}}};
+  const std::string out = terminal(s, {"no", "yes"}, {Colour::kNone, true, 80, 8});
+  EXPECT_THAT(out, HasSubstr("look at each other in 2 maps, one a layer and head: --html"));
+  EXPECT_THAT(out, Not(HasSubstr("looked back on")));
 }
 
 TEST(Terminal, ColourFollowsTheRamp) {

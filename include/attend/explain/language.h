@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "attend/explain/agreement.h"
-#include "attend/explain/looked_back.h"
+#include "attend/explain/self_attention.h"
 #include "attend/models/language_model.h"
 
 /// Which earlier tokens a language model looked back on at each token, and which ones it needed to guess the next.
@@ -12,7 +12,7 @@ namespace attend::explain {
 
 /// Matrices are [token read][token looked back on]; NaN or empty where not measured.
 struct LanguageExplanation : RowComparison {
-  std::vector<LookedBack> maps;  // none of a model without attention; the rest to 1 is kBegin's
+  std::vector<SelfAttention> maps;  // none of a model without attention; the rest to 1 is kBegin's
   std::vector<std::vector<double>> weights;  // mean of the maps
   std::vector<double> log_probabilities;     // log p(token t | tokens before t), in nats
   std::vector<std::int64_t>

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "attend/explain/agreement.h"
-#include "attend/explain/looked_back.h"
+#include "attend/explain/self_attention.h"
 #include "attend/models/classifier.h"
 
 /// What a sentence classifier looked at, and what changed its answer.
@@ -43,6 +43,7 @@ struct Options {
   std::uint64_t seed = 1;        // of the shuffles
   std::int64_t batch = 512;      // rows a forward pass, shared by variants of many sentences
   bool gradients = true;         // false: gradient_x_input stays empty
+  bool self_attention = true;  // false: it stays empty (many heads of many words take much memory)
 };
 
 /// Every vector has one entry a word; NaN at words that the model did not see. An empty vector was
@@ -58,11 +59,11 @@ struct SentenceExplanation {
   /// Empty without attention; with attention_on_padding sums to 1. Of an LSTMN that does not pool, what its last step looked back
   /// on in its last layer: NaN at the word which that step read.
   std::vector<double> attention;
-  bool pools = false;                   // attention is pooling's
-  std::vector<LookedBack> looked_back;  // of each layer of an LSTMN, over words
-  double attention_on_padding = 0;      // what fell on padding (a model that does not mask it)
-  std::int64_t padding = 0;             // padded places that the model reads
-  double entropy = 0;                   // bits, over the words' attention scaled to sum 1
+  bool pools = false;                         // attention is pooling's
+  std::vector<SelfAttention> self_attention;  // of an LSTMN or BERT, over words
+  double attention_on_padding = 0;  // what fell on padding (a model that does not mask it)
+  std::int64_t padding = 0;         // padded places that the model reads
+  double entropy = 0;               // bits, over the words' attention scaled to sum 1
   /// Least and most over all given models with attention; empty with fewer than two.
   std::vector<double> attention_low, attention_high;
   double seed_agreement = 0;  // mean pairwise τ-b of the models' attention; NaN with one model
@@ -97,6 +98,10 @@ std::vector<SentenceExplanation> explain_sentences(const std::vector<models::Cla
                                                    const Options& options = {});
 SentenceExplanation explain_sentence(models::Classifier& model, const Input& input,
                                      const Options& options = {});
+
+/// Adds to an explanation of this input the self-attention that it was made without.
+void add_self_attention(SentenceExplanation& explanation, models::Classifier& model,
+                        const Input& input, const Options& options = {});
 
 /// Answers alone (class and probabilities), for "the model without attention says …".
 struct Answer {

@@ -68,6 +68,14 @@ struct ClassifierOutput {
   at::Tensor penalty;  // [] the regulariser, kept here when forward already has it; see loss()
 };
 
+/// What every token looked at in one layer and head.
+struct SelfAttention {
+  std::int64_t layer = 0, head = 0;
+  /// [B,T,T] without gradient, rows and columns beyond a length 0. Of a kLstmn a token sees those before it; of a kBert all, and
+  /// what a row lacks to 1 fell on [CLS] and [SEP].
+  at::Tensor weights;
+};
+
 using nn::NamedTensors;
 
 class Classifier {
@@ -78,9 +86,8 @@ class Classifier {
   virtual ClassifierOutput forward_embedded(const at::Tensor& embedded, const at::Tensor& lengths,
                                             const Pass&) = 0;
   virtual at::Tensor embed(const at::Tensor& ids) = 0;  // [B,T] -> [B,T,E]
-  /// Of each layer of a kLstmn what every step looked back on among those before it, [B,T,T] without gradient, rows beyond a
-  /// length 0; empty for other models.
-  virtual std::vector<at::Tensor> looked_back(const ClassifierBatch&) { return {}; }
+  /// Of a kLstmn, and of every head of a kBert, layer by layer; empty for other models.
+  virtual std::vector<SelfAttention> self_attention(const ClassifierBatch&) { return {}; }
   /// Mean cross-entropy of the batch plus the regulariser; labels [B] int64.
   virtual at::Tensor loss(const ClassifierOutput&, const at::Tensor& labels) = 0;
   /// Fixed order; leaf tensors that may be written in place (under no_grad). Layouts, D =

@@ -9,12 +9,6 @@
 /// Pictures of what a language model looked back on while it read, as the shaded words of Cheng et al. (2016, Figure 1). No tensors.
 namespace attend::viz {
 
-/// The weights of one layer and head, as Reading::weights.
-struct ReadingMap {
-  std::int64_t layer = 0, head = 0;
-  std::vector<std::vector<double>> weights;
-};
-
 /// One text. Matrices are [token read][token looked back on], square, NaN where the model may not look; one that was not
 /// measured is empty, and so is a list.
 struct Reading {
@@ -24,7 +18,7 @@ struct Reading {
   std::vector<double> log_probabilities;  // of each token given those before, in nats
   std::vector<std::string> guesses;       // the likeliest token behind each
   std::vector<double> guess_log_probabilities;
-  std::vector<ReadingMap> maps;              // of each layer and head
+  std::vector<AttentionMap> maps;            // of each layer and head
   std::vector<std::vector<double>> weights;  // mean over layers and heads
   std::vector<std::vector<double>> effects;  // on the next token's log p, in nats
   std::vector<double> leave_one_out;         // one a token: its effects summed

@@ -50,6 +50,12 @@ struct OtherAnswer {
   double probability = kMissing;
 };
 
+/// Self-attention of one layer and head: [token][token looked at], square, NaN where the model may not look.
+struct AttentionMap {
+  std::int64_t layer = 0, head = 0;
+  std::vector<std::vector<double>> weights;
+};
+
 /// One explained sentence. Per-word vectors have one entry a word, NaN at words that the model did
 /// not see, or are empty.
 struct Sentence {
@@ -59,8 +65,7 @@ struct Sentence {
   std::int64_t predicted = 0;
   double probability = kMissing;  // of the predicted class
   std::vector<double> attention, attention_low, attention_high;
-  std::vector<std::vector<double>> looked_back;  // of an LSTMN: [word read][word], NaN where it may
-                                                 // not look; mean over layers
+  std::vector<AttentionMap> maps;  // self-attention over the words, of each layer and head
   double attention_on_padding = 0;
   std::int64_t padding = 0;  // padded places that the model could attend to
   double seed_agreement = kMissing;

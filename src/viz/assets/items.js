@@ -27,8 +27,6 @@ function chooser() {
       el('label', {}, SAYS.item + ' ', select),
       el('span', {class: 'small', text: `${D.items.length} in this file`}));
 }
-const shortened = t => ([...t].length > 18 ? [...t].slice(0, 17).join('') + '…' : t);
-
 const readout = () => el('p', {class: 'readout', id: 'readout', 'aria-live': 'polite'});
 /* Draws the addressed or the first text, and follows the address and the window. */
 function begin() {
@@ -43,15 +41,6 @@ function begin() {
   }
   chooser();
   show(item);
-  let wait;
-  addEventListener('resize', () => {
-    clearTimeout(wait);
-    wait = setTimeout(() => {
-      if (!map(item)) return;
-      matrix(item);
-      rest();
-    }, 120);
-  });
   addEventListener('keydown', e => e.key === 'Escape' && release());
   addEventListener('hashchange', () => {  // a pasted or edited address
     for (const k of Object.keys(state)) delete state[k];

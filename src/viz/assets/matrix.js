@@ -4,6 +4,7 @@ const MOST = 5000;   // cells; above it they are painted on a canvas
 let geo = null;   // of the drawn matrix
 let cur = [null, null];  // row and column that are lit
 
+const shortened = t => ([...t].length > 18 ? [...t].slice(0, 17).join('') + '…' : t);
 const places = row => row.indexOf(largest(row));
 
 /* The first row that may look at column j: there the column begins, under its label. */
@@ -177,3 +178,12 @@ function looked(d) {
       el('div', {class: 'legend'}, SAYS.scale(d)), line, fig, numbersTable(d));
   matrix(d);
 }
+let wait;
+addEventListener('resize', () => {
+  clearTimeout(wait);
+  wait = setTimeout(() => {
+    if (!item || !map(item)) return;
+    matrix(item);
+    rest();
+  }, 120);
+});

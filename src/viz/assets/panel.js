@@ -1,5 +1,5 @@
 /* ---- one sentence ---- */
-let all = false, pinned = null, rest = '';
+let all = false, pinned = null, resting = '';
 const SEEN = {
   dropped: 'not in the vocabulary: the model never saw it',
   cut: 'cut off: the model reads only so many words',
@@ -12,9 +12,13 @@ function mark(i) {
   for (const n of document.querySelectorAll('#panel .lit')) n.classList.remove('lit');
   if (i != null)
     for (const n of document.querySelectorAll(`#panel [data-i="${i}"]`)) n.classList.add('lit');
+  if (item) {
+    cur = [i == null ? null : Number(i), null];
+    outline(...cur);
+  }
   const box = $('#readout');
   if (!box) return;
-  clear(box).append(...(i == null ? [rest] : describe(at, i)));
+  clear(box).append(...(i == null ? [resting] : describe(at, i)));
 }
 function describe(d, i) {
   const name = el('b', {class: 'word', text: d.input[i]}), w = weights(d), a = d.attribution;
@@ -150,7 +154,7 @@ function panel() {
   const d = at, box = clear($('#panel'));
   pinned = null;
   const shown = el('figure', {'data-name': 'sentence'}, sentence(d));
-  rest = 'Point at a word, or move through the sentence with the arrow keys.';
+  resting = 'Point at a word, or move through the sentence with the arrow keys.';
   box.append(
       el('a', {
         class: 'back',
@@ -168,5 +172,8 @@ function panel() {
       el('p', {class: 'readout', id: 'readout', 'aria-live': 'polite'}), verdict(d));
   wordTable(d, box);
   whatIf(d, box);
+  item = null;  // nothing of the sentence before
+  if (d.maps.length) box.append(el('section', {id: 'looked', 'aria-labelledby': 'h-matrix'}));
+  draw(d);
   mark(null);
 }

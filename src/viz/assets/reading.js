@@ -33,21 +33,7 @@ const effects = (d, i) => d.attribution.leave_one_out_by_token[i] || [];
 const chance = log => (log == null ? null : Math.exp(log));
 let chosen = null;  // the token whose row is lit when nothing is pointed at
 
-/* The weights of the addressed layer and head, or the mean over all. */
-const means = new WeakMap();
-const mapName = a => `${a.layer + 1}.${a.head + 1}`;
-function mean(d) {
-  if (!means.has(d)) {
-    const all = d.attention.map(a => a.weights);
-    const weights = all[0].map(
-        (row, i) =>
-            row.map((v, j) => (v == null ? null : sum(all.map(w => w[i][j])) / all.length)));
-    means.set(d, {query: d.input, key: d.input, weights});
-  }
-  return means.get(d);
-}
-const map = d =>
-    d.attention.length ? d.attention.find(a => mapName(a) === state.map) || mean(d) : undefined;
+const mapsOf = d => d.attention;
 function measures(d, i) {
   const w = map(d)?.weights;
   if (i != null) return {look: w ? w[i] : null, need: effects(d, i)};
@@ -59,25 +45,6 @@ function addressed(d) {
   const t = Number(state.t), n = d.input.length;
   if (state.t != null && t === 0) return null;
   return Number.isInteger(t) && t >= 1 && t <= n ? t - 1 : Math.max(0, n - 2);
-}
-function heads(d) {
-  $('#heads')?.remove();
-  if (d.attention.length < 2) return;
-  const pick = el('select', {
-    id: 'map',
-    onchange: () => {
-      remember('map', pick.value);
-      draw(d);
-    }
-  });
-  const add = (value, text) => pick.append(
-      el('option', {value, text, selected: value === (map(d) === mean(d) ? '' : state.map)}));
-  add('', `mean over ${count(d.attention.length, 'map', 'maps')}`);
-  for (const a of d.attention) add(mapName(a), `layer ${a.layer + 1}, head ${a.head + 1}`);
-  $('#controls')
-      .append(
-          el('span', {id: 'heads', class: 'controls'}, el('label', {}, 'Attention ', pick),
-             el('span', {class: 'small', text: 'the verdict is of the mean'})));
 }
 const breaks = (d, t) => d.characters ? (t === '\n' ? el('br') : t === ' ' ? el('wbr') : '') : ' ';
 function text(d) {
@@ -249,7 +216,8 @@ function show(d) {
   item = d;
   all = false;
   chosen = addressed(d);
-  heads(d);
+  $('#heads')?.remove();
+  $('#controls').append(heads(d, 'the verdict is of the mean'));
   draw(d);
 }
 begin();
