@@ -41,9 +41,11 @@ def test_its_answers_are_explained_piece_by_piece(attend, run):
     assert "BERT 2 × 8" in (attend.folder / "page.html").read_text()
     said = attend("explain", "run", "the film was great", "--json").json
     assert said["input"] == ["the", "f", "##i", "##l", "##m", "was", "great"]
-    assert said["attention"] == []
+    assert [(a["name"], a["layer"], a["head"]) for a in said["attention"]] == [("self", k // 2, k % 2) for k in range(4)]
+    assert all(0 < sum(row) < 1 for a in said["attention"] for row in a["weights"]), "[CLS] and [SEP] have a share"
     assert all(isinstance(x, float) for x in said["attribution"]["leave_one_out"] + said["attribution"]["gradient_x_input"])
-    assert "No attention to judge" in attend("explain", "run", "the film was great").out
+    text = attend("explain", "run", "the film was great").out
+    assert "No attention to judge" in text and "look at each other in 4 maps" in text
     assert attend("explain", "run", "--split", "test", "--count", "3").status == 0
 
 
