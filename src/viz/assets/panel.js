@@ -172,7 +172,6 @@ function panel() {
       el('p', {class: 'readout', id: 'readout', 'aria-live': 'polite'}), verdict(d));
   wordTable(d, box);
   whatIf(d, box);
-  item = null;  // nothing of the sentence before
   if (d.maps.length) box.append(el('section', {id: 'looked', 'aria-labelledby': 'h-matrix'}));
   draw(d);
   mark(null);
