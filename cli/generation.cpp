@@ -55,7 +55,7 @@ data::Image sheet_of(const at::Tensor& samples) {
 
 std::optional<viz::FilmOnObjects> film_share(const std::optional<explain::OnObjects>& on) {
   if (!on) return std::nullopt;
-  return viz::FilmOnObjects{on->share, on->chance};
+  return viz::FilmOnObjects{on->share, on->chance, on->middle};
 }
 
 std::optional<viz::FilmWindow> film_window(const std::optional<explain::DrawingWindow>& w) {
@@ -140,12 +140,12 @@ void print_film(Output& out, const viz::Film& film) {
            " nats = reconstruction " + fixed(film.reconstruction_nats, 2) + " + information " +
            fixed(film.kl_nats, 2));
   if (!film.read_on_objects || !film.write_on_objects) return;
-  const auto say = [](const char* which, const viz::FilmOnObjects& on) {
-    return whole_percent(on.share) + " of the " + which + " window (" + whole_percent(on.chance) +
-           " at a random place)";
+  const auto say = [&](const char* which, const viz::FilmOnObjects& on) {
+    out.line(std::string("on the objects: ") + whole_percent(on.share) + " of the " + which +
+             " window, a mean over steps; " + whole_percent(on.chance) +
+             " of such windows at a random place, " + whole_percent(on.middle) + " in the middle");
   };
-  out.line("on the objects lie " + say("read", *film.read_on_objects) + " and " +
-           say("write", *film.write_on_objects) + ", a mean over steps");
+  say("read", *film.read_on_objects), say("write", *film.write_on_objects);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ std::optional<DrawingWindow> window_at(const FilterbankWindow& w, std::int64_t t
 }
 
 ordered_json objects_json(const OnObjects& on) {
-  return {{"share", on.share}, {"chance", on.chance}};
+  return {{"share", on.share}, {"chance", on.chance}, {"middle", on.middle}};
 }
 
 ordered_json window_json(const std::optional<DrawingWindow>& w) {
@@ -51,6 +51,7 @@ std::optional<OnObjects> measure(DrawingExplanation& e,
     const OnObjects on = on_objects(*(step.*which), n, e.height, e.width, boxes);
     mean.share += on.share / static_cast<double>(e.steps.size());
     mean.chance += on.chance / static_cast<double>(e.steps.size());
+    mean.middle += on.middle / static_cast<double>(e.steps.size());
     (step.*which)->on_objects = on;
   }
   return mean;

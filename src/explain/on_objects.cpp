@@ -71,10 +71,15 @@ OnObjects on_objects(const DrawingWindow& window, std::int64_t n, std::int64_t h
         if (covered[y * across.size() + x]) sum += down[y] * across[x];
     return sum;
   };
+  const auto at = [&](double y, double x) {
+    return within(weight_along(y, window, n, height), weight_along(x, window, n, width));
+  };
   // Column and row of a random centre are independent of each other, so the mean of the products is that of the means.
   return {
-      within(weight_along(window.y, window, n, height), weight_along(window.x, window, n, width)),
-      within(weight_by_chance(window, n, height), weight_by_chance(window, n, width))};
+      at(window.y, window.x),
+      within(weight_by_chance(window, n, height), weight_by_chance(window, n, width)),
+      at(static_cast<double>(height - 1) / 2, static_cast<double>(width - 1) / 2),
+  };
 }
 
 }  // namespace attend::explain

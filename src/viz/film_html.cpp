@@ -9,7 +9,8 @@ namespace attend::viz {
 namespace {
 
 Json objects_json(const FilmOnObjects& on) {
-  return {{"share", number(on.share)}, {"chance", number(on.chance)}};
+  return {
+      {"share", number(on.share)}, {"chance", number(on.chance)}, {"middle", number(on.middle)}};
 }
 
 Json window_json(const std::optional<FilmWindow>& w, std::int64_t n) {

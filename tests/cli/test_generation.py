@@ -212,7 +212,7 @@ def test_two_digits_by_name(digits):
     assert (plain["data"], plain["n"]) == ("cluttered-mnist", 4)
     trained = json.loads((digits / "named/results.json").read_text())["metrics"]["test"]
     assert plain["metrics"]["elbo_nats"] == pytest.approx(trained["elbo_nats"], rel=1e-9)
-    assert "on the objects lie" in call("explain", "named", "test:3", env=env).out
+    assert "% of the read window, a mean over steps" in call("explain", "named", "test:3", env=env).out
 
 
 def share(window, n, size, boxes, x, y):
@@ -236,12 +236,13 @@ def test_explain_says_what_lies_on_the_digits(digits, tmp_path):
         of_row = [tuple(boxes[8 * row + 4 * k:8 * row + 4 * k + 4]) for k in range(2)]
         document = call("explain", "run", f"test:{row}", "--json").json
         for which in ("read", "write"):
-            shares, chances = zip(*((s[which]["on_objects"]["share"], s[which]["on_objects"]["chance"]) for s in document["steps"]))
-            assert document["on_objects"][which] == pytest.approx({"share": sum(shares) / 4, "chance": sum(chances) / 4}, rel=1e-9)
+            measured = [s[which]["on_objects"] for s in document["steps"]]
+            means = {part: sum(m[part] for m in measured) / 4 for part in ("share", "chance", "middle")}
+            assert document["on_objects"][which] == pytest.approx(means, rel=1e-9)
             w = document["steps"][1][which]
-            assert shares[1] == pytest.approx(share(w, 12, 24, of_row, w["x"], w["y"]), rel=1e-9)
             by_chance = sum(share(w, 12, 24, of_row, x, y) for x in range(24) for y in range(24)) / 24**2
-            assert chances[1] == pytest.approx(by_chance, rel=1e-9)
+            expected = {"share": share(w, 12, 24, of_row, w["x"], w["y"]), "chance": by_chance, "middle": share(w, 12, 24, of_row, 11.5, 11.5)}
+            assert measured[1] == pytest.approx(expected, rel=1e-9)
     text = call("explain", "run", "test:4").out
     assert "read on" in text and "write on" in text and f"{100 * document['on_objects']['write']['share']:.0f} % of the write window" in text
     assert call("explain", "run", "test:4", "--html", tmp_path / "s.html").status == 0

@@ -55,6 +55,7 @@ TEST(OnObjects, IsTheDefinition) {
       constexpr int kHeight = 7, kWidth = 9;
       const OnObjects on = on_objects(w, n, kHeight, kWidth, tensor_of(boxes));
       EXPECT_NEAR(on.share, share_at(w.x, w.y, w, n, kHeight, kWidth, boxes), 1e-12);
+      EXPECT_NEAR(on.middle, share_at(4, 3, w, n, kHeight, kWidth, boxes), 1e-12);
       double sum = 0;
       for (int y = 0; y < kHeight; ++y)
         for (int x = 0; x < kWidth; ++x) sum += share_at(x, y, w, n, kHeight, kWidth, boxes);
@@ -100,15 +101,16 @@ TEST(OnObjects, ABoxBeyondTheImageIsRefused) {
 TEST(OnObjects, StandsInTheDocument) {
   DrawingExplanation e;
   e.steps.resize(1);
-  e.steps[0].read = e.steps[0].write = DrawingWindow{1, 2, 3, 4, 5, OnObjects{0.5, 0.25}};
+  e.steps[0].read = e.steps[0].write = DrawingWindow{1, 2, 3, 4, 5, OnObjects{0.5, 0.25, 0.375}};
   EXPECT_EQ(to_json(e, "i", "r").find(R"(,"on_objects":{"read")"), std::string::npos);
-  e.read_on_objects = OnObjects{0.5, 0.25}, e.write_on_objects = OnObjects{0.75, 0.125};
+  e.read_on_objects = OnObjects{0.5, 0.25, 0}, e.write_on_objects = OnObjects{0.75, 0.125, 1};
   const std::string text = to_json(e, "i", "r");
-  EXPECT_NE(text.find(R"("intensity":5.0,"on_objects":{"share":0.5,"chance":0.25}})"),
-            std::string::npos);
+  EXPECT_NE(
+      text.find(R"("intensity":5.0,"on_objects":{"share":0.5,"chance":0.25,"middle":0.375}})"),
+      std::string::npos);
   EXPECT_NE(
       text.find(
-          R"("on_objects":{"read":{"share":0.5,"chance":0.25},"write":{"share":0.75,"chance":0.125}})"),
+          R"("on_objects":{"read":{"share":0.5,"chance":0.25,"middle":0.0},"write":{"share":0.75,"chance":0.125,"middle":1.0}})"),
       std::string::npos);
 }
 

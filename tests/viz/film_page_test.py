@@ -50,10 +50,10 @@ def test_windows_can_be_hidden(visit):
 def test_what_lies_on_the_objects(visit):
     page = visit("windows", "#t=7")
     readout = page.inner_text("#readout")
-    assert "75 % on the objects, 50 % at a random place. Write" in readout and "12 % on the objects, 13 % at a random place" in readout
-    assert "read 75 % on the objects, 50 % at a random place; write 19 % on the objects" in page.inner_text("#sum")
+    assert "75 % on the objects (50 % at a random place, 63 % in the middle). Write" in readout and "12 % on the objects (13 % at a random place, 25 % in the middle)" in readout
+    assert "read 75 % on the objects (50 % at a random place, 63 % in the middle); write 19 % on the objects" in page.inner_text("#sum")
     rows = list(csv.reader(io.StringIO(saved(page, "film strip", "CSV").decode(), newline="")))
-    assert rows[0][6:8] == ["read_on_objects", "read_by_chance"] and [float(v) for v in rows[7][-2:]] == pytest.approx([.12, .125])
+    assert rows[0][6:9] == ["read_on_objects", "read_by_chance", "read_in_the_middle"] and [float(v) for v in rows[7][-3:]] == pytest.approx([.12, .125, .25])
     page.click("#numbers summary")
     assert "write on objects" in page.inner_text("#numbers")
     unknown = visit("colour")

@@ -12,10 +12,11 @@ namespace attend::explain {
 
 /// How much of a window lies on the objects of its image. A window looks at pixel (a, b) with the weight
 /// Σ_i F_Y[i,b] Σ_j F_X[j,a] / N² of its filters, which adds up to 1 over the image wherever the window is. `share` is that
-/// weight within the objects' boxes, `chance` the mean share of the same window with its centre on any pixel of the image. A
-/// window that tells nothing about objects has share = chance on average.
+/// weight within the objects' boxes, `chance` the mean share of the same window with its centre on any pixel of the image, and
+/// `middle` its share with the centre in the middle of the image, where a model that cannot tell would rather stay, because
+/// objects lie there more often than at the border.
 struct OnObjects {
-  double share = 0, chance = 0;
+  double share = 0, chance = 0, middle = 0;
 };
 
 /// A window in pixels counted from 0: N x N filters of width sigma, `stride` apart, around (x, y).
@@ -53,7 +54,7 @@ DrawingExplanation explain_drawing(const models::Draw& draw, const at::Tensor& i
 
 /// The document attend.explain/1: {"schema","run","input","output":{"elbo_nats","reconstruction_nats","kl_nats"},"steps":
 /// [{"kl_nats","read":{"x","y","stride","sigma","intensity"},"write":{…}}]}; a window that is not there is null. Where objects
-/// are known every window has "on_objects":{"share","chance"}, and the document {"read","write"} of their means.
+/// are known every window has "on_objects":{"share","chance","middle"}, and the document {"read","write"} of their means.
 std::string to_json(const DrawingExplanation& explanation, const std::string& input,
                     const std::string& run);
 

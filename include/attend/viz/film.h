@@ -7,9 +7,9 @@
 /// Pictures of how a model painted an image step by step, from plain arrays. No tensors.
 namespace attend::viz {
 
-/// How much of a window lies on the objects of its image, and how much would at a random place; 0 … 1.
+/// How much of a window lies on the objects of its image, and how much would at a random place and in the middle; 0 … 1.
 struct FilmOnObjects {
-  double share = 0, chance = 0;
+  double share = 0, chance = 0, middle = 0;
 };
 
 /// A window in pixels counted from 0: N x N filters of width sigma, `stride` apart, around (x, y).

@@ -73,8 +73,7 @@ function curve() {
       .append(el('p', {class: 'micro', text: 'Information taken in at each step, nats (KL of the latents to their prior)'}), s);
 }
 
-const percent = v => (100 * v).toFixed(0) + ' %';
-const onObjects = o => `${percent(o.share)} on the objects, ${percent(o.chance)} at a random place`;
+const onObjects = o => `${percent(o.share, 0)} on the objects (${percent(o.chance, 0)} at a random place, ${percent(o.middle, 0)} in the middle)`;
 const say = w => `${dec(w.side, 1)} px wide at (${w.x.toFixed(1)}, ${w.y.toFixed(1)}), σ ${dec(w.sigma)}` +
     (w.on_objects ? `; ${onObjects(w.on_objects)}` : '');
 function show(k) {
@@ -154,8 +153,9 @@ function legend() {
 }
 function rows() {
   const kinds = ['read', 'write'].filter(k => S[0][k]), parts = ['x', 'y', 'stride', 'sigma'];
-  if (film.on_objects) parts.push('on_objects', 'by_chance');
-  const of = (w, p) => (p === 'on_objects' ? w.on_objects.share : p === 'by_chance' ? w.on_objects.chance : w[p]);
+  if (film.on_objects) parts.push('on_objects', 'by_chance', 'in_the_middle');
+  const shares = {on_objects: 'share', by_chance: 'chance', in_the_middle: 'middle'};
+  const of = (w, p) => (p in shares ? w.on_objects[shares[p]] : w[p]);
   return [
     ['step', 'kl_nats', ...kinds.flatMap(k => parts.map(p => k + '_' + p))],
     ...S.map((s, i) => [i + 1, s.kl_nats, ...kinds.flatMap(k => parts.map(p => of(s[k], p)))])
