@@ -93,6 +93,14 @@ def test_commands_run(document, tmp_path):
         assert ran >= 6, "the README shows fewer commands than it should"
 
 
+def test_pictures_of_the_gallery_stand_beside_what_makes_them():
+    sections = (SOURCE / "docs/gallery.md").read_text().split("\n## ")[1:]
+    shown = [(section, name) for section in sections for name in re.findall(r"\]\((images/[^)]+)\)", section)]
+    assert len(shown) >= 9
+    for section, name in shown:
+        assert re.search(rf" docs/{re.escape(name)}(?: |$)", "".join(body for _, body in BLOCK.findall(section)), re.M), f"no command makes {name}"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(SOURCE)))
 def test_python_runs(document):
     python = SOURCE / ".venv" / "bin" / "python"

@@ -61,6 +61,13 @@ def test_what_lies_on_the_objects(visit):
     assert not any("objects" in h for h in next(csv.reader(io.StringIO(saved(unknown, "film strip", "CSV").decode()))))
 
 
+@pytest.mark.parametrize("width", [360, 768, 900, 1280])
+def test_nothing_of_the_readout_is_cut_off(visit, width):
+    page = visit("windows", "#t=20", width=width)
+    heights = page.eval_on_selector("#readout", "n => [n.scrollHeight, n.clientHeight, n.nextElementSibling.getBoundingClientRect().top - n.getBoundingClientRect().bottom]")
+    assert heights[0] <= heights[1] and heights[2] >= 0
+
+
 def test_play_stops_at_the_end(visit):
     page = visit("whole", "#t=11")
     page.click("#play")
