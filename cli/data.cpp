@@ -22,15 +22,11 @@ const data::CatalogueSet& set_of(const std::string& name) {
              " ('attend data list' lists them)");
 }
 
-std::string place_of(const data::CatalogueSet& set) {
-  return set.generated ? "generated" : data::find_folder(set).value_or("");
-}
-
 int list(Output& out) {
   if (out.json()) {
     auto sets = json::array();
     for (const auto& set : data::catalogue()) {
-      const std::string place = place_of(set);
+      const std::string place = data::place_of(set).value_or("");
       sets.push_back({{"name", set.name},
                       {"task", set.task},
                       {"title", set.title},
@@ -44,10 +40,10 @@ int list(Output& out) {
   Table table({Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft});
   table.head({"name", "task", "here", "what"});
   for (const auto& set : data::catalogue()) {
-    const std::string place = place_of(set);
+    const std::string place = data::place_of(set).value_or("");
     table.row({set.name, set.task,
-               set.generated   ? "generated"
-               : place.empty() ? "no"
+               place.empty()   ? "no"
+               : set.generated ? "generated"
                                : "yes",
                set.title});
   }
@@ -86,8 +82,10 @@ int info(Output& out, const std::string& name) {
   table.row({"licence", set.licence});
   table.row({"cite", set.citation});
   table.row({"source", set.source});
-  const std::string mend = set.fetchable ? "fetch it with 'attend data get " + set.name + "'"
-                                         : "it cannot be fetched; put it under ATTEND_DATA";
+  const std::string mend = set.generated ? "it is made from " + set.made_from +
+                                               ", see 'attend data info " + set.made_from + "'"
+                           : set.fetchable ? "fetch it with 'attend data get " + set.name + "'"
+                                           : "it cannot be fetched; put it under ATTEND_DATA";
   table.row({"here", state.folder ? *state.folder : "no; " + mend});
   for (const auto& file : set.files) table.row({"file", file.name + "  sha256 " + file.sha256});
   for (const auto& [part, text] : state.balance) table.row({part, text});
@@ -116,7 +114,7 @@ int get(Output& out, const std::string& name) {
 
 struct Make {
   std::string name, folder;
-  std::optional<std::uint64_t> rows, seed, size;
+  std::optional<std::uint64_t> rows, seed, size, digits, clutter;
 };
 
 int make(Output& out, const Make& o) {
@@ -124,6 +122,8 @@ int make(Output& out, const Make& o) {
   if (o.rows) options.rows = static_cast<std::int64_t>(*o.rows);
   if (o.seed) options.seed = *o.seed;
   if (o.size) options.size = static_cast<std::int64_t>(*o.size);
+  if (o.digits) options.digits = static_cast<std::int64_t>(*o.digits);
+  if (o.clutter) options.clutter = static_cast<std::int64_t>(*o.clutter);
   const data::CatalogueSet& set = set_of(o.name);
   if (!set.generated)
     fail_usage("'" + set.name + "' is not generated; 'attend data get " + set.name +
@@ -162,14 +162,19 @@ void add_data(Program& program) {
   const auto o = std::make_shared<Make>();
   const Verb generate =
       verb.verb("make", "Write a generated data set to files, and print their paths");
-  generate.positional("NAME", Kind::kData, o->name, Need::kRequired,
-                      "a generated set: synthetic-reviews, number-words, dates, shapes");
+  generate.positional(
+      "NAME", Kind::kData, o->name, Need::kRequired,
+      "a generated set: synthetic-reviews, number-words, dates, shapes, cluttered-mnist");
   generate.text("--out", Kind::kFolder, o->folder,
                 "folder to write to; made when missing (default: .)");
   generate.number("--rows", o->rows, 2, 10'000'000, "number of rows (default: 2000)");
   generate.number("--seed", o->seed, 0, ~std::uint64_t{0}, "seed of the generator (default: 0)");
   generate.number("--size", o->size, 24, 2048,
-                  "side of the images of shapes, in pixels (default: 64)");
+                  "side of the images in pixels (default: 64 of shapes, 60 of cluttered-mnist)");
+  generate.number("--digits", o->digits, 1, 16,
+                  "digits of an image of cluttered-mnist (default: 2)");
+  generate.number("--clutter", o->clutter, 0, 256,
+                  "pieces of other digits in an image of cluttered-mnist (default: 4)");
   generate.example("attend data make synthetic-reviews --rows 500 --out data");
   generate.run([o](Output& out) {
     if (o->folder.empty()) o->folder = ".";

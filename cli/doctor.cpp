@@ -99,8 +99,7 @@ Finding data_sets() {
   auto sets = json::object();
   std::string here, missing;
   for (const auto& set : data::catalogue()) {
-    const auto place =
-        set.generated ? std::string("generated") : data::find_folder(set).value_or("");
+    const std::string place = data::place_of(set).value_or("");
     sets[set.name] = place.empty() ? json() : json(place);
     std::string& list = place.empty() ? missing : here;
     list += (list.empty() ? "" : " ") + set.name;

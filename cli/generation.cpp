@@ -53,9 +53,14 @@ data::Image sheet_of(const at::Tensor& samples) {
   return out;
 }
 
+std::optional<viz::FilmOnObjects> film_share(const std::optional<explain::OnObjects>& on) {
+  if (!on) return std::nullopt;
+  return viz::FilmOnObjects{on->share, on->chance, on->middle};
+}
+
 std::optional<viz::FilmWindow> film_window(const std::optional<explain::DrawingWindow>& w) {
   if (!w) return std::nullopt;
-  return viz::FilmWindow{w->x, w->y, w->stride, w->sigma};
+  return viz::FilmWindow{w->x, w->y, w->stride, w->sigma, film_share(w->on_objects)};
 }
 
 viz::Film film_of(const explain::DrawingExplanation& e) {
@@ -66,6 +71,8 @@ viz::Film film_of(const explain::DrawingExplanation& e) {
   film.reconstruction_nats = e.reconstruction_nats, film.kl_nats = e.kl_nats;
   for (const explain::DrawingStep& s : e.steps)
     film.steps.push_back({s.canvas, s.kl_nats, film_window(s.read), film_window(s.write)});
+  film.read_on_objects = film_share(e.read_on_objects);
+  film.write_on_objects = film_share(e.write_on_objects);
   return film;
 }
 
@@ -106,12 +113,15 @@ std::string animation_of(const viz::Film& film) {
   return data::encode_apng(frames, kMilliseconds);
 }
 
+std::string whole_percent(double share) { return fixed(100 * share, 0) + " %"; }
+
 void print_film(Output& out, const viz::Film& film) {
-  Table table(std::vector<Align>(10, Align::kRight));
+  Table table(std::vector<Align>(12, Align::kRight));
   std::vector<std::string> head = {"step", "nats"};
   for (const char* which : {"read", "write"})
-    for (const char* part : {"x", "y", "side", "σ"})
-      if (film.read_size > 0) head.push_back(std::string(which) + " " + part);
+    for (const char* part : {"x", "y", "side", "σ", "on"})
+      if (film.read_size > 0 && (film.read_on_objects || part != std::string_view("on")))
+        head.push_back(std::string(which) + " " + part);
   table.head(head);
   for (std::size_t t = 0; t < film.steps.size(); ++t) {
     const viz::FilmStep& s = film.steps[t];
@@ -120,6 +130,7 @@ void print_film(Output& out, const viz::Film& film) {
       if (!w) return;
       for (const double v : {w->x, w->y, w->stride * static_cast<double>(n - 1), w->sigma})
         row.push_back(fixed(v, 1));
+      if (w->on_objects) row.push_back(whole_percent(w->on_objects->share));
     };
     add(s.read, film.read_size), add(s.write, film.write_size);
     table.row(row);
@@ -128,6 +139,13 @@ void print_film(Output& out, const viz::Film& film) {
   out.line("bound " + fixed(film.reconstruction_nats + film.kl_nats, 2) +
            " nats = reconstruction " + fixed(film.reconstruction_nats, 2) + " + information " +
            fixed(film.kl_nats, 2));
+  if (!film.read_on_objects || !film.write_on_objects) return;
+  const auto say = [&](const char* which, const viz::FilmOnObjects& on) {
+    out.line(std::string("on the objects: ") + whole_percent(on.share) + " of the " + which +
+             " window, a mean over steps; " + whole_percent(on.chance) +
+             " of such windows at a random place, " + whole_percent(on.middle) + " in the middle");
+  };
+  say("read", *film.read_on_objects), say("write", *film.write_on_objects);
 }
 
 }  // namespace
@@ -188,7 +206,8 @@ int explain_drawing(Output& out, const ExplainOptions& o) {
                " channels cannot be shown");
   const train::ImageSet chosen = train::one_image(run, o.words[1], o.data);
   const explain::DrawingExplanation e = explain::explain_drawing(
-      *run.draw, chosen.images, static_cast<std::uint64_t>(run.recipe.data.split_seed));
+      *run.draw, chosen.images, static_cast<std::uint64_t>(run.recipe.data.split_seed),
+      chosen.boxes);
   const viz::Film film = film_of(e);
   if (!o.png.empty())
     write_file_atomically(o.png, data::encode_png(image_of(viz::film_strip(film))));

@@ -95,10 +95,27 @@ CatalogueSet fashion_mnist() {
           false};
 }
 
+CatalogueSet cluttered_mnist() {
+  return {"cluttered-mnist",
+          "Two digits of mnist at random places of a large image, among pieces of others, the "
+          "places known",
+          "generation",
+          "that of mnist",
+          "K. Gregor, I. Danihelka, A. Graves, D.J. Rezende and D. Wierstra. DRAW: A Recurrent "
+          "Neural Network For Image Generation. ICML 2015. V. Mnih, N. Heess, A. Graves and K. "
+          "Kavukcuoglu. Recurrent Models of Visual Attention. NIPS 2014.",
+          "generated from mnist",
+          {"cluttered-mnist:fashion-mnist"},
+          {},
+          true,
+          true,
+          "mnist"};
+}
+
 }  // namespace
 
 std::vector<CatalogueSet> image_sets() {
-  return {shapes(), coco_mini(), imagenet_cnn(), mnist(), fashion_mnist()};
+  return {shapes(), coco_mini(), imagenet_cnn(), mnist(), fashion_mnist(), cluttered_mnist()};
 }
 
 }  // namespace attend::data

@@ -137,12 +137,15 @@ Corpus load_set(const std::string& asked) {
   return out;
 }
 
+std::optional<std::string> place_of(const CatalogueSet& set) {
+  if (!set.generated) return find_folder(set);
+  if (!set.made_from.empty() && !place_of(*find_set(set.made_from))) return std::nullopt;
+  return "generated";
+}
+
 SetState set_state(const CatalogueSet& set) {
   SetState out;
-  if (set.generated)
-    out.folder = "generated";
-  else
-    out.folder = find_folder(set);
+  out.folder = place_of(set);
   if (!out.folder) return out;
   if (set.task == "encoder" || set.task == "image-encoder") return out;  // nothing to count
   if (set.task != "classification") {

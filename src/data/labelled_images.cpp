@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "attend/base/error.h"
 #include "data/catalogue_name.h"
@@ -65,21 +66,46 @@ IdxArray read_idx_source(const ByteSource& source, const std::string& name) {
   return out;
 }
 
-std::string idx_path(const std::string& folder, const std::string& name) {
+std::optional<std::string> find_idx(const std::string& folder, const std::string& name) {
   std::error_code error;
   for (const std::string& path : {folder + "/" + name, folder + "/" + name + ".gz"})
     if (fs::is_regular_file(path, error)) return path;
+  return std::nullopt;
+}
+
+std::string idx_path(const std::string& folder, const std::string& name) {
+  if (const auto path = find_idx(folder, name)) return *path;
   fail_io(folder + ": no " + name + " or " + name + ".gz in this folder");
+}
+
+/// Where the objects of a part are, if its folder says so.
+void load_boxes(LabelledImages& part, const std::string& path) {
+  IdxArray boxes = read_idx(path);
+  const std::vector<std::int64_t> expected = {part.count, part.objects, 4};
+  if (boxes.shape != expected)
+    fail_input(path + ": " + shape_text(boxes.shape) + " values; expected " + shape_text(expected) +
+               ": left, top, width and height of every object");
+  part.boxes = std::move(boxes.bytes);
+  for (std::size_t i = 0; i < part.boxes.size(); i += 4) {
+    const std::uint8_t* box = part.boxes.data() + i;
+    if (box[0] + box[2] > part.width || box[1] + box[3] > part.height)
+      fail_input(path + ": box " + std::to_string(i / 4 + 1) + " reaches beyond its image of " +
+                 shape_text({part.height, part.width}) + " pixels");
+  }
 }
 
 LabelledImages load_idx_part(const std::string& folder, const std::string& part) {
   const std::string images_path = idx_path(folder, part + "-images-idx3-ubyte");
-  const std::string labels_path = idx_path(folder, part + "-labels-idx1-ubyte");
+  const auto several =
+      find_idx(folder, part + "-labels-idx2-ubyte");  // of several objects an image
+  const std::string labels_path =
+      several ? *several : idx_path(folder, part + "-labels-idx1-ubyte");
   IdxArray images = read_idx(images_path), labels = read_idx(labels_path);
   if (images.shape.size() != 3 || images.bytes.empty())
     fail_input(images_path + ": " + shape_text(images.shape) +
                " values; expected images × height × width");
-  if (labels.shape.size() != 1 || labels.shape[0] != images.shape[0])
+  if (labels.shape.size() != (several ? 2 : 1) || labels.shape[0] != images.shape[0] ||
+      labels.bytes.empty())
     fail_input(labels_path + ": " + shape_text(labels.shape) + " labels for " +
                std::to_string(images.shape[0]) + " images in " + images_path);
   LabelledImages out;
@@ -87,8 +113,10 @@ LabelledImages load_idx_part(const std::string& folder, const std::string& part)
   out.count = images.shape[0];
   out.height = images.shape[1];
   out.width = images.shape[2];
+  out.objects = several ? labels.shape[1] : 1;
   out.pixels = std::move(images.bytes);
   out.labels = std::move(labels.bytes);
+  if (const auto path = find_idx(folder, part + "-boxes-idx3-ubyte")) load_boxes(out, *path);
   return out;
 }
 
@@ -106,6 +134,18 @@ ImageCorpus load_idx_folder(const std::string& folder) {
   return out;
 }
 
+/// cluttered-mnist, or the same of another set: `cluttered-mnist:fashion-mnist`.
+ImageCorpus load_cluttered(const CatalogueSet& set, const std::string& asked,
+                           const MakeOptions& make) {
+  const std::vector<std::string> parts = take_apart(asked).parts;
+  const std::string source = parts.empty() ? set.made_from : parts[0];
+  if (!parts.empty() && (parts.size() > 1 || source != "fashion-mnist")) fail_variant(set, asked);
+  ImageCorpus out = make_cluttered(load_labelled_images(source), make);
+  out.train.name = asked + " train";
+  out.test.name = asked + " test";
+  return out;
+}
+
 }  // namespace
 
 IdxArray read_idx(const std::string& path) {
@@ -116,12 +156,21 @@ IdxArray read_idx_bytes(std::string_view bytes, const std::string& name) {
   return read_idx_source(bytes_of(bytes), name);
 }
 
-ImageCorpus load_labelled_images(const std::string& path_or_name) {
+std::string idx_bytes(const IdxArray& array) {
+  std::string out{'\0', '\0', static_cast<char>(kUnsignedBytes),
+                  static_cast<char>(array.shape.size())};
+  for (const std::int64_t length : array.shape)
+    for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(length >> shift);
+  return out.append(array.bytes.begin(), array.bytes.end());
+}
+
+ImageCorpus load_labelled_images(const std::string& path_or_name, const MakeOptions& make) {
   const CatalogueSet* set = find_set(path_or_name);
   std::error_code error;
   if (set == nullptr && fs::is_directory(path_or_name, error)) return load_idx_folder(path_or_name);
   if (set == nullptr) fail_unknown_set(path_or_name);
   require_task(*set, "generation");
+  if (set->generated) return load_cluttered(*set, path_or_name, make);
   if (path_or_name != set->name) fail_variant(*set, path_or_name);
   const auto folder = find_folder(*set);
   if (!folder) fail_not_here(*set, path_or_name);

@@ -3,6 +3,7 @@
 
 #include "attend/base/error.h"
 #include "attend/base/file.h"
+#include "attend/data/labelled_images.h"
 #include "attend/data/parallel.h"
 #include "data/caption_rows.h"
 #include "data/catalogue_name.h"
@@ -71,6 +72,23 @@ std::vector<std::string> write_captions(const CaptionCorpus& corpus, const std::
   return paths;
 }
 
+std::vector<std::string> write_images(const ImageCorpus& corpus, const std::string& folder) {
+  make_folders(folder);
+  std::vector<std::string> paths;
+  const auto write = [&](const std::string& name, const IdxArray& array) {
+    paths.push_back(folder + "/" + name);
+    write_file_atomically(paths.back(), idx_bytes(array));
+  };
+  for (const auto& [part, title] : {std::pair{&corpus.train, std::string("train")},
+                                    std::pair{&corpus.test, std::string("t10k")}}) {
+    write(title + "-boxes-idx3-ubyte", {{part->count, part->objects, 4}, part->boxes});
+    write(title + "-labels-idx2-ubyte", {{part->count, part->objects}, part->labels});
+    // Last, so that a folder with images is whole.
+    write(title + "-images-idx3-ubyte", {{part->count, part->height, part->width}, part->pixels});
+  }
+  return paths;
+}
+
 std::string generated_names() {
   std::string out;
   for (const CatalogueSet& set : catalogue())
@@ -88,6 +106,8 @@ std::vector<std::string> make_set(const std::string& name, const std::string& fo
                " (`attend data get " + set.name + "` fetches)");
   if (set.task == "translation")
     return write_pairs(make_pairs(name, options), folder + "/" + set.name);
+  if (set.task == "generation")
+    return write_images(load_labelled_images(name, options), folder + "/" + set.name);
   if (name != set.name) fail_variant(set, name);
   if (set.task == "captioning") return write_captions(make_shapes(options), folder + "/" + name);
   return write_reviews(make_synthetic_reviews(options), folder);

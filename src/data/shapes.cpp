@@ -186,15 +186,16 @@ void name_images(CaptionSet& set, const char* part) {
 
 CaptionCorpus make_shapes(const MakeOptions& options) {
   require_rows("shapes", options.rows, kMostShapesRows);
-  if (options.size < 24 || options.size > 2048)
-    fail_usage("shapes: size is " + std::to_string(options.size) + "; give 24…2048 pixels");
+  const std::int64_t size = options.size == 0 ? 64 : options.size;
+  if (size < 24 || size > 2048)
+    fail_usage("shapes: size is " + std::to_string(size) + "; give 24…2048 pixels");
   std::unordered_set<std::uint64_t> seen;
   std::vector<CaptionedImage> images;
   for (std::int64_t i = 0; i < options.rows; ++i) {
     Random random(options.seed, Purpose::kGenerate, static_cast<std::uint64_t>(i));
     std::vector<ShapeKind> kinds = draw_kinds(random);
     while (!seen.insert(key_of(kinds)).second) kinds = draw_kinds(random);
-    const Scene scene = arrange(kinds, options.size, random);
+    const Scene scene = arrange(kinds, size, random);
     images.push_back({"", [scene] { return draw_scene(scene); }, {caption_of(kinds, scene)}});
   }
   // Images of one shape run out early in a large set, so the order is mixed before it is cut.

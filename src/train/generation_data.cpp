@@ -126,23 +126,32 @@ ImageParts parts_of_folder(const Recipe& recipe) {
   return out;
 }
 
-at::Tensor tensor_of(const data::LabelledImages& images, std::int64_t first, std::int64_t count) {
-  const at::Tensor out =
-      at::empty({count, 1, images.height, images.width}, at::TensorOptions().dtype(at::kByte));
-  const std::int64_t each = images.height * images.width;
-  std::copy_n(images.pixels.data() + first * each, count * each,
-              out.mutable_data_ptr<std::uint8_t>());
+/// Entries of bytes [N, …], from `first` on, as a tensor of these sizes, the first of which is their number.
+at::Tensor tensor_of(const std::vector<std::uint8_t>& bytes, std::int64_t first,
+                     const std::vector<std::int64_t>& sizes) {
+  const at::Tensor out = at::empty(sizes, at::TensorOptions().dtype(at::kByte));
+  const std::int64_t each = out.numel() / std::max<std::int64_t>(sizes[0], 1);
+  std::copy_n(bytes.data() + first * each, out.numel(), out.mutable_data_ptr<std::uint8_t>());
   return out;
 }
 
 ImageParts parts_of_set(const Recipe& recipe) {
-  const data::ImageCorpus corpus = data::load_labelled_images(recipe.data.name);
+  data::MakeOptions make;
+  make.rows = recipe.data.images, make.size = recipe.data.image_size;
+  const data::ImageCorpus corpus = data::load_labelled_images(recipe.data.name, make);
   const std::int64_t validation =
       std::lround(static_cast<double>(corpus.train.count) * recipe.data.validation);
   const std::int64_t train = corpus.train.count - validation;
   ImageParts out;
-  out.parts = {tensor_of(corpus.train, 0, train), tensor_of(corpus.train, train, validation),
-               tensor_of(corpus.test, 0, corpus.test.count)};
+  const auto fill = [&](Part part, const data::LabelledImages& from, std::int64_t first,
+                        std::int64_t count) {
+    const auto at = static_cast<std::size_t>(part);
+    out.parts[at] = tensor_of(from.pixels, first, {count, 1, from.height, from.width});
+    if (!from.boxes.empty()) out.boxes[at] = tensor_of(from.boxes, first, {count, from.objects, 4});
+  };
+  fill(Part::kTrain, corpus.train, 0, train);
+  fill(Part::kValidation, corpus.train, train, validation);
+  fill(Part::kTest, corpus.test, 0, corpus.test.count);
   return out;
 }
 

@@ -52,6 +52,8 @@ struct ChosenImages {
   std::string data, split;
   Part part = Part::kTest;
   ImageParts images;
+
+  const at::Tensor& boxes() const { return images.boxes[static_cast<std::size_t>(part)]; }
 };
 
 /// The images that `data` and `split` name, as they lie on disk.
@@ -110,7 +112,8 @@ GenerationRun load_generation(const std::string& path) {
 ImageSet image_set(const GenerationRun& run, const std::string& data, const std::string& split) {
   const ChosenImages chosen = chosen_images(run, data, split);
   const at::Tensor& images = chosen.images.of(chosen.part);
-  return {chosen.data, chosen.split, pixels_of_rows(run, images, chosen.part, 0, images.size(0))};
+  return {chosen.data, chosen.split, pixels_of_rows(run, images, chosen.part, 0, images.size(0)),
+          chosen.boxes()};
 }
 
 ImageSet one_image(const GenerationRun& run, const std::string& input, const std::string& data) {
@@ -118,7 +121,7 @@ ImageSet one_image(const GenerationRun& run, const std::string& input, const std
   const auto colon = input.find(':');
   if (std::filesystem::exists(input, error) || colon == std::string::npos) {
     const at::Tensor image = read_image_like(run.config, input);
-    return {input, "", pixels_of_rows(run, image, Part::kTest, 0, 1)};
+    return {input, "", pixels_of_rows(run, image, Part::kTest, 0, 1), {}};
   }
   const ChosenImages chosen = chosen_images(run, data, input.substr(0, colon));
   const at::Tensor& images = chosen.images.of(chosen.part);
@@ -128,7 +131,9 @@ ImageSet one_image(const GenerationRun& run, const std::string& input, const std
       r.ec != std::errc() || r.ptr != last || row < 0 || row >= images.size(0))
     fail_usage("'" + input + "': after the colon goes an image's number, 0 to " +
                std::to_string(images.size(0) - 1));
-  return {chosen.data, chosen.split, pixels_of_rows(run, images, chosen.part, row, 1)};
+  const at::Tensor& boxes = chosen.boxes();
+  return {chosen.data, chosen.split, pixels_of_rows(run, images, chosen.part, row, 1),
+          boxes.defined() ? boxes.narrow(0, row, 1) : at::Tensor()};
 }
 
 GenerationEvaluation evaluate(const GenerationRun& run, const EvaluateGeneration& options) {

@@ -48,7 +48,9 @@ void add_image_keys(std::vector<SchemaEntry>& s) {
                      "not at all"));
   s.push_back(whole("data.image_size", FIELD(data.image_size), 0, 4096,
                     "a folder's images are resized to this height and width; 0: they must all be "
-                    "of one size"));
+                    "of one size. cluttered-mnist: side of the images that are made, 0: 60"));
+  s.push_back(whole("data.images", FIELD(data.images), 10, 100'000,
+                    "cluttered-mnist: images that are made, a tenth of them for the test"));
   s.push_back(choice("data.colour", FIELD(data.colour), {"auto", "grey", "rgb"},
                      "channels of a folder's images; auto: grey when all of them are"));
   only_for(s, generated, kGenerate);

@@ -84,8 +84,10 @@ class Sheet {
 
 constexpr Sheet::Line kReadLine{kRead, false}, kWriteLine{kWrite, true};
 
+/// Whole, so that pixels stay square and sharp; to the nearest.
 std::int64_t scale_of(const Film& film) {
-  return std::max<std::int64_t>(1, kTile / std::max(film.height, film.width));
+  const std::int64_t side = std::max(film.height, film.width);
+  return std::max<std::int64_t>(1, (kTile + side / 2) / side);
 }
 
 }  // namespace

@@ -8,13 +8,20 @@
 namespace attend::viz {
 namespace {
 
+Json objects_json(const FilmOnObjects& on) {
+  return {
+      {"share", number(on.share)}, {"chance", number(on.chance)}, {"middle", number(on.middle)}};
+}
+
 Json window_json(const std::optional<FilmWindow>& w, std::int64_t n) {
   if (!w) return nullptr;
-  return {{"x", number(w->x)},
-          {"y", number(w->y)},
-          {"stride", number(w->stride)},
-          {"sigma", number(w->sigma)},
-          {"side", number(window_side(*w, n))}};
+  Json out = {{"x", number(w->x)},
+              {"y", number(w->y)},
+              {"stride", number(w->stride)},
+              {"sigma", number(w->sigma)},
+              {"side", number(window_side(*w, n))}};
+  if (w->on_objects) out["on_objects"] = objects_json(*w->on_objects);
+  return out;
 }
 
 std::string bytes_text(const std::vector<std::uint8_t>& bytes) {
@@ -28,17 +35,21 @@ Json film_json(const Film& f) {
                      {"kl_nats", number(s.kl_nats)},
                      {"read", window_json(s.read, f.read_size)},
                      {"write", window_json(s.write, f.write_size)}});
-  return {{"height", f.height},
-          {"width", f.width},
-          {"channels", f.channels},
-          {"read_size", f.read_size},
-          {"write_size", f.write_size},
-          {"image", bytes_text(f.image)},
-          {"output",
-           {{"elbo_nats", number(f.reconstruction_nats + f.kl_nats)},
-            {"reconstruction_nats", number(f.reconstruction_nats)},
-            {"kl_nats", number(f.kl_nats)}}},
-          {"steps", steps}};
+  Json out = {{"height", f.height},
+              {"width", f.width},
+              {"channels", f.channels},
+              {"read_size", f.read_size},
+              {"write_size", f.write_size},
+              {"image", bytes_text(f.image)},
+              {"output",
+               {{"elbo_nats", number(f.reconstruction_nats + f.kl_nats)},
+                {"reconstruction_nats", number(f.reconstruction_nats)},
+                {"kl_nats", number(f.kl_nats)}}},
+              {"steps", steps}};
+  if (f.read_on_objects && f.write_on_objects)
+    out["on_objects"] = {{"read", objects_json(*f.read_on_objects)},
+                         {"write", objects_json(*f.write_on_objects)}};
+  return out;
 }
 
 constexpr char kFilmBody[] = R"(<section aria-labelledby="h-step">

@@ -1,5 +1,7 @@
 """Runs that draw images, from training to film strip, on generated images; and on mnist where it is."""
+import gzip
 import json
+import math
 import os
 import pathlib
 import struct
@@ -143,6 +145,113 @@ def test_options_of_images_are_refused_elsewhere(trained):
     call.fails(2, "predict", "plain", "x", "--count", "3", names="draw images")
     call.fails(2, "eval", "plain", "--samples", "3", names="draw images")
     call.fails(2, "explain", "plain", "x", "--apng", "a.png", names="draws")
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """A folder with a small `mnist` in data/, made of noise, of which cluttered-mnist is made; and a run on it."""
+    folder = tmp_path_factory.mktemp("two-digits")
+    (folder / "data/mnist").mkdir(parents=True)
+    for part, count in (("train", 40), ("t10k", 20)):
+        pixels = bytes((i * 7919 + i // 64 * 104729) % 251 + 1 for i in range(count * 64))
+        images = struct.pack(">BBBBIII", 0, 0, 8, 3, count, 8, 8) + pixels
+        labels = struct.pack(">BBBBI", 0, 0, 8, 1, count) + bytes(i % 10 for i in range(count))
+        (folder / f"data/mnist/{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+        (folder / f"data/mnist/{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    call = Attend(folder)
+    env = {"ATTEND_DATA": str(folder / "data")}
+    done = call("data", "make", "cluttered-mnist", "--rows", "60", "--size", "24", "--clutter", "2", "--seed", "5", "--out", "made", env=env)
+    assert done.status == 0, done.err
+    assert done.out.split() == [f"made/cluttered-mnist/{part}-{what}-ubyte" for part in ("train", "t10k")
+                                for what in ("boxes-idx3", "labels-idx2", "images-idx3")]
+    done = call("train", "generation/draw-two-digits", "--data", "made/cluttered-mnist", "--out", "run", *TINY, env=env)
+    assert done.status == 0, done.err
+    return folder
+
+
+def idx(path):
+    """Lengths and bytes of an IDX file."""
+    raw = pathlib.Path(path).read_bytes()
+    return struct.unpack(f">{raw[3]}I", raw[4:4 + 4 * raw[3]]), raw[4 + 4 * raw[3]:]
+
+
+def test_two_digits_are_made(digits):
+    made = digits / "made/cluttered-mnist"
+    for part, count in (("train", 54), ("t10k", 6)):
+        assert idx(made / f"{part}-images-idx3-ubyte")[0] == (count, 24, 24)
+        assert idx(made / f"{part}-labels-idx2-ubyte")[0] == (count, 2)
+        lengths, boxes = idx(made / f"{part}-boxes-idx3-ubyte")
+        assert lengths == (count, 2, 4) and set(boxes[2::4]) == set(boxes[3::4]) == {8}
+    call, env = Attend(digits), {"ATTEND_DATA": str(digits / "data")}
+    info = call("data", "info", "cluttered-mnist", "--json", env=env).json
+    assert info["folder"] == "generated" and info["balance"]["cluttered-mnist test"] == "200 images of 60 × 60 pixels, 10 classes"
+    listed = {s["name"]: s for s in call("data", "list", "--json", env=env).json["data"]}
+    assert listed["cluttered-mnist"]["task"] == "generation" and listed["cluttered-mnist"]["generated"]
+    call.fails(2, "data", "make", "cluttered-mnist", "--digits", "17", "--out", "x", env=env, names="--digits")
+    call.fails(2, "data", "make", "cluttered-mnist", "--rows", "9", "--out", "x", env=env, names=["cluttered-mnist: rows is 9", "10…100000"])
+    call.fails(3, "data", "make", "cluttered-mnist:letters", "--out", "x", env=env, names=["cluttered-mnist:letters", "cluttered-mnist:fashion-mnist"])
+
+
+def test_two_digits_without_mnist(attend):
+    nowhere = {"ATTEND_DATA": str(attend.folder)}
+    for args in (("data", "make", "cluttered-mnist", "--out", "x"), ("train", "generation/draw-two-digits", "--out", "x")):
+        attend.fails(4, *args, env=nowhere, names=["data set 'mnist' is not on this machine", "train-images-idx3-ubyte.gz", "attend data info mnist"])
+    assert "no; it is made from mnist" in attend("data", "info", "cluttered-mnist", env=nowhere).out
+    listed = attend("data", "list", env=nowhere).out.splitlines()
+    assert [line.split()[2] for line in listed if line.startswith("cluttered-mnist")] == ["no"]
+    assert not (attend.folder / "x").exists()
+
+
+def test_two_digits_by_name(digits):
+    """Made anew for each verb that needs them, always the same ones: not a file is written."""
+    call, env = Attend(digits), {"ATTEND_DATA": str(digits / "data")}
+    size = ["--set", "data.image_size=20", "--set", "data.images=40"]
+    assert call("train", "generation/draw-two-digits", "--out", "named", *size, *TINY, env=env).status == 0
+    assert json.loads((digits / "named/config.json").read_text())["height"] == 20
+    plain = call("eval", "named", "--json", env=env).json
+    assert (plain["data"], plain["n"]) == ("cluttered-mnist", 4)
+    trained = json.loads((digits / "named/results.json").read_text())["metrics"]["test"]
+    assert plain["metrics"]["elbo_nats"] == pytest.approx(trained["elbo_nats"], rel=1e-9)
+    assert "% of the read window, a mean over steps" in call("explain", "named", "test:3", env=env).out
+
+
+def share(window, n, size, boxes, x, y):
+    """The weight that N x N Gaussians around (x, y) have within the boxes: loops over equations 25 and 26 of the paper."""
+    def axis(centre):
+        out = [0.0] * size
+        for i in range(n):
+            mean = centre + (i - (n - 1) / 2) * window["stride"]
+            row = [math.exp(-((a - mean) ** 2 - (min(max(round(mean), 0), size - 1) - mean) ** 2) / (2 * window["sigma"] ** 2)) for a in range(size)]
+            out = [o + r / sum(row) / n for o, r in zip(out, row)]
+        return out
+    across, down = axis(x), axis(y)
+    covered = {(b, a) for left, top, width, height in boxes for b in range(top, top + height) for a in range(left, left + width)}
+    return sum(down[b] * across[a] for b, a in covered)
+
+
+def test_explain_says_what_lies_on_the_digits(digits, tmp_path):
+    call = Attend(digits)
+    boxes = idx(digits / "made/cluttered-mnist/t10k-boxes-idx3-ubyte")[1]
+    for row in (0, 4):
+        of_row = [tuple(boxes[8 * row + 4 * k:8 * row + 4 * k + 4]) for k in range(2)]
+        document = call("explain", "run", f"test:{row}", "--json").json
+        for which in ("read", "write"):
+            measured = [s[which]["on_objects"] for s in document["steps"]]
+            means = {part: sum(m[part] for m in measured) / 4 for part in ("share", "chance", "middle")}
+            assert document["on_objects"][which] == pytest.approx(means, rel=1e-9)
+            w = document["steps"][1][which]
+            by_chance = sum(share(w, 12, 24, of_row, x, y) for x in range(24) for y in range(24)) / 24**2
+            expected = {"share": share(w, 12, 24, of_row, w["x"], w["y"]), "chance": by_chance, "middle": share(w, 12, 24, of_row, 11.5, 11.5)}
+            assert measured[1] == pytest.approx(expected, rel=1e-9)
+    text = call("explain", "run", "test:4").out
+    assert "read on" in text and "write on" in text and f"{100 * document['on_objects']['write']['share']:.0f} % of the write window" in text
+    assert call("explain", "run", "test:4", "--html", tmp_path / "s.html").status == 0
+    page = (tmp_path / "s.html").read_text()
+    assert "on_objects" in page
+    # Nothing is known of an image that is a file, nor of sets without boxes.
+    write_png(tmp_path / "a.png", 24, 24, True, 1)
+    assert "on_objects" not in call("explain", "run", tmp_path / "a.png", "--json").out
+    assert "objects" not in call("explain", "run", tmp_path / "a.png").out
 
 
 @pytest.mark.skipif(not (pathlib.Path(DATA.split(":")[0]) / "mnist").is_dir(), reason="needs mnist in the folder of ATTEND_DATA")

@@ -99,6 +99,35 @@ TEST_F(Labelled, FilesThatDoNotFit) {
   EXPECT_THAT(told(), HasSubstr("not a gzip file"));
 }
 
+TEST_F(Labelled, SeveralObjectsAnImageAndTheirBoxes) {
+  EXPECT_TRUE(load_labelled_images(folder_).train.boxes.empty());
+  put("train-labels-idx2-ubyte", idx({2, 2}, std::string("\1\0\3\1", 4)));
+  put("train-boxes-idx3-ubyte",
+      idx({2, 2, 4}, std::string("\0\0\3\1\2\0\1\1\1\0\1\1\0\0\0\0", 16)));
+  const ImageCorpus corpus = load_labelled_images(folder_);
+  EXPECT_EQ(corpus.train.objects, 2);
+  EXPECT_EQ(corpus.train.labels, (std::vector<std::uint8_t>{1, 0, 3, 1}));
+  EXPECT_EQ(corpus.train.boxes.size(), 16U);
+  EXPECT_EQ(corpus.train.label_names.size(), 4U);
+  EXPECT_EQ(corpus.test.objects, 1);
+  EXPECT_TRUE(corpus.test.boxes.empty());
+  put("train-boxes-idx3-ubyte",
+      idx({2, 2, 4}, std::string("\0\0\3\1\2\0\2\1\1\0\1\1\0\0\0\0", 16)));
+  EXPECT_THAT(told(), HasSubstr("box 2 reaches beyond its image of 1 × 3 pixels"));
+  put("train-boxes-idx3-ubyte",
+      idx({2, 2, 4}, std::string("\0\0\3\1\2\1\1\1\1\0\1\1\0\0\0\0", 16)));
+  EXPECT_THAT(told(), HasSubstr("box 2 reaches beyond"));
+  put("train-boxes-idx3-ubyte", idx({2, 1, 4}, std::string(8, '\0')));
+  EXPECT_THAT(told(), HasSubstr("2 × 1 × 4 values; expected 2 × 2 × 4: left, top"));
+  put("train-labels-idx2-ubyte", idx({2, 0}, ""));
+  EXPECT_THAT(told(), HasSubstr("2 × 0 labels for 2 images"));
+}
+
+TEST(Idx, WritesWhatItReads) {
+  const std::string bytes = idx({2, 1, 258}, std::string(516, 'v'));
+  EXPECT_EQ(idx_bytes(read_idx_bytes(bytes, "f")), bytes);
+}
+
 TEST_F(Labelled, KnownSets) {
   EXPECT_THAT(message_of([] { load_labelled_images("mnis"); }), HasSubstr("did you mean mnist"));
   EXPECT_THAT(message_of([] { load_labelled_images("mnist:x"); }), HasSubstr("'mnist:x'"));

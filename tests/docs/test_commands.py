@@ -18,7 +18,7 @@ import pytest
 SOURCE = pathlib.Path(os.environ["ATTEND_SOURCE"])
 PROGRAM = pathlib.Path(os.environ["ATTEND_PROGRAM"])
 DOCUMENTS = [SOURCE / "README.md", *sorted((SOURCE / "docs").rglob("*.md"))]
-REAL_SETS = {"coco-mini", "fashion-mnist", "hutto-reviews", "imagenet-cnn", "minilm", "mnist", "multi30k", "sst", "tinyshakespeare", "uci-sentiment", "war-and-peace"}
+REAL_SETS = {"cluttered-mnist", "coco-mini", "fashion-mnist", "hutto-reviews", "imagenet-cnn", "minilm", "mnist", "multi30k", "sst", "tinyshakespeare", "uci-sentiment", "war-and-peace"}
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.M | re.S)
 
 
@@ -57,7 +57,7 @@ def environment():
 def needs_missing_data(command, env):
     """The name of a real data set that the command asks for and this machine doesn't have."""
     encoders = re.findall(r"\b(?:minilm|imagenet-cnn)\b", re.sub(r"\bcaptioning/(coco-mini|flickr8k)\b", "imagenet-cnn", command))
-    for name in re.findall(r"--data ([\w-]+)", command) + encoders:   # encoders are named by recipes
+    for name in re.findall(r"(?:--data|data make) ([\w-]+)", command) + encoders:   # encoders are named by recipes
         if name in REAL_SETS:
             info = subprocess.run([PROGRAM, "data", "info", name, "--json"], env=env, capture_output=True, text=True)
             if json.loads(info.stdout)["folder"] is None:
@@ -91,6 +91,14 @@ def test_commands_run(document, tmp_path):
         ran += 1
     if document == SOURCE / "README.md":
         assert ran >= 6, "the README shows fewer commands than it should"
+
+
+def test_pictures_of_the_gallery_stand_beside_what_makes_them():
+    sections = (SOURCE / "docs/gallery.md").read_text().split("\n## ")[1:]
+    shown = [(section, name) for section in sections for name in re.findall(r"\]\((images/[^)]+)\)", section)]
+    assert len(shown) >= 9
+    for section, name in shown:
+        assert re.search(rf" docs/{re.escape(name)}(?: |$)", "".join(body for _, body in BLOCK.findall(section)), re.M), f"no command makes {name}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(SOURCE)))

@@ -47,6 +47,27 @@ def test_windows_can_be_hidden(visit):
     assert whole.locator("input[name=win]").count() == 0 and whole.locator(".read, .write").count() == 0
 
 
+def test_what_lies_on_the_objects(visit):
+    page = visit("windows", "#t=7")
+    readout = page.inner_text("#readout")
+    assert "75 % on the objects (50 % at a random place, 63 % in the middle). Write" in readout and "12 % on the objects (13 % at a random place, 25 % in the middle)" in readout
+    assert "read 75 % on the objects (50 % at a random place, 63 % in the middle); write 19 % on the objects" in page.inner_text("#sum")
+    rows = list(csv.reader(io.StringIO(saved(page, "film strip", "CSV").decode(), newline="")))
+    assert rows[0][6:9] == ["read_on_objects", "read_by_chance", "read_in_the_middle"] and [float(v) for v in rows[7][-3:]] == pytest.approx([.12, .125, .25])
+    page.click("#numbers summary")
+    assert "write on objects" in page.inner_text("#numbers")
+    unknown = visit("colour")
+    assert "objects" not in unknown.inner_text("#readout") + unknown.inner_text("#sum")
+    assert not any("objects" in h for h in next(csv.reader(io.StringIO(saved(unknown, "film strip", "CSV").decode()))))
+
+
+@pytest.mark.parametrize("width", [360, 768, 900, 1280])
+def test_nothing_of_the_readout_is_cut_off(visit, width):
+    page = visit("windows", "#t=20", width=width)
+    heights = page.eval_on_selector("#readout", "n => [n.scrollHeight, n.clientHeight, n.nextElementSibling.getBoundingClientRect().top - n.getBoundingClientRect().bottom]")
+    assert heights[0] <= heights[1] and heights[2] >= 0
+
+
 def test_play_stops_at_the_end(visit):
     page = visit("whole", "#t=11")
     page.click("#play")

@@ -48,6 +48,16 @@ TEST(Film, InputThenCanvases) {
   EXPECT_EQ(at(film_strip(small(3)), 8, 8), (Rgb{255, 0, 0}));
 }
 
+TEST(Film, EnlargedToTheNearestWholeScale) {
+  for (const auto& [side, shown] : {std::pair{60, 120}, std::pair{40, 120}, std::pair{28, 112},
+                                    std::pair{75, 75}, std::pair{300, 300}}) {
+    Film f = small();
+    f.height = side, f.width = 1;
+    f.image.assign(static_cast<std::size_t>(side), 0), f.steps[0].canvas = f.image;
+    EXPECT_EQ(film_strip(f).height, 8 + shown + 8) << side;
+  }
+}
+
 TEST(Film, TheWindowSpansTheFilterCentres) {
   Film f = small();
   f.steps[0].read = FilmWindow{3.5, 3.5, 4, 0.5};  // centres at 1.5 and 5.5

@@ -28,10 +28,14 @@ Film film(int steps, std::int64_t channels, bool windows) {
     s.canvas = disc(10.0 * (t + 1) / steps), s.kl_nats = 2 - 1.5 * t / steps;
     if (windows) {
       s.read = {13.5 + t, 13.5, 12, 3}, s.write = {13.5 - t, 10, 3, 1.2};
+      if (channels == 1)  // what lies where is known
+        s.read->on_objects = {0.75, 0.5, 0.625}, s.write->on_objects = {0.02 * t, 0.125, 0.25};
     }
     f.kl_nats += s.kl_nats;
     f.steps.push_back(s);
   }
+  if (windows && channels == 1)
+    f.read_on_objects = {0.75, 0.5, 0.625}, f.write_on_objects = {0.19, 0.125, 0.25};
   return f;
 }
 

@@ -91,7 +91,7 @@ CaptionCorpus load_captions(const std::string& path_or_name, const CaptionOption
 ///                                                             second and the column of the third
 /// The caption follows from the image alone: what is named first is always the left or upper one.
 /// Six colours, four shapes, 3 × 3 places; size, place within its ninth, shade and the grey behind
-/// vary. options.size: side of the square image, 24…2048 pixels. A pure function of the options;
+/// vary. options.size: side of the square image, 24…2048 pixels (0: 64). A pure function of the options;
 /// pixels are made by `read`, with integers alone, and take no memory before. Throws kUsage unless
 /// 10 ≤ rows ≤ 50,000.
 CaptionCorpus make_shapes(const MakeOptions& options = {});

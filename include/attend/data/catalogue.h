@@ -30,6 +30,7 @@ struct CatalogueSet {
   std::vector<CatalogueFile> files;   // empty when generated
   bool generated = false;
   bool fetchable = true;  // `get` has an address for it; else it must lie under ATTEND_DATA
+  std::string made_from{};  // the set whose files a generated one is made of, "" when of none
 };
 
 /// Every set, in order of name.
@@ -48,6 +49,9 @@ std::string cache_folder();
 /// The folder that holds every file of the set: beneath each folder of $ATTEND_DATA (a ':' list) in
 /// order, then cache_folder()/data, then /usr/share/datasets (Debian's packages); nullopt when none does. A generated set needs none.
 std::optional<std::string> find_folder(const CatalogueSet& set);
+
+/// Where the set is: its folder, or "generated"; nullopt when its files, or those it is made from, are not on this machine.
+std::optional<std::string> place_of(const CatalogueSet& set);
 
 /// Loads a catalogue set. hutto-reviews: Amazon sentences (`:film` for the film ones, `:amazon`
 /// spelled out), label = sign of the mean rating, ratings of exactly 0 left out and counted,
@@ -76,7 +80,7 @@ std::pair<std::string, std::string> cut_text(const std::string& text, double sha
 
 /// What `attend data info` prints beyond CatalogueSet: counted from the data when it is present.
 struct SetState {
-  std::optional<std::string> folder;  // where it is; for a generated set "generated"
+  std::optional<std::string> folder;  // as place_of
   std::vector<std::pair<std::string, std::string>>
       balance;  // variant or split, describe_balance + notes
 };
@@ -96,7 +100,8 @@ std::string get_set(const std::string& name, const Progress& progress = {});
 struct MakeOptions {
   std::int64_t rows = 2000;
   std::uint64_t seed = 0;
-  std::int64_t size = 64;  // side of generated images in pixels
+  std::int64_t size = 0;  // side of generated images in pixels; 0: 64 of shapes, 60 of cluttered-mnist
+  std::int64_t digits = 2, clutter = 4;  // of an image of cluttered-mnist
 };
 
 /// Short reviews made by a small grammar in which the deciding words are known: sentiment words,
@@ -109,8 +114,8 @@ Dataset make_synthetic_reviews(const MakeOptions& options = {});
 /// (text TAB label) and NAME.truth.jsonl ({"text","label","truth"}). Sentence pairs: NAME/train.tsv,
 /// NAME/validation.tsv and NAME/test.tsv (source TAB target TAB alignment in Pharaoh format), which
 /// load_parallel(FOLDER/NAME) reads. shapes: NAME/train, NAME/validation and NAME/test, each with PNG
-/// files and captions.json, which load_captions(FOLDER/NAME) reads. Returns the paths written (of
-/// shapes, the captions.json).
+/// files and captions.json, which load_captions(FOLDER/NAME) reads. cluttered-mnist: IDX files in NAME (images, labels, boxes of
+/// both parts), which load_labelled_images(FOLDER/NAME) reads. Returns the paths written (of shapes, the captions.json).
 std::vector<std::string> make_set(const std::string& name, const std::string& folder,
                                   const MakeOptions& options = {});
 

@@ -7,9 +7,15 @@
 /// Pictures of how a model painted an image step by step, from plain arrays. No tensors.
 namespace attend::viz {
 
+/// How much of a window lies on the objects of its image, and how much would at a random place and in the middle; 0 … 1.
+struct FilmOnObjects {
+  double share = 0, chance = 0, middle = 0;
+};
+
 /// A window in pixels counted from 0: N x N filters of width sigma, `stride` apart, around (x, y).
 struct FilmWindow {
   double x = 0, y = 0, stride = 0, sigma = 0;
+  std::optional<FilmOnObjects> on_objects{};  // where it is known what lies where
 };
 
 struct FilmStep {
@@ -24,6 +30,7 @@ struct Film {
   std::vector<std::uint8_t> image;                   // what the model was shown, as a canvas
   double reconstruction_nats = 0, kl_nats = 0;
   std::vector<FilmStep> steps;
+  std::optional<FilmOnObjects> read_on_objects, write_on_objects;  // means over the steps
 };
 
 struct FilmReport {
@@ -35,7 +42,7 @@ struct FilmReport {
 };
 
 /// One self-contained file: a step with its read window on the input and its write window on the canvas, what each step took
-/// in, every step as a strip, numbers as a table. Throws kUsage when an image has another size than the film says.
+/// in, every step as a strip, numbers as a table, and what lies on the objects where that is known. Throws kUsage when an image has another size than the film says.
 std::string html(const FilmReport& report);
 
 /// 8-bit RGB, rows from the top.

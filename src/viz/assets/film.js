@@ -73,7 +73,9 @@ function curve() {
       .append(el('p', {class: 'micro', text: 'Information taken in at each step, nats (KL of the latents to their prior)'}), s);
 }
 
-const say = w => `${dec(w.side, 1)} px wide at (${w.x.toFixed(1)}, ${w.y.toFixed(1)}), σ ${dec(w.sigma)}`;
+const onObjects = o => `${percent(o.share, 0)} on the objects (${percent(o.chance, 0)} at a random place, ${percent(o.middle, 0)} in the middle)`;
+const say = w => `${dec(w.side, 1)} px wide at (${w.x.toFixed(1)}, ${w.y.toFixed(1)}), σ ${dec(w.sigma)}` +
+    (w.on_objects ? `; ${onObjects(w.on_objects)}` : '');
 function show(k) {
   at = k;
   remember('t', k + 1);
@@ -151,9 +153,12 @@ function legend() {
 }
 function rows() {
   const kinds = ['read', 'write'].filter(k => S[0][k]), parts = ['x', 'y', 'stride', 'sigma'];
+  if (film.on_objects) parts.push('on_objects', 'by_chance', 'in_the_middle');
+  const shares = {on_objects: 'share', by_chance: 'chance', in_the_middle: 'middle'};
+  const of = (w, p) => (p in shares ? w.on_objects[shares[p]] : w[p]);
   return [
     ['step', 'kl_nats', ...kinds.flatMap(k => parts.map(p => k + '_' + p))],
-    ...S.map((s, i) => [i + 1, s.kl_nats, ...kinds.flatMap(k => parts.map(p => s[k][p]))])
+    ...S.map((s, i) => [i + 1, s.kl_nats, ...kinds.flatMap(k => parts.map(p => of(s[k], p)))])
   ];
 }
 function table() {
@@ -161,7 +166,7 @@ function table() {
   $('#numbers').append(el(
       'div', {class: 'wide'},
       el('table', {},
-         el('thead', {}, el('tr', {}, ...head.map(h => el('th', {scope: 'col', class: 'num', text: h.replace('_', ' ')})))),
+         el('thead', {}, el('tr', {}, ...head.map(h => el('th', {scope: 'col', class: 'num', text: h.replaceAll('_', ' ')})))),
          el('tbody', {}, ...body.map(r => el('tr', {}, ...r.map((v, i) => el('td', {class: 'num', text: i ? dec(v) : v}))))))));
 }
 
@@ -172,6 +177,9 @@ table();
 const o = film.output;
 $('#sum').textContent = `This image: ${dec(o.kl_nats, 1)} nats taken in + ${
     dec(o.reconstruction_nats, 1)} nats of reconstruction = bound ${dec(o.elbo_nats, 1)} nats.`;
+if (film.on_objects)
+  $('#sum').textContent += ` Of the windows, a mean over steps: read ${
+      onObjects(film.on_objects.read)}; write ${onObjects(film.on_objects.write)}.`;
 $('#save-step').append(saver($('#now'), 'attend-draw-step', rows, () => film));
 $('#save-strip').append(saver($('#strip'), 'attend-draw-strip', rows, () => film));
 roving($('#strip'), 'button', n => show([...$('#strip').children].indexOf(n)));
