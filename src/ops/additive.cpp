@@ -61,7 +61,7 @@ struct AdditiveArguments {
         key(with_unit_last_stride(k)),
         value(with_unit_last_stride(v)),
         score_weight(w.contiguous()),
-        prepared(exponentials ? *exponentials : additive_prepare_cpu(key)),
+        prepared(or_undefined(exponentials)),
         visibility(o, {q.size(0), q.size(1), k.size(1)}) {
     p.batch = q.size(0), p.queries = q.size(1), p.keys = k.size(1), p.width = q.size(2),
     p.value_width = v.size(2);
@@ -69,7 +69,8 @@ struct AdditiveArguments {
     p.value = value.const_data_ptr<T>();
     p.query_strides = row_strides(query), p.key_strides = row_strides(key);
     p.value_strides = row_strides(value);
-    p.score_weight = score_weight.const_data_ptr<T>(), p.prepared = prepared.const_data_ptr<T>();
+    p.score_weight = score_weight.const_data_ptr<T>(),
+    p.prepared = prepared.defined() ? prepared.const_data_ptr<T>() : nullptr;
     p.scale = static_cast<T>(o.scale.value_or(1.0)), p.dropout = o.dropout, p.seed = o.seed;
     const std::int64_t scores[] = {p.batch, p.queries, p.keys};
     p.visible = visibility.facts;
@@ -100,7 +101,7 @@ void check_additive(const at::Tensor& query, const at::Tensor& key, const at::Te
 /// An uninitialised tensor of `sizes` from the pool: what a step makes anew every time would else cost more in page faults
 /// than the kernel takes.
 at::Tensor pooled_like(const at::Tensor& like, at::IntArrayRef sizes) {
-  return pooled_empty(c10::multiply_integers(sizes), like.options()).view(sizes);
+  return pooled_empty(sizes, like.options());
 }
 
 /// Whether forward keeps its weights for backward: as long as they are within the memory that the op promises,
@@ -118,7 +119,7 @@ struct AdditiveFunction : torch::autograd::Function<AdditiveFunction> {
                                const AttentionOptions& o) {
     const at::AutoDispatchBelowADInplaceOrView below;
     ctx->set_materialize_grads(false);
-    at::Tensor exponentials = or_undefined(prepared);
+    at::Tensor exponentials = or_undefined(prepared);  // backward needs them too
     if (!prepared && key.dim() == 3) exponentials = call_additive_prepare(key);
     AttentionOptions with_weights = o;
     with_weights.need_weights = o.need_weights || keeps_weights(query, key);
