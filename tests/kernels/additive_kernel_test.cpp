@@ -116,14 +116,18 @@ struct Problem {
     return grad_output[(b * c.Lq + i) * (c.Dv + 2) + d];
   }
 
-  /// With keys prepared, or made on the way.
-  void run(bool with_prepared = true) {
-    additive_prepare(prepare);
-    p.prepared = with_prepared ? prepared.data() : nullptr;
+  /// Keys prepared before, on the way and kept for backward, or on the way both times.
+  enum class Keys { kPrepared, kKept, kNeither };
+  void run(Keys keys = Keys::kPrepared) {
+    if (keys == Keys::kPrepared) additive_prepare(prepare);
+    p.prepared = keys == Keys::kPrepared ? prepared.data() : nullptr;
+    p.kept = keys == Keys::kKept ? prepared.data() : nullptr;
     workspace.assign(additive_forward_workspace(p) + 16, std::numeric_limits<T>::quiet_NaN());
     p.workspace = aligned();
     additive_forward(p);
     backward.forward = p;
+    if (keys == Keys::kKept) backward.forward.prepared = p.kept;
+    backward.forward.kept = nullptr;
     if (!c.kept) backward.forward.weights = nullptr;
     workspace.assign(additive_backward_workspace(backward) + 16,
                      std::numeric_limits<T>::quiet_NaN());
@@ -308,14 +312,15 @@ TEST(AdditiveKernel, TheSameBitsOnAnyNumberOfThreadsWithKeysPreparedOrNot) {
     SCOPED_TRACE(c.name);
     std::vector<std::vector<float>> first;
     for (const int n : {1, 2, 3, 2})
-      for (const bool prepared : {true, false}) {
+      for (const auto keys : {Problem<float>::Keys::kPrepared, Problem<float>::Keys::kKept,
+                              Problem<float>::Keys::kNeither}) {
         const test::WithThreads with(n);
         Problem<float> q(c);
-        q.run(prepared);
+        q.run(keys);
         std::vector<std::vector<float>> now;
         for (const auto* r : q.results()) now.push_back(r->values());
         if (first.empty()) first = now;
-        EXPECT_EQ(now, first) << n << " threads, prepared " << prepared;
+        EXPECT_EQ(now, first) << n << " threads, keys " << static_cast<int>(keys);
         EXPECT_TRUE(q.intact());
       }
   }

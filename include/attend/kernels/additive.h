@@ -44,7 +44,9 @@ struct AdditiveForward {
   const T* key = nullptr;    // [B,Lk,A]
   const T* value = nullptr;  // [B,Lk,Dv]
   RowStrides query_strides, key_strides, value_strides;
-  const T* prepared = nullptr;  // additive_prepare of key, or null: made on the way, kept by nobody
+  const T* prepared = nullptr;  // additive_prepare of key, or null: made on the way
+  T* kept =
+      nullptr;  // [B,Lk,additive_padded(A)], or null: where what is made on the way goes, rows that some query sees
   const T* score_weight = nullptr;  // [A]
   Visibility visible;
   const T* bias = nullptr;  // or null

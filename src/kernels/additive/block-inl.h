@@ -55,13 +55,15 @@ template <class T>
 class AdditiveKeyRows {
  public:
   static std::int64_t size(const AdditiveForward<T>& p) {
-    return p.prepared ? 0 : p.keys * additive_padded<T>(p.width);
+    return p.prepared || p.kept ? 0 : p.keys * additive_padded<T>(p.width);
   }
 
   AdditiveKeyRows(const AdditiveForward<T>& p, std::int64_t b, std::int64_t first,
                   std::int64_t last, T* scratch)
-      : padded_(additive_padded<T>(p.width)),
-        rows_(p.prepared ? p.prepared + b * p.keys * padded_ : scratch) {
+      : padded_(additive_padded<T>(p.width)) {
+    const std::int64_t row = b * p.keys * padded_;
+    T* const own = p.kept ? p.kept + row : scratch;
+    rows_ = p.prepared ? p.prepared + row : own;
     if (p.prepared) return;
     std::int64_t begin = p.keys, end = 0;
     for (std::int64_t i = first; i < last; ++i) {
@@ -71,14 +73,14 @@ class AdditiveKeyRows {
     }
     const T* key = p.key + b * p.key_strides.batch;
     for (std::int64_t j = begin; j < end; ++j)
-      exponentials(key + j * p.key_strides.row, p.width, scratch + j * padded_);
+      exponentials(key + j * p.key_strides.row, p.width, own + j * padded_);
   }
 
   const T* operator[](std::int64_t j) const { return rows_ + j * padded_; }
 
  private:
   const std::int64_t padded_;
-  const T* const rows_;
+  const T* rows_;
 };
 
 /// R queries from `first` on.

@@ -58,9 +58,13 @@ std::int64_t worker_size(const AdditiveForward<T>& p) {
 }
 
 template <class T>
-void forward(const AdditiveForward<T>& p) {
+void forward(AdditiveForward<T> p) {
   note_simd_target(HWY_TARGET);
   if (p.batch * p.queries == 0) return;
+  if (p.kept && parts_of_row(p) > 1) {  // two parts must not write one row
+    prepare(AdditivePrepare<T>{p.batch, p.keys, p.width, p.key, p.key_strides, p.kept});
+    p.prepared = p.kept;
+  }
   const AdditiveShared<T> shared(p, p.workspace);
   T* const scratch = p.workspace + AdditiveShared<T>::size(p);
   const std::int64_t parts = parts_of_row(p),
