@@ -29,6 +29,13 @@ AttentionResult call_additive(const at::Tensor& query, const at::Tensor& key,
   return op.call(query, key, value, score_weight, prepared, ATTEND_ATTENTION_FROM(o));
 }
 
+AdditiveTrained call_additive_training(const at::Tensor& query, const at::Tensor& key,
+                                       const at::Tensor& value, const at::Tensor& score_weight,
+                                       const OptionalTensor& prepared, const AttentionOptions& o) {
+  static const auto op = dispatched<decltype(additive_training_cpu)>("attend::additive_training");
+  return op.call(query, key, value, score_weight, prepared, ATTEND_ATTENTION_FROM(o));
+}
+
 at::Tensor call_additive_prepare(const at::Tensor& key) {
   static const auto op = dispatched<decltype(additive_prepare_cpu)>("attend::additive_prepare");
   return op.call(key);
@@ -61,7 +68,7 @@ struct AdditiveArguments {
         key(with_unit_last_stride(k)),
         value(with_unit_last_stride(v)),
         score_weight(w.contiguous()),
-        prepared(exponentials ? *exponentials : additive_prepare_cpu(key)),
+        prepared(or_undefined(exponentials)),
         visibility(o, {q.size(0), q.size(1), k.size(1)}) {
     p.batch = q.size(0), p.queries = q.size(1), p.keys = k.size(1), p.width = q.size(2),
     p.value_width = v.size(2);
@@ -69,7 +76,8 @@ struct AdditiveArguments {
     p.value = value.const_data_ptr<T>();
     p.query_strides = row_strides(query), p.key_strides = row_strides(key);
     p.value_strides = row_strides(value);
-    p.score_weight = score_weight.const_data_ptr<T>(), p.prepared = prepared.const_data_ptr<T>();
+    p.score_weight = score_weight.const_data_ptr<T>(),
+    p.prepared = prepared.defined() ? prepared.const_data_ptr<T>() : nullptr;
     p.scale = static_cast<T>(o.scale.value_or(1.0)), p.dropout = o.dropout, p.seed = o.seed;
     const std::int64_t scores[] = {p.batch, p.queries, p.keys};
     p.visible = visibility.facts;
@@ -77,6 +85,13 @@ struct AdditiveArguments {
       p.bias = o.bias.const_data_ptr<T>(), p.bias_strides = score_strides(o.bias, scores);
   }
 };
+
+/// Elements of a row of prepared keys.
+std::int64_t padded_width(const at::Tensor& like) {
+  const std::int64_t width = like.size(-1);
+  return like.scalar_type() == at::kDouble ? kernels::additive_padded<double>(width)
+                                           : kernels::additive_padded<float>(width);
+}
 
 void check_additive(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                     const at::Tensor& score_weight, const OptionalTensor& prepared,
@@ -88,9 +103,7 @@ void check_additive(const at::Tensor& query, const at::Tensor& key, const at::Te
   check_attention_options(n, kAdditiveOp, o, {n.size("B"), n.size("Lq"), n.size("Lk")});
   if (!prepared) return;
   n("prepared", *prepared, {"B", "Lk", "padded A"});
-  const std::int64_t padded = query.scalar_type() == at::kDouble
-                                  ? kernels::additive_padded<double>(n.size("A"))
-                                  : kernels::additive_padded<float>(n.size("A"));
+  const std::int64_t padded = padded_width(query);
   if (n.size("padded A") == padded && prepared->is_contiguous()) return;
   fail_usage(std::string(kAdditiveOp) +
              ": prepared must be what additive_prepare makes of key, contiguous rows of " +
@@ -100,7 +113,7 @@ void check_additive(const at::Tensor& query, const at::Tensor& key, const at::Te
 /// An uninitialised tensor of `sizes` from the pool: what a step makes anew every time would else cost more in page faults
 /// than the kernel takes.
 at::Tensor pooled_like(const at::Tensor& like, at::IntArrayRef sizes) {
-  return pooled_empty(c10::multiply_integers(sizes), like.options()).view(sizes);
+  return pooled_empty(sizes, like.options());
 }
 
 /// Whether forward keeps its weights for backward: as long as they are within the memory that the op promises,
@@ -118,13 +131,11 @@ struct AdditiveFunction : torch::autograd::Function<AdditiveFunction> {
                                const AttentionOptions& o) {
     const at::AutoDispatchBelowADInplaceOrView below;
     ctx->set_materialize_grads(false);
-    at::Tensor exponentials = or_undefined(prepared);
-    if (!prepared && key.dim() == 3) exponentials = call_additive_prepare(key);
     AttentionOptions with_weights = o;
     with_weights.need_weights = o.need_weights || keeps_weights(query, key);
-    const auto [output, weights] =
-        call_additive(query, key, value, score_weight, or_none(exponentials), with_weights);
-    ctx->save_for_backward({query, key, value, score_weight, exponentials,
+    const auto [output, weights, made] =
+        call_additive_training(query, key, value, score_weight, prepared, with_weights);
+    ctx->save_for_backward({query, key, value, score_weight, prepared ? *prepared : made,
                             with_weights.need_weights ? weights : at::Tensor(), o.mask,
                             or_undefined(bias), o.query_lengths, o.key_lengths});
     save_options(ctx, o);
@@ -171,8 +182,7 @@ at::Tensor additive_prepare_cpu(const at::Tensor& key) {
     const at::Tensor rows = with_unit_last_stride(key);
     kernels::AdditivePrepare<T> p;
     p.batch = key.size(0), p.keys = key.size(1), p.width = key.size(2);
-    const std::int64_t padded = kernels::additive_padded<T>(p.width);
-    prepared = pooled_like(key, {p.batch, p.keys, padded});
+    prepared = pooled_like(key, {p.batch, p.keys, padded_width(key)});
     p.key = rows.const_data_ptr<T>(), p.key_strides = row_strides(rows);
     p.prepared = prepared.template mutable_data_ptr<T>();
     kernels::additive_prepare(p);
@@ -181,11 +191,11 @@ at::Tensor additive_prepare_cpu(const at::Tensor& key) {
   return prepared;
 }
 
-AttentionResult additive_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
-  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
-  check_additive(query, key, value, score_weight, prepared, o);
-  if (additive_why_composed(query, key, value, score_weight, o.bias))
-    return additive_composed(query, key, value, score_weight, prepared, ATTEND_ATTENTION_NAMES);
+namespace {
+
+/// On checked tensors that the kernel takes; `kept` is undefined or where e^{2k} goes.
+AttentionResult additive_fused(ATTEND_ADDITIVE_TENSORS, const at::Tensor& kept,
+                               const AttentionOptions& o) {
   const std::int64_t batch = query.size(0), queries = query.size(1);
   at::Tensor output = pooled_like(query, {batch, queries, value.size(2)}), weights;  // [B,Lq,Dv]
   if (o.need_weights) weights = pooled_like(query, {batch, queries, key.size(1)});   // [B,Lq,Lk]
@@ -194,6 +204,7 @@ AttentionResult additive_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETER
     AdditiveArguments<T> a(query, key, value, score_weight, prepared, o);
     a.p.output = output.template mutable_data_ptr<T>();
     a.p.weights = o.need_weights ? weights.template mutable_data_ptr<T>() : nullptr;
+    a.p.kept = kept.defined() ? kept.template mutable_data_ptr<T>() : nullptr;
     const at::Tensor scratch =
         pooled_empty(kernels::additive_forward_workspace(a.p), query.options());
     a.p.workspace = scratch.template mutable_data_ptr<T>();
@@ -201,6 +212,29 @@ AttentionResult additive_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETER
   });
   note_fused(kAdditiveOp);
   return registered_result({output, weights});
+}
+
+}  // namespace
+
+AttentionResult additive_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  check_additive(query, key, value, score_weight, prepared, o);
+  if (additive_why_composed(query, key, value, score_weight, o.bias))
+    return additive_composed(query, key, value, score_weight, prepared, ATTEND_ATTENTION_NAMES);
+  return additive_fused(query, key, value, score_weight, prepared, {}, o);
+}
+
+AdditiveTrained additive_training_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
+  const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
+  check_additive(query, key, value, score_weight, prepared, o);
+  if (const char* reason = additive_why_composed(query, key, value, score_weight, o.bias))
+    ShapeCheck("attend::additive_training").unsupported(reason);
+  const at::Tensor made = prepared
+                              ? at::empty({0}, key.options())
+                              : pooled_like(key, {key.size(0), key.size(1), padded_width(key)});
+  const auto [output, weights] =
+      additive_fused(query, key, value, score_weight, prepared, prepared ? at::Tensor() : made, o);
+  return {output, weights, made};
 }
 
 AttentionResult additive_composed(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
@@ -278,6 +312,12 @@ AttentionResult additive_meta(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETE
       {at::empty_symint({batch, queries, value.sym_size(2)}, query.options()), weights});
 }
 
+AdditiveTrained additive_training_meta(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
+  const auto [output, weights] =
+      additive_meta(query, key, value, score_weight, prepared, ATTEND_ATTENTION_NAMES);
+  return {output, weights, prepared ? at::empty({0}, key.options()) : additive_prepare_meta(key)};
+}
+
 AdditiveGradients additive_backward_meta(const OptionalTensor&, const OptionalTensor&,
                                          const at::Tensor& query, const at::Tensor& key,
                                          const at::Tensor& value, const at::Tensor& score_weight,
@@ -331,6 +371,10 @@ TORCH_LIBRARY_FRAGMENT(attend, m) {
       "additive(Tensor query, Tensor key, Tensor value, Tensor score_weight, Tensor? "
       "prepared=None, " ATTEND_ATTENTION_SCHEMA ") -> (Tensor output, Tensor weights)");
   m.def(
+      "additive_training(Tensor query, Tensor key, Tensor value, Tensor score_weight, Tensor? "
+      "prepared, " ATTEND_ATTENTION_PLAIN_SCHEMA
+      ") -> (Tensor output, Tensor weights, Tensor prepared_keys)");
+  m.def(
       "additive_backward(Tensor? grad_output, Tensor? grad_weights, Tensor query, Tensor key, "
       "Tensor value,"
       " Tensor score_weight, Tensor? prepared, Tensor? weights, bool "
@@ -342,6 +386,7 @@ TORCH_LIBRARY_FRAGMENT(attend, m) {
 TORCH_LIBRARY_IMPL(attend, CPU, m) {
   m.impl("additive_prepare", &additive_prepare_cpu);
   m.impl("additive", &additive_cpu);
+  m.impl("additive_training", &additive_training_cpu);
   m.impl("additive_backward", &additive_backward_cpu);
 }
 
@@ -350,6 +395,7 @@ TORCH_LIBRARY_IMPL(attend, CompositeExplicitAutograd, m) { m.impl("additive", &a
 TORCH_LIBRARY_IMPL(attend, Meta, m) {
   m.impl("additive_prepare", &additive_prepare_meta);
   m.impl("additive", &additive_meta);
+  m.impl("additive_training", &additive_training_meta);
   m.impl("additive_backward", &additive_backward_meta);
 }
 

@@ -5,7 +5,7 @@
 
 #include "ops/attention_arguments.h"
 
-// What is bound to torch.ops.attend.additive, .additive_prepare and .additive_backward, one function per dispatch key.
+// What is bound to torch.ops.attend.additive, .additive_prepare, .additive_training and .additive_backward, one function per dispatch key.
 namespace attend {
 
 #define ATTEND_ADDITIVE_TENSORS                                            \
@@ -20,6 +20,12 @@ AttentionResult additive_meta(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETE
 /// key [B,Lk,A] -> [B,Lk,A'], A' the width rounded up to whole vectors.
 at::Tensor additive_prepare_cpu(const at::Tensor& key);
 at::Tensor additive_prepare_meta(const at::Tensor& key);
+
+/// What backward needs besides: (output, weights, e^{2k} in the layout of additive_prepare, rows that some query sees; empty when
+/// prepared was given). For tensors that the kernel takes.
+using AdditiveTrained = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+AdditiveTrained additive_training_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS);
+AdditiveTrained additive_training_meta(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS);
 
 /// (dquery, dkey, dvalue, dscore_weight, dscores [B,Lq,Lk]); weights: what forward returned, or none: they are made again.
 /// dscores, the bias' gradient before it is summed to the bias' shape, is empty unless asked for.

@@ -37,13 +37,12 @@ AttentionResult registered_result(AttentionResult result) {
   return result;
 }
 
+// One entry: each costs a search by name when it is written and again when it is read, and a decoder takes a step in some µs.
 void save_options(torch::autograd::AutogradContext* ctx, const AttentionOptions& o) {
-  auto& d = ctx->saved_data;
-  d["causal"] = o.causal, d["align_last"] = o.alignment == Alignment::kLast;
-  d["window_left"] = o.window_left, d["window_right"] = o.window_right;
-  d["scale"] = o.scale ? c10::IValue(*o.scale) : c10::IValue();
-  d["dropout"] = o.dropout, d["seed"] = static_cast<std::int64_t>(o.seed),
-  d["need_weights"] = o.need_weights;
+  ctx->saved_data["options"] =
+      c10::ivalue::Tuple::create({o.causal, o.alignment == Alignment::kLast, o.window_left,
+                                  o.window_right, o.scale ? c10::IValue(*o.scale) : c10::IValue(),
+                                  o.dropout, static_cast<std::int64_t>(o.seed), o.need_weights});
 }
 
 void save_with_options(torch::autograd::AutogradContext* ctx,
@@ -55,16 +54,14 @@ void save_with_options(torch::autograd::AutogradContext* ctx,
 
 AttentionOptions load_options(torch::autograd::AutogradContext* ctx,
                               const torch::autograd::variable_list& saved, std::size_t first) {
-  auto& d = ctx->saved_data;
+  const auto d = ctx->saved_data["options"].toTupleRef().elements().asArrayRef();
   AttentionOptions o;
   o.mask = saved[first], o.bias = saved[first + 1], o.query_lengths = saved[first + 2],
   o.key_lengths = saved[first + 3];
-  o.causal = d["causal"].toBool(),
-  o.alignment = d["align_last"].toBool() ? Alignment::kLast : Alignment::kFirst;
-  o.window_left = d["window_left"].toInt(), o.window_right = d["window_right"].toInt();
-  o.scale = d["scale"].toOptional<double>(), o.dropout = d["dropout"].toDouble();
-  o.seed = static_cast<std::uint64_t>(d["seed"].toInt()),
-  o.need_weights = d["need_weights"].toBool();
+  o.causal = d[0].toBool(), o.alignment = d[1].toBool() ? Alignment::kLast : Alignment::kFirst;
+  o.window_left = d[2].toInt(), o.window_right = d[3].toInt();
+  o.scale = d[4].toOptional<double>(), o.dropout = d[5].toDouble();
+  o.seed = static_cast<std::uint64_t>(d[6].toInt()), o.need_weights = d[7].toBool();
   return o;
 }
 

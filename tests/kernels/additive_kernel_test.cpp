@@ -31,7 +31,8 @@ struct Case {
          size = 1;  // size of queries and keys: beyond 43 their exponentials leave float
 };
 
-// All sizes 1; one off vectors of 4, 8, 16, the 32 of a prepared row, tiles of 4 and 2 queries and keys.
+// All sizes 1; one off vectors of 4, 8, 16, the 32 of a prepared row, tiles of 4 and 2 queries and keys; more queries than
+// backward takes together.
 const Case kCases[] = {
     {"ones", 1, 1, 1, 1, 1},
     {"step", 3, 1, 30, 64, 33, 1},
@@ -45,12 +46,16 @@ const Case kCases[] = {
     {"causal_first", 2, 5, 9, 20, 6, 0, true, false},
     {"more_queries", 1, 9, 4, 20, 6, 0, true},
     {"window", 2, 12, 14, 8, 8, 0, false, true, 2, 1},
+    {"groups", 2, 70, 37, 20, 6, 1, true},
+    {"groups_window", 1, 80, 80, 8, 8, 0, false, true, 2, 1},
+    {"groups_mask", 2, 41, 19, 18, 7, 1, false, true, -1, -1, true, true, true, false, true, 0.3},
     {"lengths", 5, 9, 13, 18, 7, 1, false, true, -1, -1, true},
     {"mask", 3, 7, 19, 18, 7, 1, false, true, -1, -1, false, true},
     {"everything", 4, 10, 13, 35, 9, 1, true, true, 6, -1, true, true, true, true, true, 0.3},
     {"everything_again", 4, 10, 13, 35, 9, 1, true, true, 6, -1, true, true, true, false, true,
      0.3},
     {"large", 2, 6, 9, 40, 5, 0, false, true, -1, -1, false, false, false, true, true, 0, 60},
+    {"large_groups", 2, 40, 9, 24, 5, 1, true, true, -1, -1, true, true, false, true, true, 0, 60},
     {"large_step", 2, 1, 9, 40, 5, 1, false, true, -1, -1, true, false, false, true, true, 0, 60},
     {"larger_than_double", 2, 6, 9, 40, 5, 0, false, true, -1, -1, false, true, false, true, true,
      0, 500},
@@ -111,12 +116,18 @@ struct Problem {
     return grad_output[(b * c.Lq + i) * (c.Dv + 2) + d];
   }
 
-  void run() {
-    additive_prepare(prepare);
+  /// Keys prepared before, on the way and kept for backward, or on the way both times.
+  enum class Keys { kPrepared, kKept, kNeither };
+  void run(Keys keys = Keys::kPrepared) {
+    if (keys == Keys::kPrepared) additive_prepare(prepare);
+    p.prepared = keys == Keys::kPrepared ? prepared.data() : nullptr;
+    p.kept = keys == Keys::kKept ? prepared.data() : nullptr;
     workspace.assign(additive_forward_workspace(p) + 16, std::numeric_limits<T>::quiet_NaN());
     p.workspace = aligned();
     additive_forward(p);
     backward.forward = p;
+    if (keys == Keys::kKept) backward.forward.prepared = p.kept;
+    backward.forward.kept = nullptr;
     if (!c.kept) backward.forward.weights = nullptr;
     workspace.assign(additive_backward_workspace(backward) + 16,
                      std::numeric_limits<T>::quiet_NaN());
@@ -185,7 +196,7 @@ struct Problem {
     prepare.prepared = prepared.data();
     p.batch = c.B, p.queries = c.Lq, p.keys = c.Lk, p.width = c.A, p.value_width = c.Dv;
     p.query = query.data(), p.query_strides = {c.Lq * (c.A + 3), 0, c.A + 3};
-    p.key = key.data(), p.key_strides = prepare.key_strides, p.prepared = prepared.data();
+    p.key = key.data(), p.key_strides = prepare.key_strides;
     p.value = value.data(), p.value_strides = {c.Lk * (c.Dv + 1), 0, c.Dv + 1};
     p.score_weight = weight.data(), p.scale = T(0.75), p.dropout = c.dropout, p.seed = 99;
     p.output = output.data(), p.weights = weights.data();
@@ -292,19 +303,42 @@ void check_all_cases() {
 TEST(AdditiveKernel, FloatFollowsTheEquationsOnEveryTarget) { check_all_cases<float>(); }
 TEST(AdditiveKernel, DoubleFollowsTheEquationsOnEveryTarget) { check_all_cases<double>(); }
 
-TEST(AdditiveKernel, TheSameBitsOnAnyNumberOfThreads) {
-  const Case c{"threads", 13, 10,   13,   70,   40,   1,    true, true,
-               6,         -1, true, true, true, true, true, 0.3};
-  std::vector<std::vector<float>> first;
-  for (const int n : {1, 2, 3, 2}) {
-    const test::WithThreads with(n);
-    Problem<float> q(c);
-    q.run();
-    std::vector<std::vector<float>> now;
-    for (const auto* r : q.results()) now.push_back(r->values());
-    if (first.empty()) first = now;
-    EXPECT_EQ(now, first) << n << " threads";
+TEST(AdditiveKernel, TheSameBitsOnAnyNumberOfThreadsWithKeysPreparedOrNot) {
+  // Many rows, which the threads share; few, whose queries are shared.
+  for (const Case& c :
+       {Case{"rows", 13, 10, 13, 70, 40, 1, true, true, 6, -1, true, true, true, true, true, 0.3},
+        Case{"parts", 1, 75, 13, 70, 40, 1, true, true, 40, -1, false, true},
+        Case{"uneven parts", 3, 50, 33, 70, 40}}) {
+    SCOPED_TRACE(c.name);
+    std::vector<std::vector<float>> first;
+    for (const int n : {1, 2, 3, 2})
+      for (const auto keys : {Problem<float>::Keys::kPrepared, Problem<float>::Keys::kKept,
+                              Problem<float>::Keys::kNeither}) {
+        const test::WithThreads with(n);
+        Problem<float> q(c);
+        q.run(keys);
+        std::vector<std::vector<float>> now;
+        for (const auto* r : q.results()) now.push_back(r->values());
+        if (first.empty()) first = now;
+        EXPECT_EQ(now, first) << n << " threads, keys " << static_cast<int>(keys);
+        EXPECT_TRUE(q.intact());
+      }
   }
+}
+
+TEST(AdditiveKernel, AKeyThatIsNoNumberHarmsOnlyTheQueriesThatSeeIt) {
+  const Case c{"causal", 1, 8, 8, 20, 6, 0, true};
+  test::for_each_target([&] {
+    Problem<float> clean(c), spoiled(c);
+    spoiled.key[7 * (c.A + 3)] = std::numeric_limits<float>::quiet_NaN();  // query 7 alone sees it
+    clean.run();
+    spoiled.run();
+    for (std::int64_t i = 0; i < 7 * c.A; ++i)
+      EXPECT_NEAR(spoiled.grad_query[i], clean.grad_query[i], 1e-5) << i;
+    for (std::int64_t i = 0; i < 7 * c.Dv; ++i)
+      EXPECT_NEAR(spoiled.output[i], clean.output[i], 1e-5) << i;
+    EXPECT_TRUE(std::isnan(spoiled.grad_query[7 * c.A]) && std::isnan(spoiled.output[7 * c.Dv]));
+  });
 }
 
 TEST(AdditiveKernel, PreparedRowsAreExponentialsAndSayWhenTheyAreNot) {

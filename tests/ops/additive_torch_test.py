@@ -50,6 +50,17 @@ def test_opcheck_with_bias_and_prepared_keys():
                           {"bias": leaf(3, 5, seed=4), "need_weights": True})
 
 
+@pytest.mark.parametrize("dtype", [torch.float, torch.double])
+def test_training_op_opcheck(dtype):
+    inputs = [t.detach() for t in tensors(dtype)]
+    prepared = torch.ops.attend.additive_prepare(inputs[1])
+    options = (None, None, None, None, False, "last", -1, -1, None, 0.0, 0, True)
+    for keys in (None, prepared):
+        torch.library.opcheck(torch.ops.attend.additive_training.default, (*inputs, keys, *options))
+    made = torch.ops.attend.additive_training(*inputs, None, *options)[2]
+    assert torch.equal(made, prepared)
+
+
 def test_opcheck_where_the_weights_are_not_kept():   # more pairs than (Lq + Lk) A
     torch.library.opcheck(additive.default, tensors(lq=40, lk=41))
 

@@ -44,7 +44,9 @@ struct AdditiveForward {
   const T* key = nullptr;    // [B,Lk,A]
   const T* value = nullptr;  // [B,Lk,Dv]
   RowStrides query_strides, key_strides, value_strides;
-  const T* prepared = nullptr;      // additive_prepare of key
+  const T* prepared = nullptr;  // additive_prepare of key, or null: made on the way
+  T* kept =
+      nullptr;  // [B,Lk,additive_padded(A)], or null: where what is made on the way goes, rows that some query sees
   const T* score_weight = nullptr;  // [A]
   Visibility visible;
   const T* bias = nullptr;  // or null
@@ -57,13 +59,14 @@ struct AdditiveForward {
   T* workspace = nullptr;  // additive_forward_workspace elements, 64-byte aligned
 };
 
-/// Elements of scratch with the current number of threads: O(A + Dv + threads · (A + Lk)).
+/// Elements of scratch with the current number of threads: O(A + Dv + threads · (A + Lk)), without prepared keys
+/// O(A + Dv + threads · A Lk).
 template <class T>
 std::int64_t additive_forward_workspace(const AdditiveForward<T>& p);
 
 /// A query that sees no key gives 0 and weights 0; keys and values that no query sees are never used, so a NaN in them is
-/// harmless. Runs on up to threads() threads (batch × blocks of queries), the same bits on any number; no allocation.
-/// Cost: half a division and about four operations for each visible (i, j, a), 2 B Lq Lk Dv for the values.
+/// harmless. Runs on up to threads() threads (rows of the batch, parts of them where they are few), the same bits on any number;
+/// no allocation. Cost: half a division and about four operations for each visible (i, j, a), 2 B Lq Lk Dv for the values.
 void additive_forward(const AdditiveForward<float>& p);
 void additive_forward(const AdditiveForward<double>& p);
 

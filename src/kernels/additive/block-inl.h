@@ -6,8 +6,10 @@
 #define ATTEND_KERNELS_ADDITIVE_BLOCK_INL_H_
 #endif
 
+#include <atomic>
 #include <type_traits>
 
+#include "attend/base/threads.h"
 #include "kernels/additive/tile-inl.h"
 #include "kernels/attention/dropout.h"
 #include "kernels/attention/visible.h"
@@ -45,6 +47,42 @@ struct AdditiveShared {
   }
 };
 
+/// With fewer queries a row of the batch passes too quickly for reading ahead.
+constexpr std::int64_t kAdditiveAheadQueries = 8;
+
+/// e^{2k} for one row of the batch: as prepared, or made here for the keys that its queries [first, last) see.
+template <class T>
+class AdditiveKeyRows {
+ public:
+  static std::int64_t size(const AdditiveForward<T>& p) {
+    return p.prepared || p.kept ? 0 : p.keys * additive_padded<T>(p.width);
+  }
+
+  AdditiveKeyRows(const AdditiveForward<T>& p, std::int64_t b, std::int64_t first,
+                  std::int64_t last, T* scratch)
+      : padded_(additive_padded<T>(p.width)) {
+    const std::int64_t row = b * p.keys * padded_;
+    T* const own = p.kept ? p.kept + row : scratch;
+    rows_ = p.prepared ? p.prepared + row : own;
+    if (p.prepared) return;
+    std::int64_t begin = p.keys, end = 0;
+    for (std::int64_t i = first; i < last; ++i) {
+      const KeyRange range = visible_keys(p.visible, b, i, p.queries, p.keys);
+      if (range.begin == range.end) continue;
+      begin = std::min(begin, range.begin), end = std::max(end, range.end);
+    }
+    const T* key = p.key + b * p.key_strides.batch;
+    for (std::int64_t j = begin; j < end; ++j)
+      exponentials(key + j * p.key_strides.row, p.width, own + j * padded_);
+  }
+
+  const T* operator[](std::int64_t j) const { return rows_ + j * padded_; }
+
+ private:
+  const std::int64_t padded_;
+  const T* rows_;
+};
+
 /// R queries from `first` on.
 template <int R, class T>
 class AdditiveBlock {
@@ -53,10 +91,11 @@ class AdditiveBlock {
     return R * additive_padded<T>(p.width) + (R + 1) * score_pitch(p.keys);
   }
 
-  AdditiveBlock(const AdditiveForward<T>& p, const AdditiveShared<T>& shared, std::int64_t b,
-                std::int64_t first, T* scratch)
+  AdditiveBlock(const AdditiveForward<T>& p, const AdditiveShared<T>& shared,
+                const AdditiveKeyRows<T>& keys, std::int64_t b, std::int64_t first, T* scratch)
       : p_(p),
         shared_(shared),
+        keys_(keys),
         b_(b),
         first_(first),
         padded_(additive_padded<T>(p.width)),
@@ -75,6 +114,8 @@ class AdditiveBlock {
   std::int64_t end() const { return end_; }
   std::int64_t pitch() const { return pitch_; }
   bool sees(int r) const { return sees_[r]; }
+  bool seen(std::int64_t j) const { return seen_[j] != 0; }  // by some query
+  const T* exponentials_of(int r) const { return exponentials_ + r * padded_; }
   T* weights(int r) { return weights_ + r * pitch_; }
   const T* weights() const { return weights_; }
   const T* value(std::int64_t j) const {
@@ -83,27 +124,11 @@ class AdditiveBlock {
   }
 
   /// weights(r) = p_r, the softmax over the keys that r sees; 0 at the others of [begin, end).
-  void weigh() {
-    over_tiles([&](auto denominator, int r, std::int64_t j) HWY_ATTR {
-      constexpr int kRows = std::extent_v<decltype(denominator.query)>,
-                    kKeys = std::extent_v<decltype(denominator.key)>;
-      score_tile<kRows, kKeys>(denominator, shared_.weight, shared_.start, padded_, weights(r) + j,
-                               pitch_);
+  void weigh(Ahead& ahead) {
+    over_tiles<kAdditiveKeys>(begin_, end_, [&](std::int64_t j, auto keys) HWY_ATTR {
+      score<decltype(keys)::value>(j, ahead);
     });
-    for (int r = 0; r < R; ++r) {
-      finish_scores(r);
-      softmax(weights(r));
-    }
-  }
-
-  /// f(denominator, r, j) for tiles that together are the queries × the keys [begin, end): FromExponentials of all R
-  /// queries (r = 0) and four, two or one keys from j on; FromSums of one pair (r, j) where a row is far.
-  template <class F>
-  HWY_INLINE void over_tiles(F f) const {
-    std::int64_t j = begin_;
-    for (; j + 4 <= end_; j += 4) over_tile<4>(f, j);
-    if (j + 2 <= end_) over_tile<2>(f, j), j += 2;
-    if (j < end_) over_tile<1>(f, j);
+    for (int r = 0; r < R; ++r) softmax(r);
   }
 
   /// row[j] *= the dropout factor of (r, j)
@@ -127,9 +152,6 @@ class AdditiveBlock {
     return seen_[j] != 0 ? p_.key + b_ * p_.key_strides.batch + j * p_.key_strides.row
                          : shared_.zeros;
   }
-  const T* prepared(std::int64_t j) const {
-    return seen_[j] != 0 ? p_.prepared + (b_ * p_.keys + j) * padded_ : shared_.zeros;
-  }
   const bool* mask_row(int r) const {
     const ScoreStrides& st = p_.visible.mask_strides;
     return p_.visible.mask ? p_.visible.mask + b_ * st.batch + (first_ + r) * st.row : nullptr;
@@ -148,70 +170,81 @@ class AdditiveBlock {
     for (int r = 0; r < R; ++r) {
       const bool* mask = mask_row(r);
       sees_[r] = !mask && range_[r].begin < range_[r].end;
-      for (std::int64_t j = range_[r].begin; j < range_[r].end; ++j)
-        if (!mask || mask[j * p_.visible.mask_strides.column]) seen_[j] = 1, sees_[r] = true;
+      if (!mask) std::fill(seen_ + range_[r].begin, seen_ + range_[r].end, T{1});
+      for (std::int64_t j = range_[r].begin; mask && j < range_[r].end; ++j)
+        if (mask[j * p_.visible.mask_strides.column]) seen_[j] = 1, sees_[r] = true;
     }
   }
 
-  template <int K, class F>
-  HWY_INLINE void over_tile(F& f, std::int64_t j) const {
+  /// −½ of the scores of all R queries and K keys from j on; pairs in which a row is far one by one.
+  template <int K>
+  HWY_INLINE void score(std::int64_t j, Ahead& ahead) {
     FromExponentials<R, K, T> near;
-    for (int r = 0; r < R; ++r) near.query[r] = exponentials_ + r * padded_;
+    for (int r = 0; r < R; ++r) near.query[r] = exponentials_of(r);
     bool far = far_query_;
     for (int c = 0; c < K; ++c) {
-      near.key[c] = prepared(j + c);
+      near.key[c] = seen(j + c) ? keys_[j + c] : shared_.zeros;
       far |= is_far(near.key[c]);
     }
-    if (!far) return f(near, 0, j);
+    const auto tile = [&](auto denominator, int r, std::int64_t at) HWY_ATTR {
+      constexpr int kRows = std::extent_v<decltype(denominator.query)>,
+                    kKeys = std::extent_v<decltype(denominator.key)>;
+      score_tile<kRows, kKeys>(denominator, shared_.weight, shared_.start, padded_, weights(r) + at,
+                               pitch_, ahead);
+    };
+    if (!far) return tile(near, 0, j);
     for (int r = 0; r < R; ++r)
-      for (int c = 0; c < K; ++c) f(FromSums<T>{{query(r)}, {key(j + c)}, p_.width}, r, j + c);
+      for (int c = 0; c < K; ++c) tile(FromSums<T>{{query(r)}, {key(j + c)}, p_.width}, r, j + c);
   }
 
-  /// From −½ score to score + bias, −∞ where r does not see; a vector beyond the end too.
-  void finish_scores(int r) {
-    T* s = weights(r);
-    for (std::int64_t j = begin_; j < end_; ++j) s[j] *= T{-2};
-    if (p_.bias) {
-      const ScoreStrides& st = p_.bias_strides;
-      const T* bias = p_.bias + b_ * st.batch + (first_ + r) * st.row;
-      for (std::int64_t j = range_[r].begin; j < range_[r].end; ++j) s[j] += bias[j * st.column];
-    }
-    constexpr T kHidden = -std::numeric_limits<T>::infinity();
-    const bool* mask = mask_row(r);
-    for (std::int64_t j = range_[r].begin; mask && j < range_[r].end; ++j)
-      if (!mask[j * p_.visible.mask_strides.column]) s[j] = kHidden;
-    const bool empty = range_[r].begin == range_[r].end;
-    std::fill(s + begin_, s + (empty ? end_ : range_[r].begin), kHidden);
-    std::fill(s + (empty ? end_ : range_[r].end), s + end_ + kAdditiveLanes<T>, kHidden);
-  }
-
-  void softmax(T* s) const {
+  /// weights(r) from −½ score to p_r.
+  void softmax(int r) {
     using V = AdditiveVec<T>;
     const AdditiveTag<T> d;
     constexpr std::int64_t kLanes = kAdditiveLanes<T>;
+    const KeyRange range = range_[r].begin < range_[r].end ? range_[r] : KeyRange{begin_, begin_};
+    T* s = weights(r);
+    adjust(r, s);
     const V hidden = hn::Set(d, -std::numeric_limits<T>::infinity());
-    V largest = hidden;
-    auto seen = hn::Ne(hidden, hidden);  // not largest > −∞, which a NaN could hide from
-    for (std::int64_t j = begin_; j < end_; j += kLanes) {
-      const V score = hn::LoadU(d, s + j);
+    V largest = hidden, total = hn::Zero(d);
+    auto hides = hn::Eq(hidden, hidden);  // not largest = −∞, from which a NaN could hide
+    for (std::int64_t j = range.begin; j < range.end; j += kLanes) {
+      const auto inside = hn::FirstN(d, static_cast<std::size_t>(std::min(kLanes, range.end - j)));
+      const V score = hn::IfThenElse(inside, hn::Mul(hn::Set(d, -2), hn::LoadU(d, s + j)), hidden);
       largest = hn::Max(largest, score);
-      seen = hn::Or(seen, hn::Ne(score, hidden));
+      hides = hn::And(hides, hn::Eq(score, hidden));
+      hn::StoreU(score, d, s + j);
     }
-    if (hn::AllFalse(d, seen)) return std::fill(s + begin_, s + end_, T{0});
+    if (hn::AllTrue(d, hides)) return std::fill(s + begin_, s + end_, T{0});
     largest = hn::MaxOfLanes(d, largest);
-    V total = hn::Zero(d);
-    for (std::int64_t j = begin_; j < end_; j += kLanes) {
+    for (std::int64_t j = range.begin; j < range.end; j += kLanes) {
       const V e = exp(d, hn::Sub(hn::LoadU(d, s + j), largest));
       total = hn::Add(total, e);
       hn::StoreU(e, d, s + j);
     }
     total = hn::SumOfLanes(d, total);
-    for (std::int64_t j = begin_; j < end_; j += kLanes)
+    for (std::int64_t j = range.begin; j < range.end; j += kLanes)
       hn::StoreU(hn::Div(hn::LoadU(d, s + j), total), d, s + j);
+    std::fill(s + begin_, s + range.begin, T{0});
+    std::fill(s + range.end, s + end_, T{0});
+  }
+
+  /// −½ of the bias, and of −∞ where the mask hides.
+  void adjust(int r, T* s) const {
+    if (p_.bias) {
+      const ScoreStrides& st = p_.bias_strides;
+      const T* bias = p_.bias + b_ * st.batch + (first_ + r) * st.row;
+      for (std::int64_t j = range_[r].begin; j < range_[r].end; ++j)
+        s[j] -= bias[j * st.column] / 2;
+    }
+    const bool* mask = mask_row(r);
+    for (std::int64_t j = range_[r].begin; mask && j < range_[r].end; ++j)
+      if (!mask[j * p_.visible.mask_strides.column]) s[j] = std::numeric_limits<T>::infinity();
   }
 
   const AdditiveForward<T>& p_;
   const AdditiveShared<T>& shared_;
+  const AdditiveKeyRows<T>& keys_;
   const std::int64_t b_, first_, padded_, pitch_;
   T *exponentials_, *weights_,
       *seen_;  // [R][padded], [R][pitch], [pitch] (1: some query sees the key)
@@ -221,28 +254,48 @@ class AdditiveBlock {
   bool far_query_ = false;
 };
 
-/// Blocks of one row of the batch: as many of kAdditiveRows as fit, then one of half of it, then one of 1.
-inline std::int64_t additive_blocks(std::int64_t queries) {
-  const std::int64_t rest = queries % kAdditiveRows;
-  return queries / kAdditiveRows + (rest >> 1) + (rest & 1);
-}
-/// f(first, std::integral_constant of the block's queries) for block i.
-template <class F>
-HWY_INLINE void with_additive_block(std::int64_t queries, std::int64_t i, F f) {
-  const std::int64_t whole = queries / kAdditiveRows, first = whole * kAdditiveRows;
-  if (i < whole) return f(i * kAdditiveRows, std::integral_constant<int, kAdditiveRows>());
-  if (queries - first >= 2 && i == whole) return f(first, std::integral_constant<int, 2>());
-  f(queries - 1, std::integral_constant<int, 1>());
+/// What row b of the batch will read.
+template <class T>
+void read_ahead(const AdditiveForward<T>& p, std::int64_t b, Ahead& ahead) {
+  const std::int64_t padded = additive_padded<T>(p.width);
+  if (p.prepared)
+    ahead.add(Rows<const T>{p.prepared, padded}, b * p.keys, (b + 1) * p.keys, padded);
+  else
+    ahead.add(Rows<const T>{p.key + b * p.key_strides.batch, p.key_strides.row}, 0, p.keys,
+              p.width);
+  ahead.add(Rows<const T>{p.value + b * p.value_strides.batch, p.value_strides.row}, 0, p.keys,
+            p.value_width);
+  ahead.add(Rows<const T>{p.query + b * p.query_strides.batch, p.query_strides.row}, 0, p.queries,
+            p.width);
 }
 
 /// Below this many pairs × width a parallel region costs more than it saves: about 1 µs against 0.07 ns each.
 constexpr std::int64_t kAdditiveParallel = 32768;
 
+/// task(worker, i, next) for i < tasks of about `work` pairs × width each; the worker goes on with `next`, −1: with none. A
+/// worker takes a few neighbours at a time, so many that taking costs nothing and so few that none waits long for another.
+template <class F>
+void over_additive_tasks(std::int64_t tasks, std::int64_t work, F task) {
+  work = std::max<std::int64_t>(work, 1);
+  const std::int64_t workers =
+      tasks * work < kAdditiveParallel ? 1 : std::min<std::int64_t>(threads(), tasks);
+  const std::int64_t chunk = std::clamp<std::int64_t>(
+      2 * kAdditiveParallel / work, 1, std::max<std::int64_t>(1, tasks / (4 * workers)));
+  std::atomic<std::int64_t> taken{0};
+  parallel_run(static_cast<int>(workers), [&](int worker) {
+    std::int64_t now = taken.fetch_add(chunk);
+    while (now < tasks) {
+      const std::int64_t then = taken.fetch_add(chunk), end = std::min(tasks, now + chunk);
+      for (std::int64_t i = now; i < end; ++i)
+        task(worker, i, i + 1 < end ? i + 1 : then < tasks ? then : -1);
+      now = then;
+    }
+  });
+}
+
 template <class T>
-int additive_workers(const AdditiveForward<T>& p, std::int64_t tasks, int most) {
-  const std::int64_t work =
-      p.batch * p.queries * p.keys * std::max<std::int64_t>(1, p.width + p.value_width);
-  return work < kAdditiveParallel ? 1 : static_cast<int>(std::min<std::int64_t>(most, tasks));
+std::int64_t additive_row_work(const AdditiveForward<T>& p) {
+  return p.queries * p.keys * std::max<std::int64_t>(1, p.width + p.value_width);
 }
 
 }  // namespace

@@ -12,13 +12,13 @@ HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
 namespace {
 
-/// f(c, n, vectors): columns [c, c + n) held in a std::integral_constant of vectors; n is a whole number of them but at
-/// the end.
+/// f(c, n, vectors): columns [c, c + n) held in a std::integral_constant of vectors, C of them, then four, then one; n is a
+/// whole number of them but at the end.
 template <int C, class T, class F>
-HWY_INLINE void over_value_columns(std::int64_t width, F f) {
+HWY_INLINE void over_value_columns(std::int64_t width, F f, std::int64_t c = 0) {
   constexpr std::int64_t kLanes = kAdditiveLanes<T>;
-  std::int64_t c = 0;
   for (; c + C * kLanes <= width; c += C * kLanes) f(c, kLanes, std::integral_constant<int, C>());
+  if constexpr (C > 4) return over_value_columns<4, T>(width, f, c);
   for (; c < width; c += kLanes)
     f(c, std::min(kLanes, width - c), std::integral_constant<int, 1>());
 }
@@ -33,35 +33,37 @@ HWY_INLINE void store_columns(AdditiveVec<T> v, T* p, std::int64_t n) {
   n == kAdditiveLanes<T> ? hn::StoreU(v, d, p) : store_n(v, d, p, static_cast<std::size_t>(n));
 }
 
-/// A few rows of weights: weight(r, j) = at[r · pitch + j] for keys [begin, end).
+/// Weights of R rows: weight(r, j) = at[r · row + j · step] for j in [begin, end).
 template <class T>
 struct WeightRows {
   const T* at;
-  std::int64_t pitch, begin, end;
+  std::int64_t row, step, begin, end;
 };
 
-/// out[r][:] = Σ_j weight(r, j) rows(j)
+/// out[r][:] = Σ_j weight(r, j) rows(j), or (not fresh) that much more.
 template <int R, class T, class Rows>
-void sum_values(const WeightRows<T>& w, const Rows& rows, std::int64_t width, T* out) {
-  constexpr int kColumns = R == 1 ? 8 : 4;
+void sum_values(const WeightRows<T>& w, const Rows& rows, std::int64_t width, bool fresh, T* out) {
+  constexpr int kColumns = HWY_TARGET <= HWY_AVX3 && R == 1 ? 16 : R == 1 ? 8 : 4;
   over_value_columns<kColumns, T>(width, [&](std::int64_t at, std::int64_t n,
                                              auto vectors) HWY_ATTR {
     constexpr int C = decltype(vectors)::value;
     const AdditiveTag<T> d;
     AdditiveVec<T> sum[R][C];
+    const auto place = [&](int r, int c) { return out + r * width + at + c * kAdditiveLanes<T>; };
     ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < C; ++c) sum[r][c] =
-        hn::Zero(d);
+        fresh ? hn::Zero(d) : load_columns<T>(place(r, c), n);
     for (std::int64_t j = w.begin; j < w.end; ++j) {
       const T* row = rows(j) + at;
       AdditiveVec<T> weight[R];
-      ATTEND_UNROLL for (int r = 0; r < R; ++r) weight[r] = hn::Set(d, w.at[r * w.pitch + j]);
+      ATTEND_UNROLL for (int r = 0; r < R; ++r) weight[r] =
+          hn::Set(d, w.at[r * w.row + j * w.step]);
       ATTEND_UNROLL for (int c = 0; c < C; ++c) {
         const auto v = load_columns(row + c * kAdditiveLanes<T>, n);
         ATTEND_UNROLL for (int r = 0; r < R; ++r) sum[r][c] = hn::MulAdd(weight[r], v, sum[r][c]);
       }
     }
     ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < C; ++c)
-        store_columns(sum[r][c], out + r * width + at + c * kAdditiveLanes<T>, n);
+        store_columns(sum[r][c], place(r, c), n);
   });
 }
 
@@ -91,36 +93,12 @@ void dot_values(const T* const (&grad)[R], const Rows& rows, std::int64_t width,
       if constexpr (K == 4) {
         store_four_sums(d, sum[r], out + r * pitch + j);
       } else {
-        out[r * pitch + j] = hn::GetLane(hn::SumOfLanes(d, sum[r][0]));
+        for (int c = 0; c < K; ++c)
+          out[r * pitch + j + c] = hn::GetLane(hn::SumOfLanes(d, sum[r][c]));
       }
     }
   };
-  std::int64_t j = begin;
-  for (; j + 4 <= end; j += 4) tile(j, std::integral_constant<int, 4>());
-  for (; j < end; ++j) tile(j, std::integral_constant<int, 1>());
-}
-
-/// out[j][:] += Σ_r weight(r, j) grad[r] for j in [begin, end); with Fresh the sum is set instead.
-template <int R, bool Fresh, class T>
-void spread_to_values(const WeightRows<T>& w, const T* const (&grad)[R], std::int64_t width,
-                      T* out) {
-  over_value_columns<4, T>(width, [&](std::int64_t at, std::int64_t n, auto vectors) HWY_ATTR {
-    constexpr int C = decltype(vectors)::value;
-    const AdditiveTag<T> d;
-    AdditiveVec<T> g[R][C];
-    ATTEND_UNROLL for (int r = 0; r < R; ++r) ATTEND_UNROLL for (int c = 0; c < C; ++c) g[r][c] =
-        load_columns(grad[r] + at + c * kAdditiveLanes<T>, n);
-    for (std::int64_t j = w.begin; j < w.end; ++j) {
-      T* row = out + j * width + at;
-      ATTEND_UNROLL for (int c = 0; c < C; ++c) {
-        T* place = row + c * kAdditiveLanes<T>;
-        auto sum = Fresh ? hn::Zero(d) : load_columns<T>(place, n);
-        ATTEND_UNROLL for (int r = 0; r < R; ++r) sum =
-            hn::MulAdd(hn::Set(d, w.at[r * w.pitch + j]), g[r][c], sum);
-        store_columns(sum, place, n);
-      }
-    }
-  });
+  over_tiles<4>(begin, end, tile);
 }
 
 }  // namespace
