@@ -20,8 +20,8 @@ namespace attend {
 /// fine; height, width and N must be at least 1.
 ///
 /// Float and double on the CPU run fused kernels: 2·B·C·N·width·(height + N) operations forward, between 2 and 3 times that
-/// backward. Kept for it are the inputs, the filters and F_Y image: B (height + width + C width) N numbers with N and width
-/// padded to whole vectors; nothing where no gradient is asked for. Anything else runs compose::filterbank_read;
+/// backward. Kept for it are the inputs, the filters and F_Y image: B (height + width + C width) N numbers with height and
+/// width padded to whole vectors; nothing where no gradient is asked for. Anything else runs compose::filterbank_read;
 /// last_dispatch() says which. The bits do not depend on the number of threads. Thread-safe. Throws Error(kUsage) naming
 /// argument, shape and rule.
 ///

@@ -58,14 +58,15 @@ HWY_AFTER_NAMESPACE();
 namespace attend::kernels {
 namespace {
 
-// The batch is dealt out in at most this many parts; each has scratch of its own.
-constexpr std::int64_t kParts = 16;
+// The batch is dealt out in at most this many parts, of no fewer rows than this; each has scratch of its own, which is warm
+// after the first row.
+constexpr std::int64_t kParts = 16, kFewestRows = 16;
 
 // Below this many multiply-adds a parallel region costs more than it saves.
 constexpr std::int64_t kParallelWork = 32768;
 
 std::int64_t parts(const FilterbankShape& s) {
-  return std::clamp<std::int64_t>(s.batch, 1, kParts);
+  return std::clamp<std::int64_t>(s.batch / kFewestRows, 1, kParts);
 }
 
 /// kernel(p, layout, part) for every part of the batch.

@@ -26,8 +26,8 @@ using Vector = hn::Vec<Tag<T>>;
 template <class T>
 constexpr std::int64_t kLanes = hn::MaxLanes(Tag<T>());
 
-/// out[i][c] = Σ_k a[i · a_row + k · a_depth] b[k · b_row + c] for i < rows, c < columns. Rows of scratch are padded and may
-/// be read and written to whole vectors; rows of an image or a patch may not.
+/// out[i][c] = factor · Σ_k a[i · a_row + k · a_depth] b[k · b_row + c] for i < rows, c < columns. Rows of scratch are padded
+/// and may be read and written to whole vectors; rows of an image or a patch may not.
 template <class T>
 struct SmallProduct {
   const T* a;
@@ -36,6 +36,7 @@ struct SmallProduct {
   std::int64_t b_row, depth;
   T* out;
   std::int64_t out_row, rows, columns;
+  T factor = 1;
   bool add = false;  // out += …
 };
 enum class Memory { kScratch, kExact };
@@ -50,9 +51,6 @@ HWY_INLINE void small_tile(D d, const SmallProduct<T>& p, std::int64_t i, std::i
   hn::Vec<D> sum[I][N];
   ATTEND_UNROLL for (int r = 0; r < I; ++r) ATTEND_UNROLL for (int x = 0; x < N; ++x) sum[r][x] =
       hn::Zero(d);
-  if (kTo == Memory::kScratch && p.add)
-    ATTEND_UNROLL for (int r = 0; r < I; ++r) ATTEND_UNROLL for (int x = 0; x < N; ++x) sum[r][x] =
-        hn::LoadU(d, out + r * p.out_row + x * kWide);
   for (std::int64_t k = 0; k < p.depth; ++k) {
     hn::Vec<D> row[N];
     ATTEND_UNROLL for (int x = 0; x < N; ++x) {
@@ -63,6 +61,14 @@ HWY_INLINE void small_tile(D d, const SmallProduct<T>& p, std::int64_t i, std::i
       const auto factor = hn::Set(d, a[r * p.a_row + k * p.a_depth]);
       ATTEND_UNROLL for (int x = 0; x < N; ++x) sum[r][x] = hn::MulAdd(factor, row[x], sum[r][x]);
     }
+  }
+  const auto factor = hn::Set(d, p.factor);
+  if (kTo == Memory::kScratch && p.add) {
+    ATTEND_UNROLL for (int r = 0; r < I; ++r) ATTEND_UNROLL for (int x = 0; x < N; ++x) sum[r][x] =
+        hn::MulAdd(factor, sum[r][x], hn::LoadU(d, out + r * p.out_row + x * kWide));
+  } else if (p.factor != T(1)) {
+    ATTEND_UNROLL for (int r = 0; r < I; ++r) ATTEND_UNROLL for (int x = 0; x < N; ++x) sum[r][x] =
+        hn::Mul(factor, sum[r][x]);
   }
   ATTEND_UNROLL for (int r = 0; r < I; ++r) ATTEND_UNROLL for (int x = 0; x < N; ++x) {
     T* to = out + r * p.out_row + x * kWide;
@@ -83,7 +89,7 @@ template <int N, Memory kFrom, Memory kTo, class D, class T>
 void small_strip(D d, const SmallProduct<T>& p, std::int64_t c) {
   constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;
   std::int64_t i = 0;
-  if constexpr (kManyRegisters && N == 1) small_tiles<14, N, kFrom, kTo>(d, p, i, c);
+  if constexpr (kManyRegisters) small_tiles<14, N, kFrom, kTo>(d, p, i, c);
   if constexpr (kManyRegisters) small_tiles<12, N, kFrom, kTo>(d, p, i, c);
   if constexpr (kManyRegisters || N == 1) small_tiles<8, N, kFrom, kTo>(d, p, i, c);
   small_tiles<5, N, kFrom, kTo>(d, p, i, c);

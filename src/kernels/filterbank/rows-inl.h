@@ -1,7 +1,7 @@
 // One row of the batch of DRAW's read and write, forward and backward, once per Highway target.
 //
 // With A = γ dR (read) or w/γ (write) and I = x (read) or dO (write), both [N,N] and [H,W]:
-//   S = F_Y I,  L = A F_X,  dF_Yᵀ = I Lᵀ,  dF_Xᵀ = Sᵀ A,  d log γ = ± <F_Y, dF_Y>
+//   S = F_Y I,  L = A F_X,  dF_Y = L Iᵀ,  dF_X = Aᵀ S,  d log γ = ± <F_Y, dF_Y>
 // so read and write share the gradient of the window; what is left is dx = F_Yᵀ L (read) and dw = S F_Xᵀ / γ (write).
 #if defined(ATTEND_KERNELS_FILTERBANK_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTEND_KERNELS_FILTERBANK_ROWS_INL_H_
@@ -11,6 +11,7 @@
 #endif
 
 #include "kernels/filterbank/window-inl.h"
+#include "kernels/simd/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
@@ -34,82 +35,69 @@ class FilterbankRow {
         rows_axis_(window, 1, s, l),
         columns_axis_(window, 0, s, l) {
     if (banks == Banks::kKept && kept) return;
-    make_bank(rows_axis_, rows());
-    make_bank(columns_axis_, columns());
+    T *const of_rows = sums(1), *const of_columns = sums(0);
+    make_gaussians(rows_axis_, rows(), of_rows);
+    make_gaussians(columns_axis_, columns(), of_columns);
+    divide_by_sums(rows_axis_, of_rows, rows());
+    divide_by_sums(columns_axis_, of_columns, columns());
   }
 
   /// S is, or goes, where channel c of it is kept.
   void keep_projected(std::int64_t c) {
     projected_ = kept_ + l_.projected_at + c * s_.filters * l_.width;
   }
-  /// The columns' bank a filter a row, which `widen_patch` needs.
+  /// The columns' bank a pixel a row, which `gather` needs.
   void turn_columns() {
-    bank_by_filters(columns_axis_, columns(), l_.width, scratch_ + l_.column_rows_at);
+    transpose(columns(), l_.width, s_.filters, s_.width, scratch_ + l_.turned_at, l_.lanes);
   }
-
-  /// A ← factor · given [N,N]
-  void set_patch(const T* given, T factor) {
-    const std::int64_t n = s_.filters, lanes = l_.lanes;
-    T *a = scratch_ + l_.patch_at, *turned = scratch_ + l_.patch_transposed_at;
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t j = 0; j < n; ++j)
-        turned[j * lanes + i] = a[i * lanes + j] = factor * given[i * n + j];
-      std::fill(a + i * lanes + n, a + (i + 1) * lanes, T(0));
-      std::fill(turned + i * lanes + n, turned + (i + 1) * lanes, T(0));
-    }
-  }
-
   /// S ← F_Y image
   void project(const T* image, std::int64_t row_stride) {
     multiply_small<Memory::kExact, Memory::kScratch>(
-        kPixels, SmallProduct<T>{rows(), 1, l_.lanes, image, row_stride, s_.height, projected_,
+        kPixels, SmallProduct<T>{rows(), l_.height, 1, image, row_stride, s_.height, projected_,
                                  l_.width, s_.filters, s_.width});
   }
-  /// L ← A F_X
-  void widen_patch() {
+  /// L ← A F_X with A = factor · patch [N,N]
+  void widen(const T* patch, T factor) {
     multiply_small<Memory::kScratch, Memory::kScratch>(
-        kPixels,
-        SmallProduct<T>{scratch_ + l_.patch_at, l_.lanes, 1, scratch_ + l_.column_rows_at, l_.width,
-                        s_.filters, scratch_ + l_.left_at, l_.width, s_.filters, s_.width});
+        kPixels, SmallProduct<T>{patch, s_.filters, 1, columns(), l_.width, s_.filters, left(),
+                                 l_.width, s_.filters, s_.width, factor});
   }
   /// out [H,W] = F_Yᵀ L
   void spread(T* out) {
     multiply_small<Memory::kScratch, Memory::kExact>(
-        kPixels, SmallProduct<T>{rows(), l_.lanes, 1, scratch_ + l_.left_at, l_.width, s_.filters,
-                                 out, s_.width, s_.height, s_.width});
+        kPixels, SmallProduct<T>{rows(), 1, l_.height, left(), l_.width, s_.filters, out, s_.width,
+                                 s_.height, s_.width});
   }
   /// out [N,N] = factor · S F_Xᵀ
   void gather(T factor, T* out) {
     multiply_small<Memory::kScratch, Memory::kExact>(
-        kFilters, SmallProduct<T>{projected_, l_.width, 1, columns(), l_.lanes, s_.width, out,
-                                  s_.filters, s_.filters, s_.filters});
-    for (std::int64_t i = 0; i < s_.filters * s_.filters; ++i) out[i] *= factor;
+        kFilters, SmallProduct<T>{projected_, l_.width, 1, scratch_ + l_.turned_at, l_.lanes,
+                                  s_.width, out, s_.filters, s_.filters, s_.filters, factor});
   }
 
-  /// Adds a channel to dF_Y and dF_X, from A and S; the first one sets them.
-  void add_gradient(const T* image, std::int64_t row_stride, bool first) {
-    T* const turned = scratch_ + l_.left_transposed_at;  // Lᵀ = F_Xᵀ Aᵀ
+  /// Adds a channel to dF_Y and dF_X, from L, S and the A that made L; the first one sets them. 0 in the padding: the turned
+  /// image has none.
+  void add_gradient(const T* image, std::int64_t row_stride, const T* patch, T factor, bool first) {
+    T* const turned = scratch_ + l_.turned_image_at;
+    transpose(image, row_stride, s_.height, s_.width, turned, l_.height);
+    multiply_small<Memory::kExact, Memory::kScratch>(
+        kPixels, SmallProduct<T>{left(), l_.width, 1, turned, l_.height, s_.width,
+                                 scratch_ + l_.grad_rows_at, l_.height, s_.filters, s_.height, T(1),
+                                 !first});
     multiply_small<Memory::kScratch, Memory::kScratch>(
-        kFilters, SmallProduct<T>{columns(), l_.lanes, 1, scratch_ + l_.patch_transposed_at,
-                                  l_.lanes, s_.filters, turned, l_.lanes, s_.width, l_.lanes});
-    multiply_small<Memory::kScratch, Memory::kScratch>(
-        kFilters,
-        SmallProduct<T>{image, row_stride, 1, turned, l_.lanes, s_.width,
-                        scratch_ + l_.grad_rows_at, l_.lanes, s_.height, l_.lanes, !first});
-    multiply_small<Memory::kScratch, Memory::kScratch>(
-        kFilters,
-        SmallProduct<T>{projected_, 1, l_.width, scratch_ + l_.patch_at, l_.lanes, s_.filters,
-                        scratch_ + l_.grad_columns_at, l_.lanes, s_.width, l_.lanes, !first});
+        kPixels, SmallProduct<T>{patch, 1, s_.filters, projected_, l_.width, s_.filters,
+                                 scratch_ + l_.grad_columns_at, l_.width, s_.filters, s_.width,
+                                 factor, !first});
   }
   void store_gradient(T intensity_sign, T* out) {
     if (s_.channels == 0) return std::fill_n(out, 5, T(0)), void();
-    const std::int64_t n = s_.filters;
-    T *of_rows = scratch_ + l_.sums_at, *of_columns = of_rows + 5 * n, intensity = 0;
-    bank_sums(rows_axis_, rows(), scratch_ + l_.grad_rows_at, of_rows);
-    bank_sums(columns_axis_, columns(), scratch_ + l_.grad_columns_at, of_columns);
-    for (std::int64_t i = 0; i < n; ++i) intensity += of_rows[i];
-    store_window_gradient(s_, window, bank_gradient(window, n, of_columns),
-                          bank_gradient(window, n, of_rows), intensity_sign * intensity, out);
+    const T* const d_rows = scratch_ + l_.grad_rows_at;
+    const T* const d_columns = scratch_ + l_.grad_columns_at;
+    bank_products(rows_axis_, rows(), d_rows, sums(1));
+    bank_products(columns_axis_, columns(), d_columns, sums(0));
+    const auto of_rows = bank_gradient(rows_axis_, rows(), d_rows, sums(1));
+    const auto of_columns = bank_gradient(columns_axis_, columns(), d_columns, sums(0));
+    store_window_gradient(s_, window, of_columns, of_rows, intensity_sign * of_rows.factor, out);
   }
 
   const Window<T> window;
@@ -120,6 +108,8 @@ class FilterbankRow {
 
   T* rows() { return kept_ + l_.rows_at; }
   T* columns() { return kept_ + l_.columns_at; }
+  T* left() { return scratch_ + l_.left_at; }
+  T* sums(int axis) { return scratch_ + l_.sums_at + axis * l_.sums; }
 
   const FilterbankShape& s_;
   const FilterbankLayout& l_;
@@ -133,6 +123,7 @@ void filterbank_row(const FilterbankRead<T>& p, const FilterbankLayout& l, std::
   const FilterbankShape& s = p.shape;
   FilterbankRow<L, T> row(s, l, p.window + 5 * b, Banks::kMake,
                           p.kept ? p.kept + b * l.kept : nullptr, scratch);
+  row.turn_columns();
   for (std::int64_t c = 0; c < s.channels; ++c) {
     if (p.kept) row.keep_projected(c);
     row.project(p.image + b * p.batch_stride + c * p.channel_stride, p.row_stride);
@@ -147,21 +138,18 @@ void filterbank_row(const FilterbankReadBackward<T>& p, const FilterbankLayout& 
   const FilterbankShape& s = f.shape;
   FilterbankRow<L, T> row(s, l, f.window + 5 * b, Banks::kKept,
                           f.kept ? f.kept + b * l.kept : nullptr, scratch);
-  if (p.grad_image) row.turn_columns();
   for (std::int64_t c = 0; c < s.channels; ++c) {
     const std::int64_t place = b * s.channels + c;
     const T* image = f.image + b * f.batch_stride + c * f.channel_stride;
-    row.set_patch(p.grad_output + place * s.filters * s.filters, row.window.intensity);
-    if (p.grad_image) {
-      row.widen_patch();
-      row.spread(p.grad_image + place * s.height * s.width);
-    }
+    const T* patch = p.grad_output + place * s.filters * s.filters;
+    row.widen(patch, row.window.intensity);
+    if (p.grad_image) row.spread(p.grad_image + place * s.height * s.width);
     if (!p.grad_window) continue;
     if (f.kept)
       row.keep_projected(c);
     else
       row.project(image, f.row_stride);
-    row.add_gradient(image, f.row_stride, c == 0);
+    row.add_gradient(image, f.row_stride, patch, row.window.intensity, c == 0);
   }
   if (p.grad_window) row.store_gradient(T(1), p.grad_window + 5 * b);
 }
@@ -172,11 +160,9 @@ void filterbank_row(const FilterbankWrite<T>& p, const FilterbankLayout& l, std:
   const FilterbankShape& s = p.shape;
   FilterbankRow<L, T> row(s, l, p.window + 5 * b, Banks::kMake,
                           p.kept ? p.kept + b * l.kept_banks : nullptr, scratch);
-  row.turn_columns();
   for (std::int64_t c = 0; c < s.channels; ++c) {
     const std::int64_t place = b * s.channels + c;
-    row.set_patch(p.patch + place * s.filters * s.filters, 1 / row.window.intensity);
-    row.widen_patch();
+    row.widen(p.patch + place * s.filters * s.filters, 1 / row.window.intensity);
     row.spread(p.output + place * s.height * s.width);
   }
 }
@@ -188,14 +174,16 @@ void filterbank_row(const FilterbankWriteBackward<T>& p, const FilterbankLayout&
   const FilterbankShape& s = f.shape;
   FilterbankRow<L, T> row(s, l, f.window + 5 * b, Banks::kKept,
                           f.kept ? f.kept + b * l.kept_banks : nullptr, scratch);
+  const T factor = 1 / row.window.intensity;
+  if (p.grad_patch) row.turn_columns();
   for (std::int64_t c = 0; c < s.channels; ++c) {
     const std::int64_t patch = (b * s.channels + c) * s.filters * s.filters;
     const T* image = p.grad_output + b * p.batch_stride + c * p.channel_stride;
     row.project(image, p.row_stride);
-    if (p.grad_patch) row.gather(1 / row.window.intensity, p.grad_patch + patch);
+    if (p.grad_patch) row.gather(factor, p.grad_patch + patch);
     if (!p.grad_window) continue;
-    row.set_patch(f.patch + patch, 1 / row.window.intensity);
-    row.add_gradient(image, p.row_stride, c == 0);
+    row.widen(f.patch + patch, factor);
+    row.add_gradient(image, p.row_stride, f.patch + patch, factor, c == 0);
   }
   if (p.grad_window) row.store_gradient(T(-1), p.grad_window + 5 * b);
 }

@@ -10,6 +10,7 @@
 
 #include "kernels/filterbank/product-inl.h"
 #include "kernels/filterbank/scratch.h"
+#include "kernels/simd/sums-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attend::kernels::HWY_NAMESPACE {
@@ -44,175 +45,163 @@ struct Window {
 /// One axis: how its bank is laid out, and where its filters are.
 template <class T>
 struct BankAxis {
-  std::int64_t filters, size, lanes;  // N, pixels, N padded
-  T centre, stride, factor;           // factor = 1/2σ²
+  std::int64_t filters, size, pitch;  // N, pixels, pixels padded
+  T centre, stride, variance;
 
   BankAxis(const Window<T>& w, int axis, const FilterbankShape& s, const FilterbankLayout& l)
       : filters(s.filters),
         size(axis == 0 ? s.width : s.height),
-        lanes(l.lanes),
+        pitch(axis == 0 ? l.width : l.height),
         centre(w.centre[axis]),
         stride(w.stride),
-        factor(T(0.5) / w.variance) {}
-
-  /// Elements of the bank after which the same filters come again at the start of a vector.
-  std::int64_t period() const { return std::max(lanes, kLanes<T>); }
+        variance(w.variance) {}
 };
 
-/// The vectors q, q + period, … of a bank: in each lane always the same filter, at pixels that grow by the same step.
+/// Where the pixels of one filter lie, a vector of them at a time.
 template <class T>
-class BankLanes {
+class BankFilter {
  public:
-  BankLanes(const BankAxis<T>& x, std::int64_t q) : axis_(x) {
+  BankFilter(const BankAxis<T>& x, std::int64_t i) {
     const Tag<T> d;
-    const auto lane = hn::Iota(d, static_cast<T>(q));
-    block_ = hn::Floor(hn::Mul(
-        lane, hn::Set(d, T(1) / static_cast<T>(x.lanes))));  // 0 unless a vector has several pixels
-    filter_ = hn::NegMulAdd(block_, hn::Set(d, static_cast<T>(x.lanes)), lane);
-    const auto place = hn::Sub(filter_, hn::Set(d, static_cast<T>(x.filters - 1) / 2));
-    const auto mean = hn::MulAdd(place, hn::Set(d, x.stride), hn::Set(d, x.centre));
+    const auto mean = hn::Set(d, x.centre + Window<T>::place(i, x.filters) * x.stride);
     nearest_ =
         hn::Min(hn::Max(hn::Zero(d), hn::Round(mean)), hn::Set(d, static_cast<T>(x.size - 1)));
     other_ = hn::Sub(nearest_, hn::Add(mean, mean));  // a NaN in mean stays here
+    factor_ = hn::Set(d, T(0.5) / x.variance);
   }
-  /// What is at pixel `first` + the lane's own: a − nearest and the exponent ((a − μ)² − (nearest − μ)²)/2σ² ≥ 0.
-  HWY_INLINE void at(std::int64_t first, Vector<T>& step, Vector<T>& exponent) const {
-    const Tag<T> d;
-    const auto pixel = hn::Add(block_, hn::Set(d, static_cast<T>(first)));
+  /// Of these pixels: a − nearest and the exponent ((a − μ)² − (nearest − μ)²)/2σ² ≥ 0.
+  HWY_INLINE void at(Vector<T> pixel, Vector<T>& step, Vector<T>& exponent) const {
     step = hn::Sub(pixel, nearest_);
-    exponent = hn::Mul(hn::Mul(step, hn::Add(pixel, other_)), hn::Set(d, axis_.factor));
-  }
-  HWY_INLINE auto is_pixel(std::int64_t first) const {
-    const Tag<T> d;
-    return hn::Lt(hn::Add(block_, hn::Set(d, static_cast<T>(first))),
-                  hn::Set(d, static_cast<T>(axis_.size)));
-  }
-  HWY_INLINE auto is_filter() const {
-    return hn::Lt(filter_, hn::Set(Tag<T>(), static_cast<T>(axis_.filters)));
+    exponent = hn::Mul(hn::Mul(step, hn::Add(pixel, other_)), factor_);
   }
 
  private:
-  const BankAxis<T>& axis_;
-  Vector<T> block_, filter_, nearest_, other_;
+  Vector<T> nearest_, other_, factor_;
 };
 
-/// In every lane the sum over the lanes of the same filter.
-template <class T>
-HWY_INLINE Vector<T> sum_of_pixels(Vector<T> v, [[maybe_unused]] std::int64_t lanes) {
-#if HWY_TARGET != HWY_SCALAR
-  if constexpr (kLanes<T> >= 8) {
-    const Tag<T> d;
-    if (lanes < kLanes<T>) v = hn::Add(v, hn::ConcatLowerUpper(d, v, v));
-    if (lanes * 2 < kLanes<T>)
-      v = hn::Add(v, hn::SwapAdjacentBlocks(v));  // four pixels: floats, a block each
-  }
-#endif
-  return v;
-}
-
-/// e^{−x} for x ≥ 0 up to rounding, NaN to NaN: half the work of exp, which must look at both ends of its range.
+/// e^{−x} for x ≥ 0 up to rounding, NaN to NaN: less work than exp, which must look at both ends of its range.
 template <class T>
 HWY_INLINE Vector<T> exp_of_negative(Vector<T> x) {
   using M = MathConstants<T>;
   const Tag<T> d;
-  const auto least = hn::Set(d, M::kExpLow * M::kLog2e);
-  auto power = hn::Mul(x, hn::Set(d, -M::kLog2e));
-  power = hn::IfThenElse(hn::Lt(power, least), least, power);
+  // Max returns its second operand when one is NaN.
+  const auto power =
+      hn::Max(hn::Set(d, M::kExpLow * M::kLog2e), hn::Mul(x, hn::Set(d, -M::kLog2e)));
   const auto whole = hn::Round(power);
   const auto rest = hn::Mul(hn::Sub(power, whole), hn::Set(d, M::kLn2High + M::kLn2Low));
-  return scale_by_power(d, hn::Add(expm1_reduced(d, rest), hn::Set(d, 1)), whole);
+  const auto one = hn::Set(d, 1);
+  const auto slope = hn::MulAdd(polynomial(d, rest, M::kExp), rest, one);
+  return scale_by_power(d, hn::MulAdd(slope, rest, one), whole);
 }
 
-/// bank [size][lanes] ← the filters, 0 in the padding. Differences from the nearest pixel leave F as it is, and its gradient
-/// too, because Σ_a ds_a = 0; they keep far windows exact.
+/// Filters whose sums over pixels are formed together, for half the work.
+constexpr std::int64_t kTogether = 4;
+
+/// f(i, count) for every group of filters.
+template <class F>
+HWY_INLINE void over_filters(std::int64_t filters, F f) {
+  for (std::int64_t i = 0; i < filters; i += kTogether) f(i, std::min(kTogether, filters - i));
+}
+
+/// bank [N][padded size] ← exp(−(a − μ_i)²/2σ²) but for a factor, 0 in the padding; sums ← of each filter. Differences from the
+/// nearest pixel leave F as it is, and its gradient too, because Σ_a ds_a = 0; they keep far windows exact.
 template <class T>
-void make_bank(const BankAxis<T>& x, T* HWY_RESTRICT bank) {
+void make_gaussians(const BankAxis<T>& x, T* HWY_RESTRICT bank, T* HWY_RESTRICT sums) {
   const Tag<T> d;
-  const std::int64_t period = x.period(), pixels = period / x.lanes, all = x.size * x.lanes;
-  for (std::int64_t q = 0; q < period; q += kLanes<T>) {
-    const BankLanes<T> filters(x, q);
-    auto sum = hn::Zero(d);
-    for (std::int64_t k = q, a = 0; k < all; k += period, a += pixels) {
-      Vector<T> step, exponent;
-      filters.at(a, step, exponent);
-      const auto f = hn::IfThenElseZero(filters.is_pixel(a), exp_of_negative<T>(exponent));
-      hn::StoreU(f, d, bank + k);
-      sum = hn::Add(sum, f);
+  const auto end = hn::Set(d, static_cast<T>(x.size)), lanes = hn::Set(d, T(kLanes<T>));
+  over_filters(x.filters, [&](std::int64_t i, std::int64_t count) HWY_ATTR {
+    Vector<T> sum[kTogether] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    for (std::int64_t j = 0; j < count; ++j) {
+      const BankFilter<T> filter(x, i + j);
+      T* const row = bank + (i + j) * x.pitch;
+      auto pixel = hn::Iota(d, T(0)), of_filter = hn::Zero(d);
+      for (std::int64_t a = 0; a < x.size; a += kLanes<T>, pixel = hn::Add(pixel, lanes)) {
+        Vector<T> step, exponent;
+        filter.at(pixel, step, exponent);
+        const auto f = hn::IfThenElseZero(hn::Lt(pixel, end), exp_of_negative<T>(exponent));
+        hn::StoreU(f, d, row + a);
+        of_filter = hn::Add(of_filter, f);
+      }
+      sum[j] = of_filter;
     }
-    const auto scale = hn::IfThenElseZero(filters.is_filter(),
-                                          hn::Div(hn::Set(d, 1), sum_of_pixels<T>(sum, x.lanes)));
-    for (std::int64_t k = q; k < all; k += period)
-      hn::StoreU(hn::Mul(hn::LoadU(d, bank + k), scale), d, bank + k);
-  }
+    store_four_sums(d, sum, sums + i);
+  });
 }
 
-/// out[N][padded size] ← the bank, a filter a row.
+/// bank ← the filters, whose Gaussians and sums are there. A step of its own: nothing waits for a sum that was just begun.
 template <class T>
-void bank_by_filters(const BankAxis<T>& x, const T* HWY_RESTRICT bank, std::int64_t pitch,
-                     T* HWY_RESTRICT out) {
-  for (std::int64_t i = 0; i < x.filters; ++i) {
-    for (std::int64_t a = 0; a < x.size; ++a) out[i * pitch + a] = bank[a * x.lanes + i];
-    std::fill(out + i * pitch + x.size, out + (i + 1) * pitch, T(0));
-  }
-}
-
-/// What the gradient of a bank needs of each filter: sums over its pixels of F dF, F dF step, F dF e, F step and F e, with
-/// step = a − nearest and the exponent e. [5][N]
-template <class T>
-void bank_sums(const BankAxis<T>& x, const T* HWY_RESTRICT bank, T* HWY_RESTRICT grad,
-               T* HWY_RESTRICT sums) {
+void divide_by_sums(const BankAxis<T>& x, const T* HWY_RESTRICT sums, T* HWY_RESTRICT bank) {
   const Tag<T> d;
-  const std::int64_t period = x.period(), pixels = period / x.lanes, all = x.size * x.lanes;
-  std::fill(grad + all, grad + FilterbankLayout::pad(all), T(0));  // the rest of the last vector
-  for (std::int64_t q = 0; q < period; q += kLanes<T>) {
-    const BankLanes<T> filters(x, q);
-    Vector<T> sum[5];
-    for (auto& v : sum) v = hn::Zero(d);
-    for (std::int64_t k = q, a = 0; k < all; k += period, a += pixels) {
-      Vector<T> step, exponent;
-      filters.at(a, step, exponent);
-      const auto f = hn::LoadU(d, bank + k), g = hn::Mul(f, hn::LoadU(d, grad + k));
-      sum[0] = hn::Add(sum[0], g);
-      sum[1] = hn::MulAdd(g, step, sum[1]);
-      sum[2] = hn::MulAdd(g, exponent, sum[2]);
-      sum[3] = hn::MulAdd(f, step, sum[3]);
-      sum[4] = hn::MulAdd(f, exponent, sum[4]);
-    }
-    const auto n = static_cast<std::size_t>(
-        std::clamp<std::int64_t>(x.filters - q, 0, std::min(x.lanes, kLanes<T>)));
-    for (int i = 0; i < 5; ++i)
-      store_n(sum_of_pixels<T>(sum[i], x.lanes), d, sums + i * x.filters + q, n);
+  for (std::int64_t i = 0; i < x.filters; ++i, bank += x.pitch) {
+    const auto scale = hn::Set(d, 1 / sums[i]);
+    for (std::int64_t a = 0; a < x.size; a += kLanes<T>)
+      hn::StoreU(hn::Mul(hn::LoadU(d, bank + a), scale), d, bank + a);
   }
 }
 
-/// The gradient of one bank from its bank_sums. With ds_a = F_a (dF_a − Σ F dF):
-///   dμ_i = 1/σ² Σ_a ds_a step_a,   d log σ² = Σ_a ds_a e_a
+/// What a loss changes by with the means of one axis, all of them or each by its place, with log σ², and with a factor on the
+/// whole bank.
+template <class T>
 struct BankGradient {
-  double mean = 0, spread = 0, log_variance = 0;  // Σ dμ_i, Σ place_i dμ_i, d log σ²
+  T mean = 0, spread = 0, log_variance = 0, factor = 0;
 };
+
+/// sums ← Σ_a F_a dF_a of each filter, from the gradient of a bank, grad [N][padded size].
 template <class T>
-BankGradient bank_gradient(const Window<T>& w, std::int64_t filters, const T* sums) {
-  BankGradient g;
-  const T *of_step = sums + filters, *of_exponent = of_step + filters,
-          *step = of_exponent + filters, *exponent = step + filters;
-  for (std::int64_t i = 0; i < filters; ++i) {
-    const T mean = (of_step[i] - sums[i] * step[i]) / w.variance;
-    g.mean += static_cast<double>(mean);
-    g.spread += static_cast<double>(Window<T>::place(i, filters) * mean);
-    g.log_variance += static_cast<double>(of_exponent[i] - sums[i] * exponent[i]);
+void bank_products(const BankAxis<T>& x, const T* HWY_RESTRICT bank, const T* HWY_RESTRICT grad,
+                   T* HWY_RESTRICT sums) {
+  const Tag<T> d;
+  over_filters(x.filters, [&](std::int64_t i, std::int64_t count) HWY_ATTR {
+    Vector<T> sum[kTogether] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    for (std::int64_t j = 0; j < count; ++j) {
+      auto of_filter = hn::Zero(d);
+      for (std::int64_t k = (i + j) * x.pitch; k < (i + j) * x.pitch + x.size; k += kLanes<T>)
+        of_filter = hn::MulAdd(hn::LoadU(d, bank + k), hn::LoadU(d, grad + k), of_filter);
+      sum[j] = of_filter;
+    }
+    store_four_sums(d, sum, sums + i);
+  });
+}
+
+/// From the gradient of a bank and bank_products. With ds_a = F_a (dF_a − Σ F dF) and the exponent e:
+///   dμ_i = 1/σ² Σ_a ds_a step_a,   d log σ² = Σ_i Σ_a ds_a e_a
+template <class T>
+BankGradient<T> bank_gradient(const BankAxis<T>& x, const T* HWY_RESTRICT bank,
+                              const T* HWY_RESTRICT grad, const T* HWY_RESTRICT products) {
+  const Tag<T> d;
+  const auto lanes = hn::Set(d, T(kLanes<T>));
+  BankGradient<T> g;
+  Vector<T> mean = hn::Zero(d), spread = mean, log_variance = mean;
+  for (std::int64_t i = 0; i < x.filters; ++i, bank += x.pitch, grad += x.pitch) {
+    const BankFilter<T> filter(x, i);
+    const auto product = hn::Set(d, products[i]);
+    auto pixel = hn::Iota(d, T(0)), of_filter = hn::Zero(d);
+    for (std::int64_t a = 0; a < x.size; a += kLanes<T>, pixel = hn::Add(pixel, lanes)) {
+      Vector<T> step, exponent;
+      filter.at(pixel, step, exponent);
+      const auto ds = hn::Mul(hn::LoadU(d, bank + a), hn::Sub(hn::LoadU(d, grad + a), product));
+      of_filter = hn::MulAdd(ds, step, of_filter);
+      log_variance = hn::MulAdd(ds, exponent, log_variance);
+    }
+    mean = hn::Add(mean, of_filter);
+    spread = hn::MulAdd(hn::Set(d, Window<T>::place(i, x.filters)), of_filter, spread);
+    g.factor += products[i];
   }
+  const Vector<T> all[kTogether] = {mean, spread, log_variance, hn::Zero(d)};
+  T sums[kTogether];
+  store_four_sums(d, all, sums);
+  g.mean = sums[0] / x.variance, g.spread = sums[1] / x.variance, g.log_variance = sums[2];
   return g;
 }
 
 /// The gradient of the five numbers; `intensity` is that of log γ.
 template <class T>
 void store_window_gradient(const FilterbankShape& s, const Window<T>& w,
-                           const BankGradient& columns, const BankGradient& rows, T intensity,
+                           const BankGradient<T>& columns, const BankGradient<T>& rows, T intensity,
                            T* out) {
-  const T g[5] = {Window<T>::half(s.width) * static_cast<T>(columns.mean),
-                  Window<T>::half(s.height) * static_cast<T>(rows.mean),
-                  static_cast<T>(columns.log_variance + rows.log_variance),
-                  w.stride * static_cast<T>(columns.spread + rows.spread), intensity};
+  const T g[5] = {Window<T>::half(s.width) * columns.mean, Window<T>::half(s.height) * rows.mean,
+                  columns.log_variance + rows.log_variance,
+                  w.stride * (columns.spread + rows.spread), intensity};
   for (int i = 0; i < 5; ++i) out[i] = w.inside[i] ? g[i] : T(0);
 }
 
