@@ -1,4 +1,9 @@
 // cluttered-mnist from sources in which every image has a label of its own, so that what was put where can be put there again.
+// Killed mutations: a box of the whole image, one not moved with its digit, one a pixel short; pixels that wrap round at white, the brighter
+// in place of the sum; the last place never taken, across and down; places with row and column swapped; clutter of the digits
+// shown, 7 wide, always the same crop, the last crop never taken, its rows read at the image's stride; test images of training
+// images; test rows with the streams of training rows, one stream for all rows, the seed ignored; a size of 256, too few source
+// images and more than 2^30 pixels let pass.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
