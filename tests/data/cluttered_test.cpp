@@ -1,4 +1,9 @@
 // cluttered-mnist from sources in which every image has a label of its own, so that what was put where can be put there again.
+// Killed mutations: a box of the whole image, one not moved with its digit, one a pixel short; pixels that wrap round at white, the brighter
+// in place of the sum; the last place never taken, across and down; places with row and column swapped; clutter of the digits
+// shown, 7 wide, always the same crop, the last crop never taken, its rows read at the image's stride; test images of training
+// images; test rows with the streams of training rows, one stream for all rows, the seed ignored; a size of 256, too few source
+// images and more than 2^30 pixels let pass.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -70,6 +75,7 @@ std::vector<std::uint8_t> told_image(const LabelledImages& part, const LabelledI
   for (std::int64_t k = 0; k < part.objects; ++k) {
     const std::size_t at = static_cast<std::size_t>(row * part.objects + k);
     const std::int64_t image = part.labels[at] - source.labels[0];
+    if (image < 0 || image >= source.count) return {};
     const std::int64_t left = image % 3, top = image % 4;  // of the rectangle in its image
     const std::uint8_t* box = part.boxes.data() + 4 * at;
     EXPECT_EQ(box[2], 2 + image % 5);
@@ -77,7 +83,7 @@ std::vector<std::uint8_t> told_image(const LabelledImages& part, const LabelledI
     for (std::int64_t y = 0; y < kHeight; ++y)
       for (std::int64_t x = 0; x < kWidth; ++x) {
         const std::int64_t down = box[1] - top + y, across = box[0] - left + x;
-        EXPECT_TRUE(down >= 0 && down < part.height && across >= 0 && across < part.width);
+        if (down < 0 || down >= part.height || across < 0 || across >= part.width) return {};
         int& pixel = out[static_cast<std::size_t>(down * part.width + across)];
         const auto from = static_cast<std::size_t>((image * kHeight + y) * kWidth + x);
         pixel = std::min(255, pixel + source.pixels[from]);
@@ -140,6 +146,32 @@ TEST(Cluttered, ClutterIsACropOfAnother) {
       EXPECT_NE(*added.begin(), 1 + clean.labels[static_cast<std::size_t>(2 * row + k)]);
   }
   EXPECT_EQ(shades_of_clutter.size(), 30U);
+}
+
+TEST(Cluttered, EveryCropIsTaken) {
+  ImageCorpus source = small();  // in which a pixel tells its place
+  for (LabelledImages* part : {&source.train, &source.test})
+    for (std::size_t i = 0; i < part->pixels.size(); ++i)
+      part->pixels[i] = static_cast<std::uint8_t>(1 + i % (kHeight * kWidth));
+  const LabelledImages clean = make_cluttered(source, options(500, 40, 1, 0)).train;
+  const LabelledImages one = make_cluttered(source, options(500, 40, 1, 1)).train;
+  std::set<int> corners;
+  for (std::int64_t row = 0; row < clean.count; ++row) {
+    const std::vector<std::uint8_t> before = image_of(clean, row), after = image_of(one, row);
+    std::size_t first = 0;
+    while (before[first] == after[first]) ++first;
+    const int corner = after[first] - before[first];
+    corners.insert(corner - 1);
+    for (std::size_t y = 0; y < 8; ++y)
+      for (std::size_t x = 0; x < 8; ++x) {
+        const std::size_t at = first + y * 40 + x;
+        EXPECT_EQ(after[at] - before[at], corner + static_cast<int>(y * kWidth + x));
+      }
+  }
+  std::set<int> expected;
+  for (int y = 0; y <= kHeight - 8; ++y)
+    for (int x = 0; x <= kWidth - 8; ++x) expected.insert(y * kWidth + x);
+  EXPECT_EQ(corners, expected);
 }
 
 TEST(Cluttered, AFunctionOfItsOptions) {

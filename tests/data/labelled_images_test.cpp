@@ -1,6 +1,7 @@
 // Killed mutations: little-endian lengths; bytes behind the end and missing ones let pass; another
 // number of labels than of images; images of two axes; no image; five axes; the test part read from
-// the training files.
+// the training files; a box beyond the right or the bottom let pass; boxes of another number than of labels; labels of several
+// objects not seen, their number always one, none at all let pass; lengths written little-endian.
 #include "attend/data/labelled_images.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,7 @@
 // What lies of a window on an image's objects, against loops over every centre and against closed forms.
+// Killed mutations: rows and columns swapped; filters not normalised, not taken relative to the nearest pixel, of σ for σ², around
+// N/2 for (N − 1)/2; chance over every second centre, not divided, at the window's own place; the middle half a pixel off; the
+// right edge of a box included, pixels of two boxes taken for those of none, a box beyond the bottom let pass.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
