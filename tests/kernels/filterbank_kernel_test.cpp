@@ -1,9 +1,13 @@
 // DRAW's read and write without torch: against the paper's equations in long double, on every SIMD target, inside NaN bands.
 //
 // Faults that were planted in src/kernels/filterbank and seen to fail here: every channel's kept F_Y image in the first one's
-// place; sums over the pixels of a vector one step short; dF of a later channel set and not added; A instead of its
-// transpose; the rest of the last vector of dF not cleared; exponents not relative to the nearest pixel. Not seen, because
-// nothing reads them: filters of the padding that are not 0.
+// place; every filter divided by the first one's sum; sums of the second four filters in the place of the first; dF_Y, or dF_X, of
+// a later channel set and not added; the factor of a product lost where it is added; exponents not relative to the nearest
+// pixel; A for its transpose; the turned image read in its padding; ds not centred; Gaussians behind the last pixel; the spread of
+// the filters without their places; write's intensity with the sign of read's, or of the last filter alone; pixels of later
+// vectors taken for those of the first; a patch that is not scaled; the last row of the batch left out.
+// Not seen: the limit of the exponential that loses a NaN (a filter of nothing but zeros is 0/0 anyway), and one scratch for all
+// parts (a race, which did not show in a run on busy cores).
 #include <gtest/gtest.h>
 
 #include <algorithm>
