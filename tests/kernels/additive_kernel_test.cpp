@@ -1,7 +1,10 @@
 // The additive kernel without torch: against the equations in long double, on every SIMD target, inside NaN bands.
 //
-// Planted in the kernel one at a time, and each seen to fail here: rows beyond the range of the exponentials not marked; the two
-// denominators of one division crossed.
+// Planted in the kernel one at a time, and each seen to fail here. Rows: those beyond the range of the exponentials not marked;
+// far queries not looked at; exponentials made for the keys of the first query alone. Groups of queries in backward: later ones
+// set the keys' gradient, or the values'; score gradients, or weights, of the group before left; gradients of keys that nobody
+// sees not cleared. Far pairs: counted by the tiles too; set over by the tiles. Tiles: sums of the weight set by each; Newton's
+// step left out. Softmax beyond the last visible key; a weight that is NaN taken for 0; the last query of a part forgotten.
 #include <gtest/gtest.h>
 
 #include <cmath>
