@@ -4,9 +4,8 @@
 // far queries not looked at; exponentials made for the keys of the first query alone. Groups of queries in backward: later ones
 // set the keys' gradient, or the values'; score gradients, or weights, of the group before left; gradients of keys that nobody
 // sees not cleared. Far pairs: counted by the tiles too; set over by the tiles. Tiles: sums of the weight set by each; Newton's
-// step left out. Softmax beyond the last visible key; a weight that is NaN taken for 0, or a score that is for a
-// hidden one; the last query of a part forgotten; kept
-// exponentials in the rows of another sentence.
+// step left out. Softmax beyond the last visible key; a weight that is NaN taken for 0, or a score that is NaN for a hidden one;
+// the last query of a part forgotten; kept exponentials in the rows of another sentence.
 #include <gtest/gtest.h>
 
 #include <cmath>
