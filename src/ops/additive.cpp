@@ -43,6 +43,7 @@ at::Tensor call_additive_prepare(const at::Tensor& key) {
 
 AdditiveGradients call_additive_backward(const variable_list& grads, const variable_list& saved,
                                          bool grad_scores, const AttentionOptions& o) {
+  const at::AutoDispatchBelowADInplaceOrView below;
   static const auto op = dispatched<decltype(additive_backward_cpu)>("attend::additive_backward");
   return op.call(or_none(grads[0]), or_none(grads[1]), saved[0], saved[1], saved[2], saved[3],
                  or_none(saved[4]), or_none(saved[5]), grad_scores, ATTEND_ATTENTION_FROM(o));

@@ -121,6 +121,7 @@ struct StepFunction : torch::autograd::Function<StepFunction> {
         lstm ? 0 : 1;  // torch counts tensors that are there, and memory comes before these
     const bool parameters = ctx->needs_input_grad(5 - absent) ||
                             ctx->needs_input_grad(7 - absent) || ctx->needs_input_grad(8 - absent);
+    const at::AutoDispatchBelowADInplaceOrView below;
     static const auto op =
         dispatched<decltype(decoder_step_backward_cpu)>("attend::decoder_step_backward");
     std::tie(all[0], all[1], all[2], all[3], all[4], all[5], all[6], all[7], all[8], all[9]) =

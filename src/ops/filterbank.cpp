@@ -164,6 +164,7 @@ struct FilterbankReadFunction : torch::autograd::Function<FilterbankReadFunction
           });
       return filterbank_gradients({through[0], through[1]}, needs, 3);
     }
+    const at::AutoDispatchBelowADInplaceOrView below;
     return filterbank_gradients(op.call(grads[0], saved[0], saved[1], n, needs, saved[2]), needs,
                                 3);
   }
@@ -193,6 +194,7 @@ struct FilterbankWriteFunction : torch::autograd::Function<FilterbankWriteFuncti
           });
       return filterbank_gradients({through[0], through[1]}, needs, 4);
     }
+    const at::AutoDispatchBelowADInplaceOrView below;
     return filterbank_gradients(op.call(grads[0], saved[0], saved[1], needs, saved[2]), needs, 4);
   }
 };

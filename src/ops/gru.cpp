@@ -161,6 +161,7 @@ struct GruFunction : torch::autograd::Function<GruFunction> {
     const std::int64_t wanted = (ctx->needs_input_grad(0) ? kGruInput : 0) |
                                 (ctx->needs_input_grad(1) ? kGruWeightIh : 0) |
                                 (ctx->needs_input_grad(2) ? kGruWeightHh : 0);
+    const at::AutoDispatchBelowADInplaceOrView below;
     static const auto op = dispatched<decltype(gru_backward_cpu)>("attend::gru_backward");
     const auto [input, weight_ih, weight_hh, bias_ih, bias_hh, h0] =
         op.call(or_none(grads[0]), or_none(grads[1]), saved[9], saved[0], saved[1], saved[2],

@@ -160,6 +160,7 @@ at::Tensor call_linear(const at::Tensor& input, const at::Tensor& weight,
 LinearGradients call_linear_backward(const at::Tensor& grad_output, const at::Tensor& input,
                                      const at::Tensor& weight, const OptionalTensor& output,
                                      LinearWanted wanted) {
+  const at::AutoDispatchBelowADInplaceOrView below;
   static const auto op = dispatched<decltype(linear_backward_cpu)>("attend::linear_backward");
   return op.call(grad_output, input, weight, output, wanted);
 }

@@ -240,6 +240,7 @@ struct LocalFunction : torch::autograd::Function<LocalFunction> {
       found.resize(6);
       return found;
     }
+    const at::AutoDispatchBelowADInplaceOrView below;
     static const auto op = dispatched<decltype(local_backward_cpu)>("attend::local_backward");
     std::tie(found[0], found[1], found[2], found[3], found[4]) =
         op.call(or_none(grads[0]), or_none(grads[1]), saved[0], saved[1], saved[2], saved[3],

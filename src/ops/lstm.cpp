@@ -161,6 +161,7 @@ struct LstmFunction : torch::autograd::Function<LstmFunction> {
     const std::int64_t wanted = (ctx->needs_input_grad(0) ? kInput : 0) |
                                 (ctx->needs_input_grad(1) ? kWeightIh : 0) |
                                 (ctx->needs_input_grad(2) ? kWeightHh : 0);
+    const at::AutoDispatchBelowADInplaceOrView below;
     static const auto op = dispatched<decltype(lstm_backward_cpu)>("attend::lstm_backward");
     const auto [input, weight_ih, weight_hh, bias, h0, c0] =
         op.call(or_none(grads[0]), or_none(grads[1]), or_none(grads[2]), saved[9], saved[0],

@@ -28,6 +28,7 @@ Pair call_pool(const at::Tensor& value, const at::Tensor& score_weight, const Op
 Triple call_pool_backward(const OptionalTensor& grad_output, const OptionalTensor& grad_weights,
                           const at::Tensor& value, const at::Tensor& score_weight,
                           const OptionalTensor& bias, const OptionalTensor& lengths) {
+  const at::AutoDispatchBelowADInplaceOrView below;
   static const auto op = dispatched<decltype(pool_backward_cpu)>("attend::pool_backward");
   return op.call(grad_output, grad_weights, value, score_weight, bias, lengths);
 }

@@ -355,6 +355,7 @@ struct SdpaFunction : torch::autograd::Function<SdpaFunction> {
       return found;
     }
     const bool want_bias = o.bias.defined() && ctx->needs_input_grad(3);
+    const at::AutoDispatchBelowADInplaceOrView below;
     static const auto op = dispatched<decltype(sdpa_backward_cpu)>("attend::sdpa_backward");
     std::tie(found[0], found[1], found[2], found[3]) =
         op.call(or_none(grads[0]), or_none(grads[1]), saved[0], saved[1], saved[2], saved[3],

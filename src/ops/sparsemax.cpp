@@ -184,6 +184,7 @@ struct SparsemaxFunction : torch::autograd::Function<SparsemaxFunction> {
       found.resize(4);
       return found;
     }
+    const at::AutoDispatchBelowADInplaceOrView below;
     static const auto op =
         dispatched<decltype(sparsemax_backward_cpu)>("attend::sparsemax_backward");
     std::tie(found[0], found[1], found[2]) = op.call(or_none(grads[0]), or_none(grads[1]), saved[0],

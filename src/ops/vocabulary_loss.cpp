@@ -236,6 +236,7 @@ struct VocabularyFunction : torch::autograd::Function<VocabularyFunction> {
       result[0] = through[0], result[1] = through[1], result[3] = through[2];
       return result;
     }
+    const at::AutoDispatchBelowADInplaceOrView below;
     const VocabularyNeeds needed = needs(saved);
     variable_list made(3);
     if (saved.size() > 4) {

@@ -1,7 +1,11 @@
 // The additive kernel without torch: against the equations in long double, on every SIMD target, inside NaN bands.
 //
-// Planted in the kernel one at a time, and each seen to fail here: rows beyond the range of the exponentials not marked; the two
-// denominators of one division crossed.
+// Planted in the kernel one at a time, and each seen to fail here. Rows: those beyond the range of the exponentials not marked;
+// far queries not looked at; exponentials made for the keys of the first query alone. Groups of queries in backward: later ones
+// set the keys' gradient, or the values'; score gradients, or weights, of the group before left; gradients of keys that nobody
+// sees not cleared. Far pairs: counted by the tiles too; set over by the tiles. Tiles: sums of the weight set by each; Newton's
+// step left out. Softmax beyond the last visible key; a weight that is NaN taken for 0, or a score that is NaN for a hidden one;
+// the last query of a part forgotten; kept exponentials in the rows of another sentence.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -327,18 +331,23 @@ TEST(AdditiveKernel, TheSameBitsOnAnyNumberOfThreadsWithKeysPreparedOrNot) {
 }
 
 TEST(AdditiveKernel, AKeyThatIsNoNumberHarmsOnlyTheQueriesThatSeeIt) {
-  const Case c{"causal", 1, 8, 8, 20, 6, 0, true};
-  test::for_each_target([&] {
-    Problem<float> clean(c), spoiled(c);
-    spoiled.key[7 * (c.A + 3)] = std::numeric_limits<float>::quiet_NaN();  // query 7 alone sees it
-    clean.run();
-    spoiled.run();
-    for (std::int64_t i = 0; i < 7 * c.A; ++i)
-      EXPECT_NEAR(spoiled.grad_query[i], clean.grad_query[i], 1e-5) << i;
-    for (std::int64_t i = 0; i < 7 * c.Dv; ++i)
-      EXPECT_NEAR(spoiled.output[i], clean.output[i], 1e-5) << i;
-    EXPECT_TRUE(std::isnan(spoiled.grad_query[7 * c.A]) && std::isnan(spoiled.output[7 * c.Dv]));
-  });
+  // The last query sees all keys, or the spoiled one alone.
+  for (const Case& c :
+       {Case{"causal", 1, 8, 8, 20, 6, 0, true}, Case{"its own", 1, 8, 8, 20, 6, 0, true, true, 0}})
+    test::for_each_target([&] {
+      SCOPED_TRACE(c.name);
+      Problem<float> clean(c), spoiled(c);
+      spoiled.key[7 * (c.A + 3)] =
+          std::numeric_limits<float>::quiet_NaN();  // query 7 alone sees it
+      clean.run();
+      spoiled.run();
+      for (std::int64_t i = 0; i < 7 * c.A; ++i)
+        EXPECT_NEAR(spoiled.grad_query[i], clean.grad_query[i], 1e-5) << i;
+      for (std::int64_t i = 0; i < 7 * c.Dv; ++i)
+        EXPECT_NEAR(spoiled.output[i], clean.output[i], 1e-5) << i;
+      EXPECT_TRUE(std::isnan(spoiled.grad_query[7 * c.A]));
+      EXPECT_TRUE(std::isnan(spoiled.output[7 * c.Dv]));
+    });
 }
 
 TEST(AdditiveKernel, PreparedRowsAreExponentialsAndSayWhenTheyAreNot) {

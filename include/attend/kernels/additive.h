@@ -78,7 +78,7 @@ void additive_forward(const AdditiveForward<double>& p);
 template <class T>
 struct AdditiveBackward {
   AdditiveForward<T>
-      forward;  // inputs; weights: what forward stored, or null; output and workspace are not used
+      forward;  // inputs; weights: what forward stored, or null; output, kept and workspace are not used
   const T* grad_output = nullptr;  // [B,Lq,Dv], or null: zero
   RowStrides grad_output_strides;
   const T* grad_weights = nullptr;  // [B,Lq,Lk] contiguous, or null: zero
@@ -90,7 +90,7 @@ struct AdditiveBackward {
   T* workspace = nullptr;           // additive_backward_workspace elements, 64-byte aligned
 };
 
-/// O(B A + Dv + threads · Lk (A + 1)).
+/// O(B A + Dv + threads · min(Lq, 32) · (A + Lk)), without prepared keys and threads · A Lk.
 template <class T>
 std::int64_t additive_backward_workspace(const AdditiveBackward<T>& p);
 
