@@ -42,11 +42,13 @@ at::Tensor call_additive_prepare(const at::Tensor& key) {
 }
 
 AdditiveGradients call_additive_backward(const variable_list& grads, const variable_list& saved,
-                                         bool grad_scores, const AttentionOptions& o) {
+                                         bool grad_scores, bool grad_value,
+                                         const AttentionOptions& o) {
   const at::AutoDispatchBelowADInplaceOrView below;
   static const auto op = dispatched<decltype(additive_backward_cpu)>("attend::additive_backward");
   return op.call(or_none(grads[0]), or_none(grads[1]), saved[0], saved[1], saved[2], saved[3],
-                 or_none(saved[4]), or_none(saved[5]), grad_scores, ATTEND_ATTENTION_FROM(o));
+                 or_none(saved[4]), or_none(saved[5]), grad_scores, grad_value,
+                 ATTEND_ATTENTION_FROM(o));
 }
 
 const char* additive_why_composed(const at::Tensor& query, const at::Tensor& key,
@@ -165,7 +167,8 @@ struct AdditiveFunction : torch::autograd::Function<AdditiveFunction> {
     const bool wants_bias = bias.defined() && bias.requires_grad();
     at::Tensor scores;
     std::tie(found[0], found[1], found[2], found[3], scores) =
-        call_additive_backward(grads, saved, wants_bias, o);
+        call_additive_backward(grads, saved, wants_bias, saved[2].requires_grad(), o);
+    if (!saved[2].requires_grad()) found[2].reset();
     if (wants_bias) found[4] = scores.sum_to_size_symint(bias.sym_sizes());
     return found;
   }
@@ -250,7 +253,7 @@ AttentionResult additive_composed(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARA
 AdditiveGradients additive_backward_cpu(const OptionalTensor& grad_output,
                                         const OptionalTensor& grad_weights, ATTEND_ADDITIVE_TENSORS,
                                         const OptionalTensor& weights, bool grad_scores,
-                                        ATTEND_ATTENTION_PARAMETERS) {
+                                        bool grad_value, ATTEND_ATTENTION_PARAMETERS) {
   const AttentionOptions o = attention_options(ATTEND_ATTENTION_NAMES);
   check_additive(query, key, value, score_weight, prepared, o);
   ShapeCheck n("attend::additive_backward");
@@ -261,8 +264,8 @@ AdditiveGradients additive_backward_cpu(const OptionalTensor& grad_output,
   if (const char* reason = additive_why_composed(query, key, value, score_weight, o.bias))
     n.unsupported(reason);
   const auto like = [](const at::Tensor& t) { return pooled_like(t, t.sizes()); };
-  at::Tensor d_query = like(query), d_key = like(key), d_value = like(value),
-             d_weight = like(score_weight);
+  at::Tensor d_query = like(query), d_key = like(key), d_weight = like(score_weight);
+  at::Tensor d_value = grad_value ? like(value) : at::empty({0}, value.options());
   at::Tensor d_scores = grad_scores ? pooled_like(query, {n.size("B"), n.size("Lq"), n.size("Lk")})
                                     : at::empty({0}, query.options());
   const at::Tensor g_output = grad_output ? with_unit_last_stride(*grad_output) : at::Tensor();
@@ -281,7 +284,7 @@ AdditiveGradients additive_backward_cpu(const OptionalTensor& grad_output,
     p.grad_weights = g_weights.defined() ? g_weights.template const_data_ptr<T>() : nullptr;
     p.grad_query = d_query.template mutable_data_ptr<T>(),
     p.grad_key = d_key.template mutable_data_ptr<T>();
-    p.grad_value = d_value.template mutable_data_ptr<T>();
+    p.grad_value = grad_value ? d_value.template mutable_data_ptr<T>() : nullptr;
     p.grad_score_weight = d_weight.template mutable_data_ptr<T>();
     p.grad_bias = grad_scores ? d_scores.template mutable_data_ptr<T>() : nullptr;
     const at::Tensor scratch =
@@ -323,7 +326,8 @@ AdditiveGradients additive_backward_meta(const OptionalTensor&, const OptionalTe
                                          const at::Tensor& query, const at::Tensor& key,
                                          const at::Tensor& value, const at::Tensor& score_weight,
                                          const OptionalTensor&, const OptionalTensor&,
-                                         bool grad_scores, ATTEND_ATTENTION_PARAMETERS) {
+                                         bool grad_scores, bool grad_value,
+                                         ATTEND_ATTENTION_PARAMETERS) {
   const auto like = [](const at::Tensor& t) {
     return at::empty_symint(t.sym_sizes(), t.options());
   };
@@ -331,7 +335,8 @@ AdditiveGradients additive_backward_meta(const OptionalTensor&, const OptionalTe
       grad_scores ? at::empty_symint({query.sym_size(0), query.sym_size(1), key.sym_size(1)},
                                      query.options())
                   : at::empty({0}, query.options());
-  return {like(query), like(key), like(value), like(score_weight), scores};
+  return {like(query), like(key), grad_value ? like(value) : at::empty({0}, value.options()),
+          like(score_weight), scores};
 }
 
 AttentionResult additive_autograd(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS) {
@@ -379,7 +384,7 @@ TORCH_LIBRARY_FRAGMENT(attend, m) {
       "additive_backward(Tensor? grad_output, Tensor? grad_weights, Tensor query, Tensor key, "
       "Tensor value,"
       " Tensor score_weight, Tensor? prepared, Tensor? weights, bool "
-      "grad_scores, " ATTEND_ATTENTION_PLAIN_SCHEMA
+      "grad_scores, bool grad_value, " ATTEND_ATTENTION_PLAIN_SCHEMA
       ") -> (Tensor grad_query, Tensor grad_key, Tensor grad_value, Tensor grad_score_weight, "
       "Tensor grad_scores)");
 }

@@ -28,15 +28,16 @@ AdditiveTrained additive_training_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_
 AdditiveTrained additive_training_meta(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS);
 
 /// (dquery, dkey, dvalue, dscore_weight, dscores [B,Lq,Lk]); weights: what forward returned, or none: they are made again.
-/// dscores, the bias' gradient before it is summed to the bias' shape, is empty unless asked for.
+/// dscores, the bias' gradient before it is summed to the bias' shape, and dvalue are empty unless asked for.
 using AdditiveGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 AdditiveGradients additive_backward_cpu(const OptionalTensor& grad_output,
                                         const OptionalTensor& grad_weights, ATTEND_ADDITIVE_TENSORS,
                                         const OptionalTensor& weights, bool grad_scores,
-                                        ATTEND_ATTENTION_PARAMETERS);
+                                        bool grad_value, ATTEND_ATTENTION_PARAMETERS);
 AdditiveGradients additive_backward_meta(const OptionalTensor& grad_output,
                                          const OptionalTensor& grad_weights,
                                          ATTEND_ADDITIVE_TENSORS, const OptionalTensor& weights,
-                                         bool grad_scores, ATTEND_ATTENTION_PARAMETERS);
+                                         bool grad_scores, bool grad_value,
+                                         ATTEND_ATTENTION_PARAMETERS);
 
 }  // namespace attend

@@ -190,8 +190,8 @@ StepGradients decoder_step_backward_cpu(const OptionalTensor& grad_state,
     if (g_weights.defined()) g_weights = g_weights.unsqueeze(1);
     std::tie(d_query, d_key, d_value, d_score, unused) =
         additive_backward_cpu(d_context.unsqueeze(1), or_none(g_weights), query.unsqueeze(1), key,
-                              value, score_weight, prepared, weights.unsqueeze(1), false, mask, {},
-                              {}, key_lengths, false, "last", -1, -1, {}, 0., 0, true);
+                              value, score_weight, prepared, weights.unsqueeze(1), false, true,
+                              mask, {}, {}, key_lengths, false, "last", -1, -1, {}, 0., 0, true);
     d_query = d_query.squeeze(1);
     products.run(0, true, d_query, part);
     d_state.add_(part);

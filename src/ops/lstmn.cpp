@@ -225,7 +225,7 @@ class LstmnBackward {
     const auto [d_query, d_key, d_value, d_score, unused] = additive_backward_cpu(
         d_seen, d_weights, s_.queries.narrow(1, t, 1), s_.keys.narrow(1, 0, t),
         s_.tape.narrow(1, 0, t), s_.score_weight, std::nullopt,
-        weights_[static_cast<std::size_t>(t - 1)], false, ATTEND_ATTENTION_FROM(o));
+        weights_[static_cast<std::size_t>(t - 1)], false, true, ATTEND_ATTENTION_FROM(o));
     d_queries_.select(1, t).copy_(d_query.squeeze(1));
     d_keys_.narrow(1, 0, t).add_(d_key);
     d_tape_.narrow(1, 0, t).add_(d_value);

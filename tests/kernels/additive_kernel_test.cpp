@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -327,6 +328,26 @@ TEST(AdditiveKernel, TheSameBitsOnAnyNumberOfThreadsWithKeysPreparedOrNot) {
         EXPECT_EQ(now, first) << n << " threads, keys " << static_cast<int>(keys);
         EXPECT_TRUE(q.intact());
       }
+  }
+}
+
+TEST(AdditiveKernel, WithoutTheValuesGradientTheOthersKeepTheirBits) {
+  for (const Case& c :
+       {Case{"steps", 3, 1, 13, 70, 40}, Case{"groups", 2, 37, 13, 20, 9, 1, true}}) {
+    SCOPED_TRACE(c.name);
+    Problem<float> all(c), some(c);
+    some.backward.grad_value = nullptr;
+    const std::vector<float> untouched = some.grad_value.values();
+    all.run();
+    some.run();
+    EXPECT_EQ(std::memcmp(some.grad_value.values().data(), untouched.data(),
+                          untouched.size() * sizeof(float)),
+              0);
+    for (std::size_t n = 0; n < all.results().size(); ++n) {
+      if (all.results()[n] == &all.grad_value) continue;
+      EXPECT_EQ(some.results()[n]->values(), all.results()[n]->values()) << n;
+    }
+    EXPECT_TRUE(some.intact());
   }
 }
 

@@ -1,6 +1,7 @@
 // Additive attention against the paper's equation (loops in double) and its composition.
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/ones.h>
@@ -207,6 +208,20 @@ TEST(Additive, PreparedKeysGiveTheSameBitsAtEveryStep) {
   const auto at_once = torch::autograd::grad({together}, {q, k, v, w}, {cotangent});
   for (std::size_t i = 0; i < 4; ++i)
     EXPECT_LT(test::relative_error(by_step[i], at_once[i]), 2e-6) << i;
+}
+
+TEST(Additive, ValuesThatNeedNoGradientChangeNoOther) {
+  const at::Tensor k = random_tensor({3, 7, 20}, 2, 1, at::kFloat).set_requires_grad(true),
+                   q = random_tensor({3, 1, 20}, 3, 1, at::kFloat).set_requires_grad(true),
+                   w = random_tensor({20}, 4, 1, at::kFloat).set_requires_grad(true),
+                   v = random_tensor({3, 7, 9}, 5, 1, at::kFloat);
+  const at::Tensor trained = v.clone().set_requires_grad(true);
+  const at::Tensor cotangent = random_tensor({3, 1, 9}, 6, 1, at::kFloat);
+  const auto with = torch::autograd::grad({std::get<0>(additive(q, k, trained, w))},
+                                          {q, k, w, trained}, {cotangent}),
+             without =
+                 torch::autograd::grad({std::get<0>(additive(q, k, v, w))}, {q, k, w}, {cotangent});
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(at::equal(with[i], without[i])) << i;
 }
 
 TEST(Additive, EveryTargetAndThreadCountAgrees) {

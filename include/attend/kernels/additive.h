@@ -84,7 +84,7 @@ struct AdditiveBackward {
   const T* grad_weights = nullptr;  // [B,Lq,Lk] contiguous, or null: zero
   T* grad_query = nullptr;          // [B,Lq,A] contiguous, as all below
   T* grad_key = nullptr;            // [B,Lk,A]
-  T* grad_value = nullptr;          // [B,Lk,Dv]
+  T* grad_value = nullptr;          // [B,Lk,Dv], or null: not wanted
   T* grad_score_weight = nullptr;   // [A]
   T* grad_bias = nullptr;           // [B,Lq,Lk], or null: not wanted
   T* workspace = nullptr;           // additive_backward_workspace elements, 64-byte aligned

@@ -44,7 +44,7 @@ class BackwardRow {
         of_score_(used_ + std::min(kAdditiveGroup, f_.queries) * pitch_),
         seen_(of_score_ + std::min(kAdditiveGroup, f_.queries) * pitch_),
         of_key_(p.grad_key + b * f_.keys * f_.width),
-        of_value_(p.grad_value + b * f_.keys * f_.value_width),
+        of_value_(p.grad_value ? p.grad_value + b * f_.keys * f_.value_width : nullptr),
         group_{0, f_.width, exponentials_, sums_, weight_sums, shared.weight} {}
 
   /// `next` is the row that follows on this thread, or −1.
@@ -59,7 +59,8 @@ class BackwardRow {
  private:
   void clear(std::int64_t from, std::int64_t to) {
     std::fill(of_key_ + from * f_.width, of_key_ + to * f_.width, T{0});
-    std::fill(of_value_ + from * f_.value_width, of_value_ + to * f_.value_width, T{0});
+    if (of_value_)
+      std::fill(of_value_ + from * f_.value_width, of_value_ + to * f_.value_width, T{0});
   }
 
   /// What is read of the next row, and where this one's gradients of the queries go.
@@ -89,6 +90,16 @@ class BackwardRow {
     });
     begin_ = std::min(begin_, end_);
     if (first == 0) clear(0, begin_), clear(end_, f_.keys);
+    if (of_value_) differentiate_values(first);
+    differentiate_tanh(first);
+    for (std::int64_t i = 0; i < queries; ++i)
+      for (std::int64_t a = 0; a < f_.width; a += kAdditiveLanes<T>)
+        group_.finish(hn::LoadU(AdditiveTag<T>(), sums_ + group_.place(i, a)), a, true,
+                      p_.grad_query + (b_ * f_.queries + first + i) * f_.width);
+  }
+
+  void differentiate_values(std::int64_t first) {
+    const std::int64_t queries = group_.queries;
     const auto spread = [&](std::int64_t j, auto keys) {
       sum_values<decltype(keys)::value>(
           WeightRows<T>{used_ + j, 1, pitch_, 0, queries}, [&](std::int64_t i) { return grad_[i]; },
@@ -98,11 +109,6 @@ class BackwardRow {
       over_tiles<1>(begin_, end_, spread);
     else
       over_tiles<kAdditiveRows>(begin_, end_, spread);
-    differentiate_tanh(first);
-    for (std::int64_t i = 0; i < queries; ++i)
-      for (std::int64_t a = 0; a < f_.width; a += kAdditiveLanes<T>)
-        group_.finish(hn::LoadU(AdditiveTag<T>(), sums_ + group_.place(i, a)), a, true,
-                      p_.grad_query + (b_ * f_.queries + first + i) * f_.width);
   }
 
   /// Rows i… of used_ and of_score_, of the exponentials and of grad_, for the block of the group's queries from i on.

@@ -14,7 +14,7 @@
 #include <type_traits>
 
 #include "attend/kernels/additive.h"
-#include "kernels/sdpa/ahead.h"
+#include "kernels/attention/ahead.h"
 #include "kernels/simd/math-inl.h"
 #include "kernels/simd/sums-inl.h"
 

@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "attend/kernels/bfloat16.h"
-#include "kernels/sdpa/ahead.h"
+#include "kernels/attention/ahead.h"
 
 /// The tiles of kernels/sdpa/tile-inl.h in bfloat16, for CPUs with AVX512_BF16, whose one instruction multiplies pairs of
 /// bfloat16 and adds both products to a float: twice the rate of float. What is multiplied lies in pairs of 32 bits along the

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "kernels/sdpa/ahead.h"
+#include "kernels/attention/ahead.h"
 #include "kernels/simd/math-inl.h"
 
 #define ATTEND_UNROLL _Pragma("GCC unroll 32")
