@@ -12,6 +12,15 @@ namespace attend {
   const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, \
       const at::Tensor &score_weight, [[maybe_unused]] const ::attend::OptionalTensor &prepared
 
+inline constexpr const char* kAdditiveOp = "attend::additive";
+
+/// Throws kUsage for tensors or options that make no call of attend::additive.
+void check_additive(ATTEND_ADDITIVE_TENSORS, const AttentionOptions& o);
+/// Why the kernel does not take them; null if it does.
+const char* additive_why_composed(const at::Tensor& query, const at::Tensor& key,
+                                  const at::Tensor& value, const at::Tensor& score_weight,
+                                  const at::Tensor& bias);
+
 AttentionResult additive_autograd(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS);
 AttentionResult additive_cpu(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS);
 AttentionResult additive_composed(ATTEND_ADDITIVE_TENSORS, ATTEND_ATTENTION_PARAMETERS);

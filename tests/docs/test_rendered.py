@@ -11,6 +11,7 @@ import pytest
 
 ROOT = pathlib.Path(os.environ.get("ATTEND_SOURCE", pathlib.Path(__file__).parents[2]))
 sys.path.insert(0, str(ROOT / "tools/results"))
+import generation_tables  # noqa: E402
 import guide_tables  # noqa: E402
 import language_tables  # noqa: E402
 import performance  # noqa: E402
@@ -18,7 +19,7 @@ import render  # noqa: E402
 import translation_tables  # noqa: E402
 
 
-@pytest.mark.parametrize("name,tables", [("guide", guide_tables), ("language", language_tables), ("performance", performance), ("translation", translation_tables)])
+@pytest.mark.parametrize("name,tables", [("generation", generation_tables), ("guide", guide_tables), ("language", language_tables), ("performance", performance), ("translation", translation_tables)])
 def test_document_is_rendered_from_its_measurements(name, tables):
     kept = ROOT / f"tools/results/{name}.json"
     if not kept.exists():

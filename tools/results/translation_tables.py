@@ -1,9 +1,8 @@
 """The generated parts of docs/translation.md, from the measurements of translation.py."""
 
-import html
-
 import render
 import stats
+from picture import INK, RULE, drawing, text
 
 NAMES = {
     "rnnenc": "RNNenc: no attention",
@@ -16,7 +15,6 @@ NAMES = {
     "luong-local-p": "Luong: local-p, general",
     "transformer": "Transformer, 10 epochs averaged",
 }
-INK, SOFT, EDGE, RULE, PAPER = "#1b1d21", "#565b65", "#868b94", "#dcdcd6", "#fcfcfa"
 FEWEST = 25  # sentences of a length that the picture shows: fewer say too little
 # Of the length picture: system -> (label, colour, dash); every hue has a second sign.
 LINES = {
@@ -104,10 +102,6 @@ class Axes:
         return self.TOP + self.HEIGHT * (1 - bleu / self.most)
 
 
-def text(x, y, words, fill=SOFT, more=""):
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{fill}" {more}>{html.escape(words)}</text>'
-
-
 def grid(axes, labels, counts):
     right, out = axes.LEFT + axes.WIDTH, []
     for bleu in range(0, int(axes.most) + 1, 10):
@@ -163,11 +157,4 @@ def length_picture(document):
         out.append(text(axes.LEFT + axes.WIDTH + 10, last + 4, label, colour, 'font-weight="600"'))
     title = "BLEU by the length of the sentence that is translated"
     width, height = axes.LEFT + axes.WIDTH + 150, axes.TOP + axes.HEIGHT + 52
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-        f' font-family="system-ui, sans-serif" font-size="12" role="img"><title>{title}</title>'
-        f'<rect width="100%" height="100%" fill="{PAPER}"/>'
-        + text(axes.LEFT - 36, 24, title, INK, 'font-size="16" font-weight="600"')
-        + "\n".join(out)
-        + "</svg>\n"
-    )
+    return drawing(title, width, height, axes.LEFT - 36, out)
