@@ -77,7 +77,7 @@ TEST(Loop, LearnsTheGeneratedReviewsAndSaysTheSameAfterLoading) {
 TEST(Loop, AnLstmnLearnsThemToo) {
   Folder folder;
   Recipe recipe = small_recipe(folder);
-  recipe.train.epochs = 30;
+  recipe.train.epochs = 40;  // eight seeds reach .93 to .99; after 30 epochs .90 to .96
   recipe.data.max_length = 24;
   recipe.optim.lr = 3e-2;
   recipe.model.cell = models::Cell::kLstmn;
