@@ -22,8 +22,9 @@ models::DrawConfig draw_from_config_json(const std::string& text, const std::str
 struct ImageParts {
   std::array<at::Tensor, 3>
       parts;  // by Part: uint8 [N,C,height,width]; all of one height, width and C, N may be 0
-  std::array<at::Tensor, 3> boxes;  // by Part: uint8 [N,objects,4] (left, top, width, height), where
-                                    // the objects are; undefined when not known
+  std::array<at::Tensor, 3>
+      boxes;  // by Part: uint8 [N,objects,4] (left, top, width, height), where
+              // the objects are; undefined when not known
   std::vector<std::string> notes;
 
   const at::Tensor& of(Part part) const { return parts[static_cast<std::size_t>(part)]; }

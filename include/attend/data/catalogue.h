@@ -29,7 +29,7 @@ struct CatalogueSet {
   std::vector<std::string> variants;  // full names: "uci-sentiment:amazon", …
   std::vector<CatalogueFile> files;   // empty when generated
   bool generated = false;
-  bool fetchable = true;  // `get` has an address for it; else it must lie under ATTEND_DATA
+  bool fetchable = true;    // `get` has an address for it; else it must lie under ATTEND_DATA
   std::string made_from{};  // the set whose files a generated one is made of, "" when of none
 };
 
@@ -100,7 +100,8 @@ std::string get_set(const std::string& name, const Progress& progress = {});
 struct MakeOptions {
   std::int64_t rows = 2000;
   std::uint64_t seed = 0;
-  std::int64_t size = 0;  // side of generated images in pixels; 0: 64 of shapes, 60 of cluttered-mnist
+  std::int64_t size =
+      0;  // side of generated images in pixels; 0: 64 of shapes, 60 of cluttered-mnist
   std::int64_t digits = 2, clutter = 4;  // of an image of cluttered-mnist
 };
 

@@ -33,8 +33,9 @@ struct LabelledImages {
   std::int64_t count = 0, height = 0, width = 0, objects = 1;
   std::vector<std::uint8_t> pixels;  // [count, height, width], 0 black … 255 white
   std::vector<std::uint8_t> labels;  // [count, objects], indices into label_names
-  std::vector<std::uint8_t> boxes;   // [count, objects, 4] (left, top, width, height): where they are;
-                                     // empty when not known
+  std::vector<std::uint8_t>
+      boxes;  // [count, objects, 4] (left, top, width, height): where they are;
+              // empty when not known
   std::vector<std::string> label_names;
 };
 

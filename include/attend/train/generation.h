@@ -28,8 +28,9 @@ models::DrawConfig draw_config(const Recipe& recipe, std::int64_t channels, std:
 struct ImageSet {
   std::string data, split;
   at::Tensor images;
-  at::Tensor boxes;  // uint8 [N,objects,4] (left, top, width, height): where the objects are; undefined
-                     // when not known
+  at::Tensor
+      boxes;  // uint8 [N,objects,4] (left, top, width, height): where the objects are; undefined
+              // when not known
 };
 /// `data` ("" = what the run was trained on) and its part `split` (train, validation or test; "" = the first of test,
 /// validation, train that has images). Throws kUsage on a part that is unknown or empty, kBadInput on images of another size.
