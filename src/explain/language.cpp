@@ -67,9 +67,8 @@ Matrix rows_of(const at::Tensor& weights, bool sees_itself) {
   return out;
 }
 
-}  // namespace
-
-std::vector<std::vector<double>> mean_of(const std::vector<SelfAttention>& maps) {
+/// Their mean, NaN where it has one; empty of none.
+Matrix mean_of(const std::vector<SelfAttention>& maps) {
   if (maps.empty()) return {};
   Matrix out = maps.front().weights;
   for (std::size_t m = 1; m < maps.size(); ++m)
@@ -79,6 +78,8 @@ std::vector<std::vector<double>> mean_of(const std::vector<SelfAttention>& maps)
     for (double& w : row) w /= static_cast<double>(maps.size());
   return out;
 }
+
+}  // namespace
 
 LanguageExplanation explain_language(models::LanguageModel& model,
                                      const std::vector<std::int64_t>& tokens,

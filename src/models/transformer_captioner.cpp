@@ -4,9 +4,6 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 
-#include <cmath>
-
-#include "attend/nn/init.h"
 #include "models/captioner_base.h"
 #include "models/transformer_decoding.h"
 
@@ -41,7 +38,8 @@ class TransformerCaptioner final : public CaptionerBase {
     const at::NoGradGuard off;
     nn::AttentionCapture seen;
     const at::Tensor x = embed_at(table_, tokens.reshape({-1, 1}), d.position, positions_),
-                     out = step_in_rooms(decoder_, x, decoder_pass(Pass{}, &seen), 0, d);
+                     out = step_in_rooms(decoder_, x, pass_seeing(aligned_layer_, Pass{}, &seen), 0,
+                                         d);
     return {log_probabilities(out.view({tokens.size(0), tokens.size(1), -1})), aligned(seen)};
   }
 
@@ -55,7 +53,7 @@ class TransformerCaptioner final : public CaptionerBase {
                     pass, {/*site=*/1, false, nn::DropoutSite::kOutput});
     Forced out;
     out.readout = decoder_->forward(x, remember(annotations),
-                                    decoder_pass(pass, need_maps ? &seen : nullptr));
+                                    pass_seeing(aligned_layer_, pass, need_maps ? &seen : nullptr));
     if (!need_maps) return out;
     out.maps = aligned(seen);
     out.gates = at::ones({tokens.size(0), steps}, annotations.options());
@@ -73,23 +71,12 @@ class TransformerCaptioner final : public CaptionerBase {
     return {layer, c.layers};
   }
 
-  /// Vectors ~ N(0, 1/C): times √C as large as the positions, and as a projection of normed states scores of variance 1.
   at::Tensor table(std::uint64_t index) const {
-    Random random(seed_, Purpose::kInit, index);
-    const double deviation = 1 / std::sqrt(static_cast<double>(config_.embedding_width));
-    return nn::normal({config_.vocabulary, config_.embedding_width}, deviation, random, dtype_);
+    return transformer_table(config_.vocabulary, config_.embedding_width, seed_, index, dtype_);
   }
 
   at::Tensor remember(const at::Tensor& annotations) const {
     return at::linear(annotations, memory_weight_, memory_bias_);
-  }
-
-  nn::DecoderPass decoder_pass(const Pass& pass, nn::AttentionCapture* seen) const {
-    nn::DecoderPass how;
-    how.dropout = pass;
-    how.capture = seen;
-    if (seen) seen->only_layer = aligned_layer_;
-    return how;
   }
 
   nn::TransformerDecoder decoder_;

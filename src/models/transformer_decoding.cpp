@@ -5,7 +5,9 @@
 
 #include <cmath>
 
+#include "attend/base/random.h"
 #include "attend/nn/embedding.h"
+#include "attend/nn/init.h"
 
 namespace attend::models {
 
@@ -46,6 +48,21 @@ at::Tensor embed_at(const at::Tensor& table, const at::Tensor& ids, std::int64_t
                     nn::SinusoidalPosition& positions) {
   const double scale = std::sqrt(static_cast<double>(table.size(1)));
   return positions->forward(std::get<0>(nn::embed(table, ids)) * scale, position);
+}
+
+at::Tensor transformer_table(std::int64_t rows, std::int64_t width, std::uint64_t seed,
+                             std::uint64_t index, at::ScalarType dtype) {
+  Random random(seed, Purpose::kInit, index);
+  return nn::normal({rows, width}, 1 / std::sqrt(static_cast<double>(width)), random, dtype);
+}
+
+nn::DecoderPass pass_seeing(std::int64_t aligned_layer, const nn::Pass& pass,
+                            nn::AttentionCapture* seen) {
+  nn::DecoderPass how;
+  how.dropout = pass;
+  how.capture = seen;
+  if (seen) seen->only_layer = aligned_layer;
+  return how;
 }
 
 at::Tensor aligned(const nn::AttentionCapture& seen) {

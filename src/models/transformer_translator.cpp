@@ -2,10 +2,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
-#include <cmath>
 #include <optional>
 
-#include "attend/nn/init.h"
 #include "attend/nn/transformer.h"
 #include "models/prepared_transformer.h"
 #include "models/transformer_decoding.h"
@@ -81,13 +79,9 @@ class TransformerTranslator final : public TranslatorBase {
     return {layer, config_.layers};
   }
 
-  /// Vectors ~ N(0, 1/C), so that times √C they are as large as the positions, and as a projection of normed states they
-  /// begin with scores of variance 1.
   void make_tables() {
-    const double deviation = 1 / std::sqrt(static_cast<double>(config_.embedding_width));
     const auto table = [&](const char* name, std::int64_t ids, std::uint64_t index) {
-      Random random(seed_, Purpose::kInit, index);
-      return add(name, nn::normal({ids, config_.embedding_width}, deviation, random, dtype_));
+      return add(name, transformer_table(ids, config_.embedding_width, seed_, index, dtype_));
     };
     const SharedEmbeddings shared = config_.share_embeddings;
     const bool all = shared == SharedEmbeddings::kAll;
@@ -117,11 +111,8 @@ class TransformerTranslator final : public TranslatorBase {
 
   nn::DecoderPass decoder_pass(const at::Tensor& source_lengths, const Pass& pass,
                                nn::AttentionCapture* seen) const {
-    nn::DecoderPass how;
+    nn::DecoderPass how = pass_seeing(aligned_layer_, pass, seen);
     how.cross.key_lengths = source_lengths;
-    how.dropout = pass;
-    how.capture = seen;
-    if (seen) seen->only_layer = aligned_layer_;
     return how;
   }
 

@@ -16,7 +16,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import generation_tables
 import render
-from program import Program, parser_of
+from program import Program, finish, parser_of
 
 SYSTEMS = ["draw", "draw-no-attention"]
 
@@ -78,13 +78,8 @@ def measure(arguments):
 
 
 def main():
-    arguments = parse_arguments()
-    if not arguments.render:
-        measure(arguments)
-    document = render.read_json(arguments.json)
-    render.replace(arguments.document, generation_tables.parts(document))
-    picture = pathlib.Path(arguments.document).parent / "images/draw-curve.svg"
-    picture.write_text(generation_tables.curve_picture(document), encoding="utf-8")
+    picture = ("draw-curve.svg", generation_tables.curve_picture)
+    finish(parse_arguments(), measure, generation_tables, [picture])
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import language_tables
 import render
-from program import Program, parser_of
+from program import Program, finish, parser_of
 
 SYSTEMS = ["lstm", "lstmn", "transformer"]
 EPOCHS = {"tinyshakespeare": 5, "war-and-peace": 1}
@@ -88,11 +88,7 @@ def measure(arguments):
 
 
 def main():
-    arguments = parse_arguments()
-    if not arguments.render:
-        measure(arguments)
-    document = render.read_json(arguments.json)
-    render.replace(arguments.document, language_tables.parts(document))
+    finish(parse_arguments(), measure, language_tables)
 
 
 if __name__ == "__main__":

@@ -55,3 +55,14 @@ def parser_of(name, description, jobs):
     )
     parser.add_argument("--render", action="store_true", help="only render the document")
     return parser
+
+
+def finish(arguments, measure, tables, pictures=()):
+    """Measures unless only rendering was asked for, then writes the document's tables and its pictures: (name, drawing) of each."""
+    if not arguments.render:
+        measure(arguments)
+    document = render.read_json(arguments.json)
+    render.replace(arguments.document, tables.parts(document))
+    for name, drawing in pictures:
+        path = pathlib.Path(arguments.document).parent / "images" / name
+        path.write_text(drawing(document), encoding="utf-8")

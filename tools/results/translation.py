@@ -18,7 +18,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import render
 import translation_tables
-from program import Program, parser_of
+from program import Program, finish, parser_of
 
 DATA = "multi30k"
 SCORE, SPAN = "model.attention.score", "model.attention.span"
@@ -94,13 +94,8 @@ def measure(arguments):
 
 
 def main():
-    arguments = parse_arguments()
-    if not arguments.render:
-        measure(arguments)
-    document = render.read_json(arguments.json)
-    render.replace(arguments.document, translation_tables.parts(document))
-    picture = pathlib.Path(arguments.document).parent / "images/translation-length.svg"
-    picture.write_text(translation_tables.length_picture(document), encoding="utf-8")
+    picture = ("translation-length.svg", translation_tables.length_picture)
+    finish(parse_arguments(), measure, translation_tables, [picture])
 
 
 if __name__ == "__main__":

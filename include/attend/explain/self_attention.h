@@ -11,7 +11,4 @@ struct SelfAttention {
   std::vector<std::vector<double>> weights;
 };
 
-/// Their mean, NaN where it has one; empty of none.
-std::vector<std::vector<double>> mean_of(const std::vector<SelfAttention>& maps);
-
 }  // namespace attend::explain
