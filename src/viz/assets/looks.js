@@ -24,8 +24,7 @@ const rest = () => mark(null);
 function told(d, i, j) {
   const row = map(d).weights[i], word = x => d.input[x];
   if (j != null && row[j] != null) return [el('b', {text: `${word(i)} on ${word(j)} ${dec(row[j])}.`})];
-  const best = row.map((w, x) => [w ?? 0, x]).filter(([w]) => w > 0).sort((a, b) => b[0] - a[0]).slice(0, 4);
-  const seen = best.map(([w, x]) => `${word(x)} ${dec(w)}`), lost = 1 - sum(row);
+  const seen = mostSeen(row, d.input), lost = 1 - sum(row);
   if (lost > .005) seen.push(`no word of the sentence ${dec(lost)}`);
   return [el('b', {text: word(i)}), ` looks at  ${seen.join('  ·  ')}.`];
 }

@@ -5,6 +5,12 @@ let geo = null;   // of the drawn matrix
 let cur = [null, null];  // row and column that are lit
 
 const shortened = t => ([...t].length > 18 ? [...t].slice(0, 17).join('') + '…' : t);
+/* The four largest of the weights over these words, each with its number. */
+const mostSeen = (row, words) => row.map((w, x) => [w ?? 0, x])
+                                      .filter(([w]) => w > 0)
+                                      .sort((a, b) => b[0] - a[0])
+                                      .slice(0, 4)
+                                      .map(([w, x]) => `${named(words[x])} ${dec(w)}`);
 const places = row => row.indexOf(largest(row));
 
 /* The first row that may look at column j: there the column begins, under its label. */

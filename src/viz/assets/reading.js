@@ -158,11 +158,7 @@ function light(i, j) {
 }
 function told(d, i, j) {
   const m = map(d), name = x => quoted(d.input[x]), next = i + 1 < d.input.length;
-  const best = row => row.map((w, x) => [w ?? 0, x])
-                          .filter(([w]) => w > 0)
-                          .sort((a, b) => b[0] - a[0])
-                          .slice(0, 4)
-                          .map(([w, x]) => `${named(d.input[x])} ${dec(w)}`);
+  const best = row => mostSeen(row, d.input);
   const cost = (of, x) =>
       (x == null ? '' : `Without ${name(j)} log P of ${of} changes by ${signed(-x)}. `);
   if (i == null && j == null)
